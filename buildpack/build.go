@@ -1,0 +1,105 @@
+// Package buildpack turns source into a container image by the Cloud Native Buildpacks specification.
+//
+// Under it: lifecycle has the phases (detect, analyze, restore, build, export, rebase), stack assembles
+// build and run base images, system has our own buildpacks, launcher is what starts a process inside the
+// image, sandbox runs the phases that execute buildpack code in a locked-down container. The caller is the
+// controller's staging loop; nothing here knows apps, spaces or the store.
+package buildpack
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// Request asks for one build.
+type Request struct {
+	// ID names the build; the container and work folder carry it, so that Sweep finds what a crash left.
+	ID string
+	// CacheID names the cache, one per app and stack.
+	CacheID string
+	// Source is a folder with the app's files. The build owns it: it changes and removes it.
+	Source string
+	// Buildpacks are ids of system buildpacks ("cupola/nodejs"), in order. Empty: detect by the builder's order.
+	Buildpacks []string
+	// Env is the user's build-time environment (platform/env).
+	Env map[string]string
+	// BuildImage and RunImage are references by digest in a registry that both we and the sandbox reach.
+	BuildImage, RunImage string
+	// Repository gets the image, such as "127.0.0.1:5870/droplets/6f1c".
+	Repository string
+	// Previous is the digest of the app's last image in Repository, for reusing layers; may be empty.
+	Previous string
+	Limits   Limits
+	// Log gets the output of the buildpacks and one line for each phase.
+	Log io.Writer
+}
+
+// Limits bound the container of a build. Zero fields mean the defaults of Builder.
+type Limits struct {
+	MemoryMB int
+	DiskMB   int
+	CPUs     float64
+	PIDs     int
+	Timeout  time.Duration
+}
+
+// Result is a finished build.
+type Result struct {
+	Digest     string // sha256:...
+	SizeBytes  int64  // of what the build added to the run image, compressed
+	Processes  []Process
+	Buildpacks []Used
+	Phases     []Phase // in order, with the time each took
+}
+
+// Process is a process type of the image.
+type Process struct {
+	Type    string
+	Command string // as a person would type it
+	Default bool
+}
+
+// Used is a buildpack that took part.
+type Used struct{ ID, Version, Homepage string }
+
+// Phase is how long one part of a build took.
+type Phase struct {
+	Name     string
+	Duration time.Duration
+}
+
+// Code says why a build failed.
+type Code string
+
+// The codes; the controller maps them to Cloud Foundry's staging errors.
+const (
+	NoBuildpackDetected Code = "no buildpack detected"
+	DetectFailed        Code = "detection failed"
+	BuildFailed         Code = "buildpack failed"
+	NoStartCommand      Code = "no start command"
+	TimedOut            Code = "timed out"
+	OutOfMemory         Code = "out of memory"
+	OutOfDisk           Code = "out of disk"
+	BadBuildpack        Code = "unknown or invalid buildpack"
+	Canceled            Code = "canceled"
+	Internal            Code = "internal"
+)
+
+// Error is a failed build: Message is a sentence or more for the developer, with what to do.
+type Error struct {
+	Code      Code
+	Buildpack string // id, where one is to blame
+	ExitCode  int
+	Message   string
+	Err       error
+}
+
+func (e *Error) Error() string {
+	if e.Buildpack != "" {
+		return fmt.Sprintf("%s: %s: %s", e.Code, e.Buildpack, e.Message)
+	}
+	return fmt.Sprintf("%s: %s", e.Code, e.Message)
+}
+
+func (e *Error) Unwrap() error { return e.Err }

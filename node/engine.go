@@ -1,0 +1,132 @@
+// Package node runs instances of apps. Its Engine is a small contract: run these workloads, keep them
+// running with Cloud Foundry's crash rules, tell me how they are. What Docker or Nomad calls things stays
+// inside node/docker and node/nomad; the controller's scheduling loop is the caller.
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// What callers can tell apart.
+var (
+	// ErrNotFound says that the engine has no such workload.
+	ErrNotFound = errors.New("no such workload")
+	// ErrUnavailable says that the engine cannot be reached now (Docker stopped); try again later.
+	ErrUnavailable = errors.New("engine unavailable")
+	// ErrInsufficient says that the machine has not the resources that the workload asks for.
+	ErrInsufficient = errors.New("insufficient resources")
+)
+
+// Engine runs workloads. All methods may be called at the same time.
+type Engine interface {
+	// Start makes the workload exist and run. It is idempotent by Workload.ID: a second Start of a
+	// workload that exists changes nothing and returns nil. It returns once the workload was accepted and
+	// its image is there; becoming healthy is seen in List.
+	Start(ctx context.Context, w Workload) error
+	// Stop sends the stop signal, waits up to grace, kills, removes. Stopping what is not there is no error.
+	Stop(ctx context.Context, id string, grace time.Duration) error
+	// List returns every workload of this installation, also those that another run of this process started.
+	List(ctx context.Context) ([]Status, error)
+	// Changed is sent to (capacity one, without blocking) when a List may answer differently.
+	Changed() <-chan struct{}
+	// Usage returns what the workloads use now; those that are not running are absent.
+	Usage(ctx context.Context, ids ...string) (map[string]Usage, error)
+	// Logs calls fn with each line that the workload printed after since, in order, until the workload is
+	// gone or ctx ends. A line longer than 64 KiB comes in pieces.
+	Logs(ctx context.Context, id string, since time.Time, fn func(LogLine)) error
+	// Exec runs a command in a running workload, as the workload's user.
+	Exec(ctx context.Context, id string, e Exec) (exitStatus int, err error)
+	// Ping returns nil if the engine can start workloads now, else ErrUnavailable with the reason.
+	Ping(ctx context.Context) error
+	// Close ends all that the engine started in this process. Workloads go on running.
+	Close() error
+}
+
+// Workload is one instance of a process, or one task.
+type Workload struct {
+	ID         string            // instance GUID (8-4-4-4-4) or task GUID
+	Labels     map[string]string // given back in Status as they are: app, process, version, index ...
+	Image      string            // reference by digest that the engine can pull
+	PullUser   string            // credentials for Image's registry
+	PullSecret string
+	Command    []string // arguments of the image's entrypoint; empty: the image's default
+	Entrypoint []string // empty: the image's
+	Env        map[string]string
+	User       string // empty: the image's
+	MemoryMB   int    // hard limit
+	CPUShares  int    // relative weight; zero: from the memory, as Cloud Foundry does
+	DiskMB     int    // quota of the writable layer where the storage driver can; else watched
+	PIDs       int    // process limit; zero: 1024
+	Ports      []int  // that the app listens on; the first is $PORT
+	StopSignal string // empty: SIGTERM
+	Once       bool   // a task: run to the end, never restarted
+	Liveness   Check
+	Readiness  Check
+}
+
+// Check is a health check. An http or port check goes to the first port. A zero Timeout, Interval or
+// InvocationTimeout means 60 s, 30 s (2 s until first healthy... see the engine) and 1 s.
+type Check struct {
+	Type              string // port, http, process (also the empty string)
+	Endpoint          string
+	Timeout           time.Duration
+	InvocationTimeout time.Duration
+	Interval          time.Duration
+}
+
+// State of a workload as the engine sees it.
+type State string
+
+// The states. Crashed means: ended by itself or killed as unhealthy, waiting for its next start.
+const (
+	Starting State = "STARTING"
+	Running  State = "RUNNING"
+	Crashed  State = "CRASHED"
+	Stopping State = "STOPPING"
+	Exited   State = "EXITED" // a task that ended
+)
+
+// Status is what the engine knows of a workload.
+type Status struct {
+	ID         string
+	Labels     map[string]string
+	State      State
+	Ready      bool      // may get requests: healthy and the readiness check passes
+	Address    string    // IP that the router on this machine can reach
+	Since      time.Time // of State
+	StartedAt  time.Time
+	Crashes    int    // since it was last healthy for 5 minutes
+	ExitStatus int    // of the last end
+	OOMKilled  bool   // the last end
+	Details    string // why it crashed or is not healthy, in words: "listens on 127.0.0.1:8080 only; ..."
+	Generation int    // counts the starts of this workload
+}
+
+// Usage is what a workload uses.
+type Usage struct {
+	Time        time.Time
+	CPU         float64 // cores
+	MemoryBytes int64
+	DiskBytes   int64 // writable layer
+	PIDs        int
+}
+
+// LogLine is a line of output, without its line end.
+type LogLine struct {
+	Time   time.Time
+	Stderr bool
+	Text   []byte
+}
+
+// Exec is a command to run inside a workload.
+type Exec struct {
+	Command        []string
+	Env            []string
+	TTY            bool
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Resize         <-chan [2]uint16 // columns, rows
+}

@@ -1,0 +1,39 @@
+// Package router is the data plane: it terminates TLS, finds the route of a request by host and longest
+// path, picks an instance and proxies. It serves from an immutable Table that somebody else makes; it asks
+// nobody anything while serving.
+package router
+
+import "net/http"
+
+// Table is everything the router knows about routes. It is built whole, checked by Router.SetTable, and
+// never changed afterwards.
+type Table struct {
+	Routes []Route
+}
+
+// Route is a host and path with where it leads to.
+type Route struct {
+	// Host is lower case, without port; "*.example.com" stands for any name below example.com.
+	Host string
+	// Path is empty or begins with a slash; it matches whole segments.
+	Path string
+	// AppGUID goes into the X-CF-ApplicationID header and the access log.
+	AppGUID string
+	// Endpoints may be empty: the route exists but nothing serves it.
+	Endpoints []Endpoint
+	// Handler serves the route in this process, instead of Endpoints (the API, the log cache).
+	Handler http.Handler
+	// LoadBalancing is round-robin (also the empty string), least-connection or hash.
+	LoadBalancing string
+}
+
+// Endpoint is one instance that can be sent requests.
+type Endpoint struct {
+	Address     string // ip:port
+	InstanceID  string
+	Index       int
+	ProcessGUID string
+	AppGUID     string // of this instance; a route may lead to several apps
+	Protocol    string // http1 (also the empty string) or http2
+	Weight      int    // zero: 1
+}
