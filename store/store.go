@@ -2,9 +2,9 @@
 // container images on disk.
 //
 // It promises that an Update that returned nil survives a power cut, that a reader sees one moment in
-// time, and that nothing readable is in the database file: every record is sealed with a key from
-// another file. It is the only package that knows bbolt. The controller and its loops call it; it knows
-// none of them.
+// time, and that no secret can be read in the database file: every record is sealed with a key from
+// another file, and only GUIDs, states and names stand in index keys as they are. It is the only package
+// that knows bbolt. The controller and its loops call it; it knows none of them.
 package store
 
 import (

@@ -1,0 +1,58 @@
+package store
+
+import "context"
+
+// watcher is one Watch. tables is empty when it watches all of them.
+type watcher struct {
+	wake   chan struct{}
+	tables map[TableName]struct{}
+}
+
+// Watch returns a channel that gets a value after each Update that changed one of the tables; with no tables,
+// after each that changed anything. It has room for one value and is sent to without blocking: several
+// Updates may come as one wake-up, but none is lost. Who reads the tables after a wake-up sees all that
+// was committed before it. The channel is never closed; when ctx ends nothing is sent to it any more.
+func (db *DB) Watch(ctx context.Context, tables ...TableName) <-chan struct{} {
+	w := &watcher{wake: make(chan struct{}, 1), tables: map[TableName]struct{}{}}
+	for _, t := range tables {
+		w.tables[t] = struct{}{}
+	}
+	db.watchMu.Lock()
+	db.watchers[w] = struct{}{}
+	db.watchMu.Unlock()
+	context.AfterFunc(ctx, func() {
+		db.watchMu.Lock()
+		defer db.watchMu.Unlock()
+		delete(db.watchers, w)
+	})
+	return w.wake
+}
+
+// wake tells the watchers of the touched tables.
+func (db *DB) wake(touched map[TableName]struct{}) {
+	if len(touched) == 0 {
+		return
+	}
+	db.watchMu.Lock()
+	defer db.watchMu.Unlock()
+	for w := range db.watchers {
+		if w.wants(touched) {
+			select {
+			case w.wake <- struct{}{}:
+			default: // a wake-up is waiting already
+			}
+		}
+	}
+}
+
+func (w *watcher) wants(touched map[TableName]struct{}) bool {
+	if len(w.tables) == 0 {
+		return true
+	}
+	for t := range touched {
+		if _, ok := w.tables[t]; ok {
+			return true
+		}
+	}
+	return false
+}
