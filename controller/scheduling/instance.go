@@ -1,0 +1,261 @@
+package scheduling
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cupola-paas/cupola/node"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// Labels of a workload, given back by the engine.
+const (
+	labelApp     = "app"
+	labelProcess = "process"
+	labelType    = "process_type"
+	labelVersion = "version"
+	labelIndex   = "index"
+)
+
+// newInstanceGUID has the shape 8-4-4-4-4 that Cloud Foundry's instance ids have.
+func newInstanceGUID() string { return uuid.NewString()[:28] }
+
+// stepInstances compares, writes the records, and starts workers for what is to be started and stopped.
+func (l *Loop) stepInstances(ctx context.Context, seen map[string]node.Status) (time.Duration, error) {
+	var p *plan
+	err := l.DB.View(func(tx *store.Tx) (err error) {
+		p, err = l.readPlan(tx, seen)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("plan instances: %w", err)
+	}
+	if !p.empty() {
+		if err := l.DB.Update(func(tx *store.Tx) error { return l.write(tx, p) }); err != nil {
+			return 0, fmt.Errorf("write instances: %w", err)
+		}
+		l.reportCrashes(p.crash)
+	}
+	for _, id := range p.stop {
+		l.goStop(ctx, id)
+	}
+	var next time.Duration
+	for _, o := range p.start {
+		if due := l.goStart(ctx, o); due > 0 && (next == 0 || due < next) {
+			next = due
+		}
+	}
+	return next, nil
+}
+
+func (l *Loop) readPlan(tx *store.Tx, seen map[string]node.Status) (*plan, error) {
+	want, err := readWanted(tx)
+	if err != nil {
+		return nil, err
+	}
+	var records []*store.Instance
+	for r := range store.Instances.All(tx) {
+		records = append(records, r)
+	}
+	tasks := map[string]bool{}
+	for id, s := range seen {
+		if s.Labels[labelProcess] == "" {
+			if _, err := store.Tasks.Get(tx, id); err == nil {
+				tasks[id] = true
+			}
+		}
+	}
+	return makePlan(want, records, seen, tasks, newInstanceGUID), nil
+}
+
+// write applies the plan. A record that the API deleted meanwhile stays deleted.
+func (l *Loop) write(tx *store.Tx, p *plan) error {
+	for _, r := range p.put {
+		if !r.CreatedAt.IsZero() {
+			if _, err := store.Instances.Get(tx, r.GUID); errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+		}
+		if r.Since.IsZero() {
+			r.Since = tx.Now
+		}
+		if err := store.Instances.Put(tx, r); err != nil {
+			return err
+		}
+	}
+	for _, guid := range p.remove {
+		if err := store.Instances.Delete(tx, guid); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	for _, r := range p.crash {
+		if err := putCrashEvents(tx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putCrashEvents writes the two audit events that clients look for (contract 5.7).
+func putCrashEvents(tx *store.Tx, r *store.Instance) error {
+	app, err := store.Apps.Get(tx, r.AppGUID)
+	if err != nil {
+		return nil // the app is being deleted
+	}
+	space, err := store.Spaces.Get(tx, app.SpaceGUID)
+	if err != nil {
+		return nil
+	}
+	data, err := json.Marshal(map[string]any{
+		"instance": r.GUID, "index": r.Index, "reason": "CRASHED", "exit_description": r.Details,
+		"exit_status": r.ExitStatus, "crash_count": r.CrashCount, "crash_timestamp": tx.Now.UnixNano(),
+	})
+	if err != nil {
+		return err
+	}
+	for _, kind := range []string{"app.crash", "audit.app.process.crash"} {
+		e := &store.AuditEvent{
+			Type:      kind,
+			Actor:     store.Actor{GUID: r.ProcessGUID, Type: "process", Name: r.ProcessType},
+			Target:    store.Actor{GUID: app.GUID, Type: "app", Name: app.Name},
+			Data:      data,
+			SpaceGUID: space.GUID, OrgGUID: space.OrgGUID,
+		}
+		if err := store.AuditEvents.Put(tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Loop) reportCrashes(crashed []*store.Instance) {
+	for _, r := range crashed {
+		index := strconv.Itoa(r.Index)
+		l.Logs.Platform(r.AppGUID, "API", "0", fmt.Sprintf("Process %s instance %s crashed: %s", r.ProcessType, index, r.Details))
+		l.Log.Info("instance crashed", "app", r.AppGUID, "process", r.ProcessGUID, "index", r.Index, "details", r.Details)
+	}
+}
+
+// claim reserves an id for one worker.
+func (l *Loop) claim(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[id] {
+		return false
+	}
+	l.busy[id] = true
+	return true
+}
+
+func (l *Loop) release(id string) {
+	l.mu.Lock()
+	delete(l.busy, id)
+	l.mu.Unlock()
+	l.nudge()
+}
+
+// goStart starts a workload unless that is under way. After a failed Start it waits: the time left is returned.
+func (l *Loop) goStart(ctx context.Context, o startOrder) time.Duration {
+	id := o.instance.GUID
+	l.mu.Lock()
+	left := time.Until(l.failures[id].until)
+	l.mu.Unlock()
+	if left > 0 {
+		return left
+	}
+	if !l.claim(id) {
+		return 0
+	}
+	l.workers.Go(func() {
+		defer l.release(id)
+		l.starting <- struct{}{}
+		defer func() { <-l.starting }()
+		if ctx.Err() == nil {
+			l.startInstance(ctx, o)
+		}
+	})
+	return 0
+}
+
+func (l *Loop) startInstance(ctx context.Context, o startOrder) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	id := o.instance.GUID
+	w, err := l.workload(o)
+	if err == nil {
+		err = l.Engine.Start(ctx, w)
+	}
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+		return // we are stopping; the next run takes it up
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		delete(l.failures, id)
+		return
+	}
+	f := l.failures[id]
+	f.count++
+	f.until = time.Now().Add(min(time.Minute, time.Second<<min(f.count, 6)))
+	l.failures[id] = f
+	l.Log.Warn("instance not started", "app", o.instance.AppGUID, "instance", id, "error", err)
+	go l.recordFailure(id, err, f.count)
+}
+
+// recordFailure shows in the record why an instance could not be started.
+func (l *Loop) recordFailure(id string, cause error, count int) {
+	err := l.DB.Update(func(tx *store.Tx) error {
+		r, err := store.Instances.Get(tx, id)
+		if err != nil {
+			return err
+		}
+		r.Details, r.Routable = cause.Error(), false
+		switch {
+		case errors.Is(cause, node.ErrUnavailable):
+			r.State = store.InstanceStarting
+		case errors.Is(cause, node.ErrInsufficient):
+			r.State = store.InstanceDown
+			if !strings.Contains(r.Details, "insufficient resources") {
+				r.Details = "insufficient resources: " + r.Details
+			}
+		default:
+			r.State, r.CrashCount = store.InstanceCrashed, count
+		}
+		r.Since = tx.Now
+		return store.Instances.Put(tx, r)
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		l.Log.Error("instance state not written", "instance", id, "error", err)
+	}
+}
+
+// goStop drains and stops a workload, unless that is under way.
+func (l *Loop) goStop(ctx context.Context, id string) {
+	if !l.claim(id) {
+		return
+	}
+	l.workers.Go(func() {
+		defer l.release(id)
+		drain, cancel := context.WithTimeout(ctx, drainGrace)
+		defer cancel()
+		if err := l.Router.WaitDrained(drain, id); err != nil && ctx.Err() != nil {
+			return
+		}
+		stop, cancel := context.WithTimeout(ctx, 3*stopGrace)
+		defer cancel()
+		if err := l.Engine.Stop(stop, id, stopGrace); err != nil && ctx.Err() == nil {
+			l.Log.Warn("instance not stopped", "instance", id, "error", err)
+			return
+		}
+		l.mu.Lock()
+		delete(l.failures, id)
+		l.mu.Unlock()
+	})
+}

@@ -1,0 +1,137 @@
+package scheduling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cupola-paas/cupola/node"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// States of a task (CAPI v3).
+const (
+	taskPending   = "PENDING"
+	taskRunning   = "RUNNING"
+	taskCanceling = "CANCELING"
+	taskSucceeded = "SUCCEEDED"
+	taskFailed    = "FAILED"
+)
+
+// stepTasks starts pending tasks, stops cancelled ones and writes down how finished ones ended.
+func (l *Loop) stepTasks(ctx context.Context, seen map[string]node.Status) error {
+	var open []*store.Task
+	err := l.DB.View(func(tx *store.Tx) (err error) {
+		open, _, err = store.Tasks.List(tx, store.Query[store.Task]{
+			Where: []store.Cond{store.By("state", taskPending, taskRunning, taskCanceling)},
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read tasks: %w", err)
+	}
+	live := map[string]bool{}
+	for _, t := range open {
+		live[t.GUID] = true
+		l.stepTask(ctx, t, seen)
+	}
+	for id, s := range seen {
+		if s.State == node.Exited && !live[id] && s.Labels[labelProcess] == "" {
+			l.goStop(ctx, id) // its end is written down; the container may go
+		}
+	}
+	return nil
+}
+
+func (l *Loop) stepTask(ctx context.Context, t *store.Task, seen map[string]node.Status) {
+	s, there := seen[t.GUID]
+	switch {
+	case t.State == taskCanceling:
+		if there && s.State != node.Exited {
+			l.goStop(ctx, t.GUID)
+			return
+		}
+		l.endTask(t, taskFailed, "task was cancelled")
+	case !there && t.State == taskRunning:
+		l.endTask(t, taskFailed, "the task's container has gone")
+	case !there:
+		l.goStartTask(ctx, t)
+	case s.State == node.Exited && s.ExitStatus == 0:
+		l.endTask(t, taskSucceeded, "")
+	case s.State == node.Exited:
+		l.endTask(t, taskFailed, taskFailure(s))
+	case t.State == taskPending:
+		l.setTask(t.GUID, taskPending, func(t *store.Task) { t.State = taskRunning })
+	}
+}
+
+func taskFailure(s node.Status) string {
+	if s.Details != "" {
+		return s.Details
+	}
+	return fmt.Sprintf("exited with status %d", s.ExitStatus)
+}
+
+// endTask writes the end first; the container is removed by the next pass.
+func (l *Loop) endTask(t *store.Task, state, reason string) {
+	l.setTask(t.GUID, t.State, func(t *store.Task) { t.State, t.FailureReason = state, reason })
+}
+
+// setTask changes a task if it is still in the state that the decision was made on.
+func (l *Loop) setTask(guid, from string, change func(*store.Task)) {
+	err := l.DB.Update(func(tx *store.Tx) error {
+		t, err := store.Tasks.Get(tx, guid)
+		if err != nil || t.State != from {
+			return err
+		}
+		change(t)
+		return store.Tasks.Put(tx, t)
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		l.Log.Error("task state not written", "task", guid, "error", err)
+	}
+}
+
+func (l *Loop) goStartTask(ctx context.Context, t *store.Task) {
+	if !l.claim(t.GUID) {
+		return
+	}
+	l.workers.Go(func() {
+		defer l.release(t.GUID)
+		ctx, cancel := context.WithTimeout(ctx, startLimit)
+		defer cancel()
+		w, err := l.taskWorkload(t)
+		if err == nil {
+			err = l.Engine.Start(ctx, w)
+		}
+		if err == nil || ctx.Err() != nil || errors.Is(err, node.ErrUnavailable) {
+			return // the next pass sees it run, or tries again
+		}
+		l.setTask(t.GUID, taskPending, func(t *store.Task) { t.State, t.FailureReason = taskFailed, err.Error() })
+	})
+}
+
+func (l *Loop) taskWorkload(t *store.Task) (node.Workload, error) {
+	var w node.Workload
+	err := l.DB.View(func(tx *store.Tx) error {
+		app, err := store.Apps.Get(tx, t.AppGUID)
+		if err != nil {
+			return err
+		}
+		d, err := store.Droplets.Get(tx, t.DropletGUID)
+		if err != nil {
+			return err
+		}
+		w = l.image(d)
+		w.Env, err = l.Env.Task(tx, app, t, d)
+		return err
+	})
+	if err != nil {
+		return w, err
+	}
+	w.ID, w.Once = t.GUID, true
+	w.Labels = map[string]string{labelApp: t.AppGUID}
+	w.Entrypoint, w.Command = []string{launcherPath}, []string{t.Command}
+	w.MemoryMB, w.DiskMB = t.MemoryMB, t.DiskMB
+	return w, nil
+}

@@ -1,0 +1,149 @@
+package staging
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// names are Cloud Controller's names of staging errors (contract 4.5); clients match on some of them.
+var names = map[buildpack.Code]string{
+	buildpack.NoBuildpackDetected: "NoAppDetectedError",
+	buildpack.DetectFailed:        "NoAppDetectedError",
+	buildpack.BuildFailed:         "BuildpackCompileFailed",
+	buildpack.NoStartCommand:      "StagingError",
+	buildpack.TimedOut:            "StagingTimeExpired",
+	buildpack.OutOfMemory:         "StagingError",
+	buildpack.OutOfDisk:           "StagingError",
+	buildpack.BadBuildpack:        "StagingError",
+	buildpack.Canceled:            "StagingError",
+	buildpack.Internal:            "StagingError",
+}
+
+// Explain is the sentence a developer reads about a failed build.
+func Explain(err error) string {
+	var b *buildpack.Error
+	switch {
+	case errors.As(err, &b) && b.Code == buildpack.NoBuildpackDetected:
+		return "An app was not successfully detected by any available buildpack. " + b.Message
+	case errors.As(err, &b) && b.Buildpack != "":
+		return b.Buildpack + ": " + b.Message
+	case errors.As(err, &b):
+		return b.Message
+	case errors.Is(err, store.ErrNoSpace):
+		return "the disk of the platform is full: ask its operator to make room, then push again"
+	}
+	return err.Error()
+}
+
+// reason is the build's error as the API shows it: "<Name> - <description>".
+func reason(err error) string {
+	name := "StagingError"
+	if b := (*buildpack.Error)(nil); errors.As(err, &b) && names[b.Code] != "" {
+		name = names[b.Code]
+	}
+	return name + " - " + strings.TrimSpace(Explain(err))
+}
+
+// fail writes the end of a build that made no droplet.
+func (l *Loop) fail(b *store.Build, cause error) {
+	l.Log.Info("build failed", "app", b.AppGUID, "build", b.GUID, "error", cause)
+	l.end(b, func(tx *store.Tx, b *store.Build) error {
+		b.State, b.Error = store.StateFailed, reason(cause)
+		return putEvent(tx, b, "audit.app.build.failed")
+	})
+}
+
+// succeed writes the droplet and the end of the build together.
+func (l *Loop) succeed(b *store.Build, req *buildpack.Request, result *buildpack.Result) {
+	l.end(b, func(tx *store.Tx, b *store.Build) error {
+		d, err := droplet(tx, b, result)
+		if err != nil {
+			return err
+		}
+		if err := store.Droplets.Put(tx, d); err != nil {
+			return err
+		}
+		b.State, b.DropletGUID, b.Phases = store.StateStaged, d.GUID, phases(result)
+		return putEvent(tx, b, "audit.app.build.staged")
+	})
+	l.Log.Info("build staged", "app", b.AppGUID, "build", b.GUID, "image", req.Repository+"@"+result.Digest)
+}
+
+// end changes the build if it is still staging; a build that was deleted meanwhile is left alone.
+func (l *Loop) end(b *store.Build, change func(*store.Tx, *store.Build) error) {
+	err := l.DB.Update(func(tx *store.Tx) error {
+		fresh, err := store.Builds.Get(tx, b.GUID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil || fresh.State != store.StateStaging {
+			return err
+		}
+		if err := change(tx, fresh); err != nil {
+			return err
+		}
+		return store.Builds.Put(tx, fresh)
+	})
+	if err != nil {
+		l.Log.Error("end of build not written", "build", b.GUID, "error", err)
+	}
+}
+
+func droplet(tx *store.Tx, b *store.Build, result *buildpack.Result) (*store.Droplet, error) {
+	stack, err := findStack(tx, b.Lifecycle.Stack)
+	if err != nil {
+		return nil, fmt.Errorf("stack of build %s: %w", b.GUID, err)
+	}
+	d := &store.Droplet{
+		AppGUID: b.AppGUID, SpaceGUID: b.SpaceGUID, BuildGUID: b.GUID, PackageGUID: b.PackageGUID,
+		State: store.StateStaged, Lifecycle: b.Lifecycle, Repository: Repository(b.AppGUID),
+		ImageDigest: result.Digest, SizeBytes: result.SizeBytes, Stack: stack.Name,
+		ProcessTypes: map[string]string{},
+	}
+	for _, p := range result.Processes {
+		d.ProcessTypes[p.Type] = p.Command
+	}
+	for _, used := range result.Buildpacks {
+		d.Buildpacks = append(d.Buildpacks, dropletBuildpack(tx, used))
+	}
+	return d, nil
+}
+
+func dropletBuildpack(tx *store.Tx, used buildpack.Used) store.DropletBuildpack {
+	out := store.DropletBuildpack{Name: used.ID, BuildpackName: used.ID, Version: used.Version}
+	for b := range store.Buildpacks.All(tx) {
+		if b.SystemID == used.ID {
+			out.Name, out.DetectOutput = b.Name, strings.TrimSuffix(b.Name, "_buildpack")
+		}
+	}
+	return out
+}
+
+func phases(result *buildpack.Result) []store.PhaseTime {
+	out := make([]store.PhaseTime, len(result.Phases))
+	for i, p := range result.Phases {
+		out[i] = store.PhaseTime{Name: p.Name, Duration: p.Duration}
+	}
+	return out
+}
+
+func putEvent(tx *store.Tx, b *store.Build, kind string) error {
+	app, err := store.Apps.Get(tx, b.AppGUID)
+	if err != nil {
+		return nil // the app was deleted during the build
+	}
+	space, err := store.Spaces.Get(tx, app.SpaceGUID)
+	if err != nil {
+		return nil
+	}
+	return store.AuditEvents.Put(tx, &store.AuditEvent{
+		Type: kind, Actor: b.CreatedBy,
+		Target:    store.Actor{GUID: app.GUID, Type: "app", Name: app.Name},
+		Data:      []byte(`{"build_guid":"` + b.GUID + `","package_guid":"` + b.PackageGUID + `"}`),
+		SpaceGUID: space.GUID, OrgGUID: space.OrgGUID,
+	})
+}

@@ -1,0 +1,122 @@
+package staging
+
+import (
+	"fmt"
+
+	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// CacheID names the build cache of an app on a stack.
+func CacheID(appGUID, stack string) string { return appGUID + "-" + stack }
+
+// Repository is where an app's droplets lie in the registry.
+func Repository(appGUID string) string { return "droplets/" + appGUID }
+
+// stackReady reports whether the build's stack has its images.
+func (l *Loop) stackReady(b *store.Build) bool {
+	ready := false
+	_ = l.DB.View(func(tx *store.Tx) error {
+		s, err := findStack(tx, b.Lifecycle.Stack)
+		ready = err != nil || s.BuildImage != "" // an unknown stack is told by the build itself
+		return nil
+	})
+	return ready
+}
+
+func findStack(tx *store.Tx, name string) (*store.Stack, error) {
+	if name == "" {
+		return store.Stacks.Find(tx, "default", "true")
+	}
+	return store.Stacks.Find(tx, "name", name)
+}
+
+// request gathers what a build needs, from one moment of the store.
+func (l *Loop) request(b *store.Build) (*buildpack.Request, *store.Package, error) {
+	var (
+		req *buildpack.Request
+		pkg *store.Package
+	)
+	err := l.DB.View(func(tx *store.Tx) error {
+		app, err := store.Apps.Get(tx, b.AppGUID)
+		if err != nil {
+			return err
+		}
+		if pkg, err = store.Packages.Get(tx, b.PackageGUID); err != nil {
+			return err
+		}
+		stack, err := findStack(tx, b.Lifecycle.Stack)
+		if err != nil {
+			return &buildpack.Error{Code: buildpack.BadBuildpack, Message: fmt.Sprintf("there is no stack %q: see `cupola stacks`", b.Lifecycle.Stack)}
+		}
+		ids, err := buildpackIDs(tx, b.Lifecycle.Buildpacks)
+		if err != nil {
+			return err
+		}
+		env, err := l.Env.Staging(tx, app, b)
+		if err != nil {
+			return err
+		}
+		req = &buildpack.Request{
+			ID: b.GUID, CacheID: CacheID(app.GUID, stack.Name), Buildpacks: ids, Env: env,
+			BuildImage: stack.BuildImage, RunImage: stack.RunImage,
+			Repository: l.Registry + "/" + Repository(app.GUID),
+			Previous:   previousDigest(tx, app),
+			Limits:     l.limits(b),
+		}
+		return nil
+	})
+	return req, pkg, err
+}
+
+func (l *Loop) limits(b *store.Build) buildpack.Limits {
+	limits := l.Limits
+	if b.StagingMemoryMB > 0 {
+		limits.MemoryMB = b.StagingMemoryMB
+	}
+	if b.StagingDiskMB > 0 {
+		limits.DiskMB = b.StagingDiskMB
+	}
+	return limits
+}
+
+// previousDigest is the app's newest image, whose layers the export can use again.
+func previousDigest(tx *store.Tx, app *store.App) string {
+	droplets, _, err := store.Droplets.List(tx, store.Query[store.Droplet]{
+		Where: []store.Cond{store.By("app", app.GUID), store.By("state", store.StateStaged)},
+		Desc:  true, Limit: 1,
+	})
+	if err != nil || len(droplets) == 0 {
+		return ""
+	}
+	return droplets[0].ImageDigest
+}
+
+// buildpackIDs translates Cloud Foundry's names ("nodejs_buildpack") and our ids into ids.
+func buildpackIDs(tx *store.Tx, names []string) ([]string, error) {
+	var ids []string
+	for _, name := range names {
+		found, err := store.Buildpacks.Find(tx, "name", name)
+		switch {
+		case err == nil && found.SystemID != "" && found.Enabled:
+			ids = append(ids, found.SystemID)
+		case err == nil && !found.Enabled:
+			return nil, &buildpack.Error{Code: buildpack.BadBuildpack, Buildpack: name, Message: "this buildpack is disabled: see `cupola buildpacks`"}
+		default:
+			if !isSystemID(tx, name) {
+				return nil, &buildpack.Error{Code: buildpack.BadBuildpack, Buildpack: name, Message: "there is no such buildpack: see `cupola buildpacks`"}
+			}
+			ids = append(ids, name)
+		}
+	}
+	return ids, nil
+}
+
+func isSystemID(tx *store.Tx, id string) bool {
+	for b := range store.Buildpacks.All(tx) {
+		if b.SystemID == id && b.Enabled {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Everything that proves the platform, on a machine that has only Go, git, make and curl.
+source "$(dirname "$0")/lib.sh"
+began=$SECONDS
+scripts/setup.sh
+say "building"
+make --no-print-directory build
+say "lint"
+scripts/lint.sh
+say "unit tests, with the race detector"
+CGO_ENABLED=1 go test -race -timeout 20m $(go list ./... | grep -v '/e2e')
+say "end-to-end tests"
+go test -count=1 -timeout 40m ./e2e/...
+say "all passed in $((SECONDS - began)) s"
