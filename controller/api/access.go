@@ -1,0 +1,112 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// Place is where a resource belongs. Both GUIDs are empty for what belongs to the platform.
+type Place struct {
+	OrgGUID, SpaceGUID string
+}
+
+// Locator finds the place of the resource that a route's path names. It returns a not found error in the
+// words that the client shall read, such as "App not found".
+type Locator func(tx *store.Tx, c *Ctx) (Place, error)
+
+type accessKind int
+
+const (
+	accessOpen     accessKind = iota + 1 // everybody, also without a token
+	accessSignedIn                       // any valid token; the handler shows only what the caller may see
+	accessAt                             // by the caller's roles at the place of the resource in the path
+	accessInBody                         // by the caller's roles at a place that only the body names
+)
+
+// Authenticator tells who a bearer token belongs to.
+type Authenticator interface {
+	Authenticate(ctx context.Context, token string) (*Caller, error)
+}
+
+// Caller is who makes a request.
+type Caller struct {
+	GUID, Name, Email string
+	Client            bool     // a client with its own token, not a person
+	Scopes            []string // such as cloud_controller.admin
+}
+
+// actor is the caller as events and builds name it.
+func (c *Ctx) actor() store.Actor {
+	kind := "user"
+	if c.who.Client {
+		kind = "process"
+	}
+	return store.Actor{GUID: c.who.GUID, Type: kind, Name: c.who.Name, Email: c.who.Email}
+}
+
+// Access says who may call a route. The zero Access lets nobody pass and does not compile into a table.
+type Access struct {
+	kind accessKind
+	at   Locator
+	noun string // of what is not found by those who may not see it
+	see  Action
+	do   Action
+}
+
+// open is for routes that answer without a token.
+func open() Access { return Access{kind: accessOpen} }
+
+// signedIn is for lists and the like: any valid token, and the handler filters by what the caller may see.
+func signedIn() Access { return Access{kind: accessSignedIn} }
+
+// on is for a route that names a resource in its path: who may not see there gets "<noun> not found", who may
+// see but not do gets 403.
+func on(at Locator, noun string, see, do Action) Access {
+	return Access{accessAt, at, noun, see, do}
+}
+
+// inBody is for a creation whose place stands in the body. The handler must call Allow in its transaction.
+func inBody() Access { return Access{kind: accessInBody} }
+
+// identify finds out who calls. An open route takes a request without a token, but not one with a bad token.
+func (s *Server) identify(c *Ctx) error {
+	if c.route.Access.kind == accessOpen {
+		return nil
+	}
+	token := bearer(c.R)
+	if token == "" {
+		return capi.NotAuthenticated.Errorf("Authentication error")
+	}
+	who, err := s.auth.Authenticate(c.Context(), token)
+	if err != nil {
+		return capi.InvalidAuthToken.Errorf("Invalid Auth Token")
+	}
+	c.who = who
+	return nil
+}
+
+// guard is the one authorisation point: every request passes it once before its handler, and once more in the
+// transaction of every change.
+func (s *Server) guard(c *Ctx, tx *store.Tx) error {
+	a := c.route.Access
+	switch a.kind {
+	case accessOpen, accessSignedIn:
+		c.allowed = a.kind == accessSignedIn && readOnly(c.R.Method)
+		return nil
+	case accessInBody:
+		return nil
+	case accessAt:
+		place, err := a.at(tx, c)
+		if err != nil {
+			return notFound(err, a.noun)
+		}
+		c.place = place
+		return c.Allow(tx, place, a.noun, a.see, a.do)
+	}
+	return capi.Forbidden()
+}
+
+func readOnly(method string) bool { return method == http.MethodGet || method == http.MethodHead }

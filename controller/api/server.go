@@ -1,0 +1,132 @@
+// Package api is the Cloud Controller API v3: it decodes, validates, authorises, writes desired state in
+// one transaction, and presents. It does no work itself: the loops stage, schedule and route, and write
+// back what they observe.
+//
+// Every route stands in one table (Routes) behind one authorisation point (guard); a route that nobody
+// gave an Access does not start, and a change that nobody allowed is not committed.
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/cupola-paas/cupola/store"
+)
+
+// Options is what the API stands on. DB, Auth, Blobs and PublicURL are needed.
+type Options struct {
+	DB        *store.DB
+	Auth      Authenticator
+	Blobs     Blobs  // packages and buildpacks
+	PublicURL string // https://api.DOMAIN[:port], the origin of every link
+	Links     Links
+	Stats     Stats // nil: no figures
+	Logs      Logs  // nil: nowhere
+	// CA returns the certificate of the local CA in PEM form; nil or empty: there is none.
+	CA func() []byte
+	// Ready reports whether the whole can serve, and what is missing; nil: always.
+	Ready   func() (bool, []string)
+	TempDir string        // for uploads under way; empty: the system's
+	MaxHold time.Duration // of a long poll; zero: 20 s
+	Log     *slog.Logger  // nil: slog.Default
+}
+
+// Blobs keeps files by their SHA-256. *store.Blobs is one.
+type Blobs interface {
+	Put(ctx context.Context, r io.Reader, limitBytes int64) (sha256 string, size int64, err error)
+	Open(sha256 string) (*os.File, error)
+}
+
+// Links are the addresses of the other services that GET / names (contract, 1.1). Empty ones are null.
+type Links struct {
+	Login, UAA, Logging, LogCache, LogStream, NetworkPolicy, Routing string
+	AppSSH, AppSSHFingerprint                                        string
+}
+
+// Stats tells what instances use now; those that are not running are absent.
+type Stats interface {
+	Usage(ctx context.Context, instanceGUIDs ...string) (map[string]Usage, error)
+}
+
+// Usage is what one instance uses.
+type Usage struct {
+	Time           time.Time
+	CPU            float64 // cores
+	CPUEntitlement float64 // share of what it is entitled to; 1 is all of it
+	MemoryBytes    int64
+	DiskBytes      int64
+	LogRate        int64 // bytes a second
+}
+
+// Logs takes the lines that the API itself writes into an app's log.
+type Logs interface {
+	// Append adds a line of the source type API. It must not block.
+	Append(appGUID, sourceType, line string)
+}
+
+// Server is the API as an http.Handler.
+type Server struct {
+	db        *store.DB
+	auth      Authenticator
+	blobs     Blobs
+	publicURL string
+	links     Links
+	stats     Stats
+	logs      Logs
+	ca        func() []byte
+	ready     func() (bool, []string)
+	tempDir   string
+	maxHold   time.Duration
+	log       *slog.Logger
+
+	routes []Route
+	mux    *http.ServeMux
+}
+
+// New returns the API. It starts no goroutine and opens nothing.
+func New(o Options) *Server {
+	s := &Server{
+		db: o.DB, auth: o.Auth, blobs: o.Blobs, publicURL: o.PublicURL, links: o.Links,
+		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
+	}
+	s.fillDefaults()
+	s.compile(s.table())
+	return s
+}
+
+func (s *Server) fillDefaults() {
+	if s.stats == nil {
+		s.stats = nothing{}
+	}
+	if s.logs == nil {
+		s.logs = nothing{}
+	}
+	if s.ca == nil {
+		s.ca = func() []byte { return nil }
+	}
+	if s.ready == nil {
+		s.ready = func() (bool, []string) { return true, nil }
+	}
+	if s.tempDir == "" {
+		s.tempDir = os.TempDir()
+	}
+	if s.maxHold == 0 {
+		s.maxHold = 20 * time.Second
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+}
+
+// nothing stands where there are no figures and no log.
+type nothing struct{}
+
+func (nothing) Usage(context.Context, ...string) (map[string]Usage, error) { return nil, nil }
+func (nothing) Append(string, string, string)                              {}
+
+// apiLine writes a line into an app's log, as the platform speaks there.
+func (s *Server) apiLine(appGUID, line string) { s.logs.Append(appGUID, "API", line) }
