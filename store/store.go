@@ -20,6 +20,8 @@ var (
 	ErrNoSpace = errors.New("no space left on the disk of the store")
 	// ErrLocked says that another process has the database open.
 	ErrLocked = errors.New("the database is in use by another process")
+	// ErrTooLarge says that a blob has more bytes than its limit; nothing of it is kept.
+	ErrTooLarge = errors.New("larger than the limit")
 )
 
 // ConflictError says that a record would break a unique index.
