@@ -25,6 +25,13 @@ type Route struct {
 	Handler http.Handler
 	// LoadBalancing is round-robin (also the empty string), least-connection or hash.
 	LoadBalancing string
+	// HashHeader names the request header whose value chooses the instance; hash alone needs it.
+	HashHeader string
+	// HashBalance bounds, for hash, the requests in flight at one instance to this many times the
+	// average; zero means no bound, otherwise it is 1 or more.
+	HashBalance float64
+	// AllowHTTP keeps Options.RedirectHTTP away from this route (the CA certificate is fetched without TLS).
+	AllowHTTP bool
 }
 
 // Endpoint is one instance that can be sent requests.
@@ -37,3 +44,19 @@ type Endpoint struct {
 	Protocol    string // http1 (also the empty string) or http2
 	Weight      int    // zero: 1
 }
+
+// What Route.LoadBalancing may say.
+const (
+	RoundRobin      = "round-robin"
+	LeastConnection = "least-connection"
+	Hash            = "hash"
+)
+
+// What Endpoint.Protocol may say.
+const (
+	HTTP1 = "http1"
+	HTTP2 = "http2" // without TLS, by prior knowledge (RFC 9113 3.3)
+)
+
+// maxWeight bounds Endpoint.Weight.
+const maxWeight = 128

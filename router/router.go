@@ -1,0 +1,200 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options say how a Router listens and what it allows. The zero value of a limit means its default.
+type Options struct {
+	// HTTPAddr and HTTPSAddr are host:port to listen on; port 0 takes a free one. One may be empty.
+	HTTPAddr, HTTPSAddr string
+	// Certificates is needed with HTTPSAddr.
+	Certificates *Certificates
+	// RedirectHTTP sends requests without TLS to the same URL with it, except for routes with AllowHTTP
+	// and ACME challenges.
+	RedirectHTTP bool
+	// NoEndpoints503 answers 503 no_endpoints instead of 404 unknown_route where a route exists but
+	// nothing serves it.
+	NoEndpoints503 bool
+	// TrustedProxies are the load balancers before us: their X-Forwarded-Proto, -Host and the like are kept.
+	TrustedProxies []netip.Prefix
+	// AccessLog, if set, is called after each proxied request, by many goroutines at once. It must not block.
+	AccessLog func(Access)
+	// Logger gets what operators should know; slog.Default if nil.
+	Logger *slog.Logger
+
+	MaxHeaderBytes        int           // of a request; 128 KiB. More is answered 431
+	ReadHeaderTimeout     time.Duration // 10 s from the first byte to the last of a header
+	IdleTimeout           time.Duration // 90 s between the requests of a kept connection
+	BodyReadTimeout       time.Duration // 60 s without a byte of a request's body
+	WriteTimeout          time.Duration // 60 s for the client to take one write, however long the response
+	DialTimeout           time.Duration // 3 s to connect to an instance
+	ResponseHeaderTimeout time.Duration // 15 min for the app to begin its answer
+	// UpstreamIdleTimeout is how long a connection to an instance is kept; 1.5 s. It must be shorter than
+	// the app's own keep-alive (2 s for Gunicorn, 5 s for Node.js), or a request may meet its end.
+	UpstreamIdleTimeout time.Duration
+	// DrainTimeout is how long Serve waits for requests in flight when it ends; 8 s.
+	DrainTimeout time.Duration
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.MaxHeaderBytes == 0 {
+		o.MaxHeaderBytes = 128 << 10
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&o.ReadHeaderTimeout, 10 * time.Second},
+		{&o.IdleTimeout, 90 * time.Second},
+		{&o.BodyReadTimeout, time.Minute},
+		{&o.WriteTimeout, time.Minute},
+		{&o.DialTimeout, 3 * time.Second},
+		{&o.ResponseHeaderTimeout, 15 * time.Minute},
+		{&o.UpstreamIdleTimeout, 1500 * time.Millisecond},
+		{&o.DrainTimeout, 8 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+}
+
+// Router serves the routes of its table. All methods may be called at any time by many goroutines, except
+// that Listen comes before Serve and each is called once.
+type Router struct {
+	opts     Options
+	log      *slog.Logger
+	lookup   atomic.Pointer[lookup]
+	registry *registry
+	tally    tally
+	requests sync.WaitGroup // handlers that have not returned; hijacked connections included
+
+	upgrades    context.Context // ends with Serve, and all upgraded connections with it
+	endUpgrades context.CancelFunc
+
+	mu          sync.Mutex
+	http, https net.Listener // nil before Listen, and where not wanted
+}
+
+// New makes a Router with an empty table. Nothing is opened yet.
+func New(opts Options) (*Router, error) {
+	opts.setDefaults()
+	if opts.HTTPAddr == "" && opts.HTTPSAddr == "" {
+		return nil, errors.New("the router has no address to listen on: give an HTTP or an HTTPS address")
+	}
+	if opts.HTTPSAddr != "" && opts.Certificates == nil {
+		return nil, fmt.Errorf("the HTTPS address %s needs certificates: set Certificates", opts.HTTPSAddr)
+	}
+	if opts.RedirectHTTP && opts.HTTPSAddr == "" {
+		return nil, errors.New("plain HTTP cannot be redirected without an HTTPS address: give one")
+	}
+	rt := &Router{opts: opts, log: opts.Logger}
+	rt.upgrades, rt.endUpgrades = context.WithCancel(context.Background())
+	rt.registry = newRegistry(&dialing{
+		dialer:         net.Dialer{Timeout: opts.DialTimeout, KeepAlive: 30 * time.Second},
+		idleTimeout:    opts.UpstreamIdleTimeout,
+		headerTimeout:  opts.ResponseHeaderTimeout,
+		maxIdle:        128,
+		maxHeaderBytes: 1 << 20,
+	})
+	rt.lookup.Store(&lookup{})
+	return rt, nil
+}
+
+// SetTable checks t as a whole and then serves from it; on an error nothing changes. It takes no part in
+// t afterwards, but t.Routes and its slices must not be changed while it runs.
+//
+// Endpoints that t does not name any more get no new request from the moment SetTable returns; those in
+// flight go on (see InFlight and WaitDrained). An endpoint that a route lists twice counts once.
+func (rt *Router) SetTable(t Table) error {
+	if err := t.validate(); err != nil {
+		return fmt.Errorf("route table: %w", err)
+	}
+	g := rt.registry
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next := g.beginLocked()
+	l, err := compile(t, next)
+	if err != nil {
+		return fmt.Errorf("route table: %w", err)
+	}
+	rt.lookup.Store(l)
+	g.commitLocked(next)
+	return nil
+}
+
+func compile(t Table, n *generation) (*lookup, error) {
+	l := &lookup{exact: make(map[string]*site, len(t.Routes)), wild: map[string]*site{}, routes: len(t.Routes)}
+	routes := make([]route, len(t.Routes)) // one allocation for all
+	for i := range t.Routes {
+		from, to := &t.Routes[i], &routes[i]
+		to.path = trimSlashes(from.Path)
+		to.appGUID, to.handler, to.allowHTTP = from.AppGUID, from.Handler, from.AllowHTTP
+		to.pool.fill(from, n)
+		if !l.add(from.Host, to) {
+			return nil, fmt.Errorf("route %q is there twice: keep one", from.Host+from.Path)
+		}
+	}
+	return l, nil
+}
+
+func trimSlashes(path string) string {
+	for len(path) > 0 && path[len(path)-1] == '/' {
+		path = path[:len(path)-1]
+	}
+	return path
+}
+
+func (p *pool) fill(from *Route, n *generation) {
+	p.mode, p.hashHeader, p.balance = from.LoadBalancing, http.CanonicalHeaderKey(from.HashHeader), from.HashBalance
+	if len(from.Endpoints) == 0 {
+		return
+	}
+	p.endpoints = make([]*endpoint, 0, len(from.Endpoints))
+	weights := make([]int, 0, len(from.Endpoints))
+	for _, e := range from.Endpoints {
+		ep := n.endpoint(e)
+		if p.has(ep) {
+			continue
+		}
+		p.endpoints = append(p.endpoints, ep)
+		weights = append(weights, max(e.Weight, 1))
+	}
+	p.setWeights(weights)
+	p.seed()
+}
+
+func (p *pool) has(ep *endpoint) bool {
+	for _, other := range p.endpoints {
+		if other == ep {
+			return true
+		}
+	}
+	return false
+}
+
+// InFlight returns how many requests and upgraded connections the instance is serving, in the table or
+// after it has left it.
+func (rt *Router) InFlight(instanceID string) int { return rt.registry.inFlight(instanceID) }
+
+// WaitDrained returns nil once the table does not name the instance and it has nothing in flight, or the
+// cause of ctx's end. An instance that the router never knew is drained.
+func (rt *Router) WaitDrained(ctx context.Context, instanceID string) error {
+	if err := rt.registry.waitDrained(ctx, instanceID); err != nil {
+		return fmt.Errorf("drain instance %s: %w", instanceID, err)
+	}
+	return nil
+}
