@@ -24,18 +24,23 @@ var (
 type Engine interface {
 	// Start makes the workload exist and run. It is idempotent by Workload.ID: a second Start of a
 	// workload that exists changes nothing and returns nil. It returns once the workload was accepted and
-	// its image is there; becoming healthy is seen in List.
+	// its image is there; becoming healthy is seen in List. A command that cannot be executed is no error
+	// here: it is a crash, seen in List too.
 	Start(ctx context.Context, w Workload) error
-	// Stop sends the stop signal, waits up to grace, kills, removes. Stopping what is not there is no error.
+	// Stop sends the stop signal, waits up to grace (zero: 10 s; negative: not at all), kills, removes.
+	// Stopping what is not there is no error.
 	Stop(ctx context.Context, id string, grace time.Duration) error
 	// List returns every workload of this installation, also those that another run of this process started.
+	// It answers from memory and is cheap; while the engine cannot be reached it says what was seen last.
+	// The maps in it are shared and must not be changed.
 	List(ctx context.Context) ([]Status, error)
 	// Changed is sent to (capacity one, without blocking) when a List may answer differently.
 	Changed() <-chan struct{}
 	// Usage returns what the workloads use now; those that are not running are absent.
 	Usage(ctx context.Context, ids ...string) (map[string]Usage, error)
 	// Logs calls fn with each line that the workload printed after since, in order, until the workload is
-	// gone or ctx ends. A line longer than 64 KiB comes in pieces.
+	// gone, a task has ended or ctx ends. Starting again with the Time of the last line seen as since gives
+	// neither gaps nor repetitions. A line longer than 64 KiB comes in pieces. Text is fn's to keep.
 	Logs(ctx context.Context, id string, since time.Time, fn func(LogLine)) error
 	// Exec runs a command in a running workload, as the workload's user.
 	Exec(ctx context.Context, id string, e Exec) (exitStatus int, err error)
@@ -56,6 +61,7 @@ type Workload struct {
 	Entrypoint []string // empty: the image's
 	Env        map[string]string
 	User       string // empty: the image's
+	AllowRoot  bool   // an image whose user is root may run; without capabilities all the same
 	MemoryMB   int    // hard limit
 	CPUShares  int    // relative weight; zero: from the memory, as Cloud Foundry does
 	DiskMB     int    // quota of the writable layer where the storage driver can; else watched
@@ -68,7 +74,11 @@ type Workload struct {
 }
 
 // Check is a health check. An http or port check goes to the first port. A zero Timeout, Interval or
-// InvocationTimeout means 60 s, 30 s (2 s until first healthy... see the engine) and 1 s.
+// InvocationTimeout means 60 s, 30 s and 1 s. Until it first passes, and while a readiness check fails,
+// an engine asks much more often than each Interval, so that nobody waits for a workload that is ready.
+//
+// A liveness check that does not pass within Timeout of the start, or that fails three times in a row
+// later, counts as a crash. A readiness check only decides Status.Ready.
 type Check struct {
 	Type              string // port, http, process (also the empty string)
 	Endpoint          string
@@ -98,11 +108,11 @@ type Status struct {
 	Address    string    // IP that the router on this machine can reach
 	Since      time.Time // of State
 	StartedAt  time.Time
-	Crashes    int    // since it was last healthy for 5 minutes
+	Crashes    int    // in a row: zero again after 5 healthy minutes
 	ExitStatus int    // of the last end
 	OOMKilled  bool   // the last end
 	Details    string // why it crashed or is not healthy, in words: "listens on 127.0.0.1:8080 only; ..."
-	Generation int    // counts the starts of this workload
+	Generation int    // grows with each start of this workload that this process saw
 }
 
 // Usage is what a workload uses.

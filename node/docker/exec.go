@@ -1,0 +1,144 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/cupola-paas/cupola/node"
+)
+
+// Exec implements node.Engine. When ctx ends, so does the command.
+func (d *Docker) Exec(ctx context.Context, id string, e node.Exec) (int, error) {
+	i := d.find(id)
+	if i == nil {
+		return 0, fmt.Errorf("exec in workload %s: %w", id, node.ErrNotFound)
+	}
+	if len(e.Command) == 0 {
+		return 0, fmt.Errorf("exec in workload %s: no command", id)
+	}
+	made, err := d.api.ContainerExecCreate(ctx, i.containerID(), container.ExecOptions{
+		Cmd: e.Command, Env: e.Env, Tty: e.TTY,
+		AttachStdin: e.Stdin != nil, AttachStdout: true, AttachStderr: true,
+	})
+	if err != nil {
+		return 0, failed("exec in workload "+id, err)
+	}
+	conn, err := d.api.ContainerExecAttach(ctx, made.ID, container.ExecAttachOptions{Tty: e.TTY})
+	if err != nil {
+		return 0, failed("exec in workload "+id, err)
+	}
+	defer conn.Close()
+	err = d.converse(ctx, made.ID, conn, e)
+	if ctx.Err() != nil {
+		d.killExec(made.ID)
+		return 0, ctx.Err()
+	}
+	if err != nil {
+		return 0, failed("exec in workload "+id, err)
+	}
+	return d.execStatus(ctx, made.ID)
+}
+
+// converse copies until the command closes its output, resizing meanwhile. A reader that is given as
+// stdin and never ends may outlive the call by one read, as with os/exec.
+func (d *Docker) converse(ctx context.Context, execID string, conn types.HijackedResponse, e node.Exec) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, conn.Close)
+	defer stop()
+	if e.Stdin != nil {
+		go func() {
+			_, _ = io.Copy(conn.Conn, e.Stdin) // an end of either side ends the copy
+			_ = conn.CloseWrite()
+		}()
+	}
+	if e.Resize != nil {
+		d.wg.Go(func() { d.resize(ctx, execID, e.Resize) })
+	}
+	out, errOut := writer(e.Stdout), writer(e.Stderr)
+	var err error
+	if e.TTY {
+		_, err = io.Copy(out, conn.Reader)
+	} else {
+		_, err = stdcopy.StdCopy(out, errOut, conn.Reader)
+	}
+	if isClosed(err) {
+		return nil
+	}
+	return err
+}
+
+func writer(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}
+
+func isClosed(err error) bool {
+	return err != nil && strings.Contains(err.Error(), net.ErrClosed.Error())
+}
+
+func (d *Docker) resize(ctx context.Context, execID string, sizes <-chan [2]uint16) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s, ok := <-sizes:
+			if !ok {
+				return
+			}
+			o := container.ResizeOptions{Width: uint(s[0]), Height: uint(s[1])}
+			if err := d.api.ContainerExecResize(ctx, execID, o); err != nil && ctx.Err() == nil {
+				d.log.Debug("resize a terminal", "error", err)
+			}
+		}
+	}
+}
+
+// execStatus asks for the exit status; Docker notes it a moment after the output has ended.
+func (d *Docker) execStatus(ctx context.Context, execID string) (int, error) {
+	for pause := time.Millisecond; ; pause = min(pause*2, 100*time.Millisecond) {
+		x, err := d.api.ContainerExecInspect(ctx, execID)
+		if err != nil {
+			return 0, failed("exec", err)
+		}
+		if !x.Running {
+			return x.ExitCode, nil
+		}
+		select {
+		case <-ctx.Done():
+			d.killExec(execID)
+			return 0, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// killExec ends a command that nobody listens to; Docker has no call for it.
+func (d *Docker) killExec(execID string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	x, err := d.api.ContainerExecInspect(ctx, execID)
+	if err != nil || !x.Running || x.Pid <= 0 || !d.info.local {
+		return
+	}
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(x.Pid) + "/cgroup")
+	if err != nil || !strings.Contains(string(text), x.ContainerID) {
+		return // not that process any more
+	}
+	if err := syscall.Kill(x.Pid, syscall.SIGKILL); err != nil {
+		d.log.Debug("end a command", "error", err)
+	}
+}

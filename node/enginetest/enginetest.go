@@ -1,0 +1,171 @@
+// Package enginetest is what every node.Engine must do, as tests: an engine's own tests call Run.
+package enginetest
+
+import (
+	"context"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cupola-paas/cupola/node"
+)
+
+// Backoff is what the first wait after three crashes must be in the engines that Run tests.
+const Backoff = time.Second
+
+// patience is how long a test waits for an event before it gives up. Nothing is asserted about time.
+const patience = 90 * time.Second
+
+const port = 8080
+
+// suite is what the tests share.
+type suite struct {
+	open func(t *testing.T) node.Engine
+	e    node.Engine
+	reg  *Registry
+	img  string
+}
+
+// Run tests an engine. newEngine opens one more engine of the same installation each time it is called,
+// with Backoff as its first back-off; Run closes what it opened. The caller removes what the installation
+// has left behind. The engine must run on this machine and pull from loopback registries without TLS.
+func Run(t *testing.T, newEngine func(t *testing.T) node.Engine) {
+	reg := NewRegistry(t)
+	s := &suite{open: newEngine, reg: reg, img: reg.Image(t, "2000:2000")}
+	s.e = newEngine(t)
+	defer func() {
+		if err := s.e.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, c := range []struct {
+		name string
+		run  func(*suite, *testing.T)
+	}{
+		{"StartIsIdempotent", (*suite).startIdempotent},
+		{"TakenBack", (*suite).takenBack},
+		{"StopGracefully", (*suite).stopGracefully},
+		{"StopWhatIgnoresSignals", (*suite).stopHard},
+		{"CrashBackoff", (*suite).crashBackoff},
+		{"OutOfMemory", (*suite).outOfMemory},
+		{"WrongPort", (*suite).wrongPort},
+		{"Loopback", (*suite).loopback},
+		{"LivenessLost", (*suite).livenessLost},
+		{"Readiness", (*suite).readiness},
+		{"CommandNotFound", (*suite).commandNotFound},
+		{"Logs", (*suite).logs},
+		{"LongLine", (*suite).longLine},
+		{"Usage", (*suite).usage},
+		{"Task", (*suite).task},
+		{"Exec", (*suite).exec},
+		{"Security", (*suite).security},
+		{"RootRefused", (*suite).rootRefused},
+		{"Insufficient", (*suite).insufficient},
+		{"NotFound", (*suite).notFound},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(s, t) })
+	}
+}
+
+func testContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// workload is one that serves on its port; change may alter it.
+func (s *suite) workload(change func(*node.Workload)) node.Workload {
+	w := node.Workload{
+		ID: uuid.NewString(), Image: s.img, MemoryMB: 64, DiskMB: 512, Ports: []int{port},
+		Labels:   map[string]string{"app": "a1", "process": "web", "index": "7"},
+		Env:      map[string]string{"PORT": strconv.Itoa(port), "SECRET": "s3cret"},
+		Liveness: node.Check{Type: "port"},
+	}
+	if change != nil {
+		change(&w)
+	}
+	return w
+}
+
+// start starts a workload and removes it when the test ends.
+func (s *suite) start(t *testing.T, change func(*node.Workload)) node.Workload {
+	t.Helper()
+	w := s.workload(change)
+	if err := s.e.Start(testContext(t), w); err != nil {
+		t.Fatalf("start: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.e.Stop(ctx, w.ID, -1); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	return w
+}
+
+// until waits for a status of the workload, woken by Changed alone.
+func (s *suite) until(t *testing.T, id, what string, ok func(node.Status) bool) node.Status {
+	t.Helper()
+	give := time.After(patience)
+	for {
+		st, found := s.status(t, id)
+		if found && ok(st) {
+			return st
+		}
+		select {
+		case <-s.e.Changed():
+		case <-give:
+			t.Fatalf("waited in vain until %s; it is %+v", what, st)
+		}
+	}
+}
+
+func (s *suite) status(t *testing.T, id string) (node.Status, bool) {
+	t.Helper()
+	all, err := s.e.List(testContext(t))
+	if err != nil {
+		t.Fatalf("list: %v", err)
+	}
+	for _, st := range all {
+		if st.ID == id {
+			return st, true
+		}
+	}
+	return node.Status{}, false
+}
+
+func (s *suite) untilReady(t *testing.T, id string) node.Status {
+	t.Helper()
+	return s.until(t, id, "it is ready", func(st node.Status) bool { return st.State == node.Running && st.Ready })
+}
+
+// get asks the app itself.
+func get(t *testing.T, st node.Status, path string, query url.Values) string {
+	t.Helper()
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(st.Address, strconv.Itoa(port)), Path: path, RawQuery: query.Encode()}
+	res, err := http.Get(u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func sameLabels(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	if !maps.Equal(got, want) {
+		t.Errorf("labels = %v, want %v", got, want)
+	}
+}
