@@ -1,0 +1,145 @@
+package auth
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/sync/semaphore"
+)
+
+// The cost of a password hash: the second of the two settings that OWASP's Password Storage Cheat Sheet names for
+// argon2id. Each hash needs argonMemoryKiB while it is made.
+const (
+	argonMemoryKiB = 19 * 1024
+	argonTime      = 2
+	argonThreads   = 1
+	argonKeyBytes  = 32
+	argonSaltBytes = 16
+	passwordBytes  = 1024 // at most
+
+	// memoryKept is how long after the last hash its memory is given back to the system.
+	memoryKept = 3 * time.Second
+)
+
+// hasher makes and checks password hashes, as many at a time as there are cores, so that a crowd of logins
+// needs little memory; and gives that memory back when they are over.
+type hasher struct {
+	slots *semaphore.Weighted
+	dummy string // of a password nobody knows; checked in place of a user's who does not exist
+
+	mu     sync.Mutex // guards timer and closed
+	timer  *time.Timer
+	closed bool
+}
+
+func newHasher() *hasher {
+	h := &hasher{slots: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
+	// The dummy's parameters are what counts, not its value: any salt and key will do.
+	h.dummy = encodePHC(make([]byte, argonSaltBytes), randomBytes(argonKeyBytes))
+	return h
+}
+
+// hash is the PHC string of a new password.
+func (h *hasher) hash(password string) (string, error) {
+	if err := validatePassword(password); err != nil {
+		return "", err
+	}
+	salt := randomBytes(argonSaltBytes)
+	return encodePHC(salt, h.derive(password, salt, argonTime, argonMemoryKiB, argonThreads)), nil
+}
+
+// verify takes the same time for a hash that is empty (a user who is not there) or can't be read.
+func (h *hasher) verify(phc, password string) bool {
+	real := true
+	p, err := parsePHC(phc)
+	if err != nil {
+		real = false
+		p, _ = parsePHC(h.dummy)
+	}
+	if len(password) > passwordBytes {
+		password, real = "", false
+	}
+	got := h.derive(password, p.salt, p.time, p.memory, p.threads)
+	return subtle.ConstantTimeCompare(got, p.key) == 1 && real
+}
+
+func (h *hasher) derive(password string, salt []byte, time, memory uint32, threads uint8) []byte {
+	_ = h.slots.Acquire(context.Background(), 1) // a turn comes in less than a second; there is nothing to cancel
+	defer h.slots.Release(1)
+	defer h.giveBackLater()
+	return argon2.IDKey([]byte(password), salt, time, memory, threads, argonKeyBytes)
+}
+
+// giveBackLater returns the memory of hashes to the system once no hash was made for a while.
+func (h *hasher) giveBackLater() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+	case h.timer == nil:
+		h.timer = time.AfterFunc(memoryKept, debug.FreeOSMemory)
+	default:
+		h.timer.Reset(memoryKept)
+	}
+}
+
+func (h *hasher) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+}
+
+type phc struct {
+	memory, time uint32
+	threads      uint8
+	salt, key    []byte
+}
+
+// encodePHC writes the PHC string format: $argon2id$v=19$m=...,t=...,p=...$salt$hash.
+func encodePHC(salt, key []byte) string {
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemoryKiB, argonTime, argonThreads,
+		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
+}
+
+func parsePHC(text string) (p phc, err error) {
+	parts := strings.Split(text, "$")
+	if len(parts) != 6 || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return p, errors.New("not an argon2id hash")
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.memory, &p.time, &p.threads); err != nil {
+		return p, err
+	}
+	if p.salt, err = base64.RawStdEncoding.DecodeString(parts[4]); err != nil {
+		return p, err
+	}
+	p.key, err = base64.RawStdEncoding.DecodeString(parts[5])
+	if err == nil && (len(p.key) != argonKeyBytes || p.time == 0 || p.threads == 0 || p.memory > 1<<20) {
+		err = errors.New("not a usable argon2id hash")
+	}
+	return p, err
+}
+
+func validatePassword(password string) error {
+	switch {
+	case password == "":
+		return errors.New("the password is empty: choose one")
+	case len(password) > passwordBytes:
+		return fmt.Errorf("the password is too long: it may have %d bytes", passwordBytes)
+	case !utf8.ValidString(password):
+		return errors.New("the password is not valid UTF-8")
+	}
+	return nil
+}
