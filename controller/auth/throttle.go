@@ -16,15 +16,17 @@ const (
 	triesPair       = 5
 	triesAddress    = 50
 	triesUser       = 200
-	throttleEntries = 20_000 // at most; the oldest make room
+	throttleEntries = 20_000 // at most
 )
 
 // throttle counts tries to log in. A try counts from its beginning, so that many at once gain nothing.
 type throttle struct {
 	now func() time.Time
 
-	mu    sync.Mutex // guards tries
-	tries map[string]*tally
+	mu sync.Mutex // guards what follows
+	// Two generations of counts: when young is full it becomes old and what was old is forgotten, so that a
+	// flood of names costs bounded memory and no searching.
+	young, old map[string]*tally
 }
 
 type tally struct {
@@ -33,7 +35,7 @@ type tally struct {
 }
 
 func newThrottle(now func() time.Time) *throttle {
-	return &throttle{now: now, tries: map[string]*tally{}}
+	return &throttle{now: now, young: map[string]*tally{}}
 }
 
 type limit struct {
@@ -50,20 +52,14 @@ func limits(user, addr string) [3]limit {
 func (t *throttle) begin(user, addr string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
-	for _, l := range limits(user, addr) {
-		if e := t.tries[l.key]; e != nil && now.Sub(e.since) < lockWindow && e.n >= l.max {
+	all := limits(user, addr)
+	for _, l := range all {
+		if t.countLocked(l.key).n >= l.max {
 			return false
 		}
 	}
-	for _, l := range limits(user, addr) {
-		e := t.tries[l.key]
-		if e == nil || now.Sub(e.since) >= lockWindow {
-			t.makeRoomLocked(now)
-			e = &tally{since: now}
-			t.tries[l.key] = e
-		}
-		e.n++
+	for _, l := range all {
+		t.countLocked(l.key).n++
 	}
 	return true
 }
@@ -73,29 +69,30 @@ func (t *throttle) succeeded(user, addr string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all := limits(user, addr)
-	delete(t.tries, all[0].key)
+	t.countLocked(all[0].key).n = 0
 	for _, l := range all[1:] {
-		if e := t.tries[l.key]; e != nil && e.n > 0 {
+		if e := t.countLocked(l.key); e.n > 0 {
 			e.n--
 		}
 	}
 }
 
-func (t *throttle) makeRoomLocked(now time.Time) {
-	if len(t.tries) < throttleEntries {
-		return
-	}
-	oldest, at := "", now
-	for key, e := range t.tries {
-		if now.Sub(e.since) >= lockWindow {
-			delete(t.tries, key)
-		} else if e.since.Before(at) || oldest == "" {
-			oldest, at = key, e.since
+// countLocked is the count of a key in the window that runs.
+func (t *throttle) countLocked(key string) *tally {
+	e := t.young[key]
+	if e == nil {
+		if e = t.old[key]; e == nil {
+			e = &tally{since: t.now()}
 		}
+		if len(t.young) >= throttleEntries/2 {
+			t.old, t.young = t.young, map[string]*tally{}
+		}
+		t.young[key] = e
 	}
-	if len(t.tries) >= throttleEntries {
-		delete(t.tries, oldest)
+	if t.now().Sub(e.since) >= lockWindow {
+		*e = tally{since: t.now()}
 	}
+	return e
 }
 
 // forwardedAddr believes X-Forwarded-For only from loopback, where our own router is.
