@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cupola-paas/cupola/controller"
+)
+
+// stopTime is how long a stop may take before the process ends anyway.
+const stopTime = 10 * time.Second
+
+// serverCommand runs the platform. Its flags fill controller.Config; nothing below reads the environment.
+func serverCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "server",
+		Category: "PLATFORM",
+		Usage:    "Run the platform on this machine: API, builds, router, instances",
+		Description: `The server needs a Docker Engine beside it and keeps everything that must survive in its data folder.
+Stopping it leaves the apps running; the next start takes them back.
+
+EXAMPLES
+   cupola server                                      # as root: ports 80 and 443, *.cupola.localhost
+   cupola server --domain example.com --acme-email ops@example.com
+   cupola server --data-dir ~/cupola --http 127.0.0.1:8080 --https 127.0.0.1:8443
+
+Logs go to standard error, one JSON object a line unless that is a terminal.`,
+		Flags:       serverFlags(),
+		Action:      runServer,
+		Subcommands: []*cli.Command{purgeCommand()},
+	}
+}
+
+func serverFlags() []cli.Flag {
+	text := func(name, env, usage string) cli.Flag {
+		return &cli.StringFlag{Name: name, EnvVars: []string{env}, Usage: usage}
+	}
+	return []cli.Flag{
+		text("data-dir", "CUPOLA_DATA_DIR", "`FOLDER` for everything that must survive (default: /var/lib/cupola for root, else below the home folder)"),
+		text("domain", "CUPOLA_DOMAIN", "`NAME` below which the platform lives: api.NAME, login.NAME (default: cupola.localhost)"),
+		text("apps-domain", "CUPOLA_APPS_DOMAIN", "`NAME` below which apps get their routes (default: the domain)"),
+		text("http", "CUPOLA_HTTP", "`HOST:PORT` for plain HTTP (default: :80 for root, else :8080)"),
+		text("https", "CUPOLA_HTTPS", "`HOST:PORT` for HTTPS (default: :443 for root, else :8443)"),
+		text("registry", "CUPOLA_REGISTRY", "loopback `HOST:PORT` of the image registry (default: 127.0.0.1:5870)"),
+		text("admin-user", "CUPOLA_ADMIN_USER", "`NAME` of the administrator (default: admin)"),
+		text("admin-password", "CUPOLA_ADMIN_PASSWORD", "the administrator's `PASSWORD`; made and printed once when there is none yet"),
+		text("engine", "CUPOLA_ENGINE", "what runs instances: docker (default: docker)"),
+		text("docker-host", "CUPOLA_DOCKER_HOST", "`URL` of the Docker Engine (default: DOCKER_HOST, else the usual socket)"),
+		text("acme-email", "CUPOLA_ACME_EMAIL", "get public certificates by ACME, with this `ADDRESS` as contact"),
+		text("acme-ca", "CUPOLA_ACME_CA", "directory `URL` of the ACME CA"),
+		text("acme-ca-root", "CUPOLA_ACME_CA_ROOT", "PEM `FILE` with the CA that the ACME server's own certificate chains to"),
+		text("stack-cache", "CUPOLA_STACK_CACHE", "`FOLDER` for assembled base images (default: below the data folder)"),
+		text("stack-build-image", "CUPOLA_STACK_BUILD_IMAGE", "build `IMAGE` instead of our stack"),
+		text("stack-run-image", "CUPOLA_STACK_RUN_IMAGE", "run `IMAGE` instead of our stack"),
+		text("builder", "CUPOLA_BUILDER", "a CNB builder `IMAGE` instead of our stack and buildpacks"),
+		&cli.IntFlag{Name: "builds", EnvVars: []string{"CUPOLA_BUILDS"}, Usage: "builds at the same `NUMBER` of times (default: 2)"},
+		&cli.IntFlag{Name: "build-memory", EnvVars: []string{"CUPOLA_BUILD_MEMORY"}, Usage: "`MB` of memory for a build (default: 1024)"},
+		&cli.IntFlag{Name: "build-disk", EnvVars: []string{"CUPOLA_BUILD_DISK"}, Usage: "`MB` of disk for a build (default: 4096)"},
+		text("log-level", "CUPOLA_LOG_LEVEL", "debug, info, warn or error (default: info)"),
+	}
+}
+
+func serverConfig(c *cli.Context) (controller.Config, error) {
+	logger, err := serverLogger(c.App.ErrWriter, c.String("log-level"))
+	return controller.Config{
+		DataDir: c.String("data-dir"), Domain: c.String("domain"), AppsDomain: c.String("apps-domain"),
+		HTTPAddr: c.String("http"), HTTPSAddr: c.String("https"), RegistryAddr: c.String("registry"),
+		AdminUser: c.String("admin-user"), AdminPassword: c.String("admin-password"),
+		Engine: c.String("engine"), DockerHost: c.String("docker-host"),
+		ACMEEmail: c.String("acme-email"), ACMECA: c.String("acme-ca"), ACMERoot: c.String("acme-ca-root"),
+		StackCache: c.String("stack-cache"), BuildImage: c.String("stack-build-image"), RunImage: c.String("stack-run-image"),
+		Builder: c.String("builder"), Builds: c.Int("builds"), BuildMemoryMB: c.Int("build-memory"), BuildDiskMB: c.Int("build-disk"),
+		Log: logger,
+	}, err
+}
+
+// serverLogger writes text to a terminal and JSON to everything else.
+func serverLogger(w io.Writer, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if level != "" {
+		if err := l.UnmarshalText([]byte(level)); err != nil {
+			return nil, fmt.Errorf("--log-level %q is not known: use debug, info, warn or error", level)
+		}
+	}
+	o := &slog.HandlerOptions{Level: l}
+	if f, ok := w.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return slog.New(slog.NewTextHandler(w, o)), nil
+		}
+	}
+	return slog.New(slog.NewJSONHandler(w, o)), nil
+}
+
+// runServer serves until a signal. The first signal stops in order; a second one, or stopTime, cuts it short.
+func runServer(c *cli.Context) error {
+	if c.Args().Present() {
+		return fmt.Errorf("server takes no arguments, but got %q: see cupola server --help", c.Args().First())
+	}
+	config, err := serverConfig(c)
+	if err != nil {
+		return err
+	}
+	slog.SetDefault(config.Log)
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server, err := controller.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	if user, password := server.GeneratedPassword(); password != "" {
+		fmt.Fprintf(c.App.Writer, "\nThe administrator's password was made now and is shown this once:\n\n  user      %s\n  password  %s\n\n  cupola login -a %s -u %s\n\n",
+			user, password, server.APIURL(), user)
+	}
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+		time.AfterFunc(stopTime, func() {
+			config.Log.Error("not stopped in time; ending", "after", stopTime)
+			os.Exit(1)
+		})
+	}()
+	err = server.Run(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, server.Close())
+}
+
+func purgeCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "purge",
+		Usage: "Remove the containers, networks and firewall rules of a stopped platform",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"CUPOLA_DATA_DIR"}, Usage: "`FOLDER` of the platform"},
+			&cli.StringFlag{Name: "docker-host", EnvVars: []string{"CUPOLA_DOCKER_HOST"}, Usage: "`URL` of the Docker Engine"},
+			&cli.BoolFlag{Name: "yes", Usage: "do it: all its apps stop"},
+		},
+		Action: func(c *cli.Context) error {
+			if !c.Bool("yes") {
+				return errors.New("purge stops and removes all apps of the platform: add --yes to do it")
+			}
+			return controller.Purge(c.Context, controller.Config{DataDir: c.String("data-dir"), DockerHost: c.String("docker-host")}, c.App.Writer)
+		},
+	}
+}

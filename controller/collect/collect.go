@@ -1,0 +1,180 @@
+// Package collect is the loop that brings what instances and tasks print into the log store. It follows each
+// workload's output from where the log store ended, so that a restart of the platform neither loses nor
+// repeats lines. The controller runs it.
+package collect
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cupola-paas/cupola/node"
+	"github.com/cupola-paas/cupola/store"
+)
+
+const (
+	resync = time.Minute
+	retry  = 200 * time.Millisecond // until a workload has been started, or the engine is back
+	pause  = 20 * time.Millisecond
+)
+
+// Engine gives the output of a workload; a node.Engine is one.
+type Engine interface {
+	Logs(ctx context.Context, id string, since time.Time, fn func(node.LogLine)) error
+}
+
+// Source says whose line it is, in the words of the log cache.
+type Source struct {
+	AppGUID    string
+	Type       string // APP/PROC/WEB, APP/TASK/name
+	Instance   string // index
+	InstanceID string // GUID of the instance or task
+	ProcessID  string // GUID of the process; empty for a task
+	Process    string // its type
+}
+
+// Sink keeps lines.
+type Sink interface {
+	Line(Source, node.LogLine)
+	// Last is the time of the newest line of this instance that is kept; zero if there is none.
+	Last(Source) time.Time
+}
+
+// Loop collects. Its fields are set before Run and not changed.
+type Loop struct {
+	DB     *store.DB
+	Engine Engine
+	Sink   Sink
+	Log    *slog.Logger
+
+	workers   sync.WaitGroup
+	following map[string]context.CancelFunc // by workload id; owned by Run's goroutine
+	ended     chan string
+}
+
+// Run follows until ctx ends and all followers have ended.
+func (l *Loop) Run(ctx context.Context) error {
+	l.following, l.ended = map[string]context.CancelFunc{}, make(chan string)
+	ctx, cancel := context.WithCancel(ctx)
+	defer l.workers.Wait()
+	defer cancel()
+	changed := l.DB.Watch(ctx, store.Instances.Name(), store.Tasks.Name())
+	for {
+		if err := l.step(ctx); err != nil {
+			l.Log.Warn("logs are not all followed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case id := <-l.ended:
+			l.forget(id)
+		case <-changed:
+		case <-time.After(resync):
+		}
+	}
+}
+
+func (l *Loop) forget(id string) {
+	if cancel, ok := l.following[id]; ok {
+		cancel()
+		delete(l.following, id)
+	}
+}
+
+// step starts a follower for each workload that has none. A follower whose workload's record is gone ends
+// by itself, when the engine has given the last line.
+func (l *Loop) step(ctx context.Context) error {
+	sources := map[string]since{}
+	err := l.DB.View(func(tx *store.Tx) error {
+		for i := range store.Instances.All(tx) {
+			sources[i.GUID] = since{instanceSource(i), i.CreatedAt}
+		}
+		open, _, err := store.Tasks.List(tx, store.Query[store.Task]{Where: []store.Cond{store.By("state", "PENDING", "RUNNING", "CANCELING")}})
+		for _, t := range open {
+			sources[t.GUID] = since{taskSource(t), t.CreatedAt}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for id, s := range sources {
+		if l.following[id] == nil {
+			l.follow(ctx, id, s)
+		}
+	}
+	return nil
+}
+
+// since is a source with the time before which it cannot have printed.
+type since struct {
+	Source
+	created time.Time
+}
+
+func instanceSource(i *store.Instance) Source {
+	return Source{
+		AppGUID: i.AppGUID, Type: "APP/PROC/" + strings.ToUpper(i.ProcessType), Instance: strconv.Itoa(i.Index),
+		InstanceID: i.GUID, ProcessID: i.ProcessGUID, Process: i.ProcessType,
+	}
+}
+
+func taskSource(t *store.Task) Source {
+	return Source{AppGUID: t.AppGUID, Type: "APP/TASK/" + t.Name, Instance: "0", InstanceID: t.GUID}
+}
+
+// follow reads one workload's output until it is gone.
+func (l *Loop) follow(ctx context.Context, id string, s since) {
+	ctx, cancel := context.WithCancel(ctx)
+	l.following[id] = cancel
+	l.workers.Go(func() {
+		defer func() {
+			select {
+			case l.ended <- id:
+			case <-ctx.Done():
+			}
+		}()
+		from := s.created.Add(-time.Second)
+		if last := l.Sink.Last(s.Source); last.After(from) {
+			from = last
+		}
+		for ctx.Err() == nil {
+			err := l.Engine.Logs(ctx, id, from, func(line node.LogLine) {
+				from = line.Time
+				l.Sink.Line(s.Source, line)
+			})
+			if err == nil || errors.Is(err, node.ErrNotFound) && !l.expected(id) {
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(retry):
+			}
+		}
+	})
+}
+
+// expected reports whether the workload may still come: its record is there and it has not been started yet.
+func (l *Loop) expected(id string) bool {
+	there := false
+	_ = l.DB.View(func(tx *store.Tx) error {
+		i, err := store.Instances.Get(tx, id)
+		if err == nil {
+			there = i.State != store.InstanceStopping
+			return nil
+		}
+		t, err := store.Tasks.Get(tx, id)
+		there = err == nil && (t.State == "PENDING" || t.State == "RUNNING")
+		return nil
+	})
+	return there
+}

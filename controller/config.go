@@ -1,0 +1,158 @@
+package controller
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Config is everything a server needs to know to start. Zero fields mean the defaults of WithDefaults;
+// Validate says what is wrong before anything is opened.
+type Config struct {
+	DataDir       string // everything that must survive
+	Domain        string // the platform's own names lie below it: api., login., ...
+	AppsDomain    string // apps' default routes lie below it; empty: Domain
+	HTTPAddr      string // host:port of the router
+	HTTPSAddr     string
+	RegistryAddr  string // loopback host:port of the image registry
+	AdminUser     string
+	AdminPassword string // empty: generated and printed at the first start
+	Engine        string // docker
+	DockerHost    string // empty: DOCKER_HOST, else the usual socket
+	ACMEEmail     string // asks for public certificates when set, or when ACMECA is
+	ACMECA        string // directory URL; empty: the public default
+	ACMERoot      string // PEM file with the CA that the ACME server's own certificate chains to
+	StackCache    string // where assembled stacks are kept; empty: DataDir/stack
+	BuildImage    string // base images instead of our stack
+	RunImage      string
+	Builder       string // a CNB builder image instead of our stack and buildpacks
+	Builds        int    // at the same time; zero: 2
+	BuildMemoryMB int
+	BuildDiskMB   int
+	Log           *slog.Logger
+}
+
+// WithDefaults fills what was left empty; root gets the system's places and ports.
+func (c Config) WithDefaults() Config {
+	root := os.Geteuid() == 0
+	set := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	set(&c.DataDir, defaultDataDir(root))
+	set(&c.Domain, "cupola.localhost")
+	set(&c.AppsDomain, c.Domain)
+	http, https := ":8080", ":8443"
+	if root {
+		http, https = ":80", ":443"
+	}
+	set(&c.HTTPAddr, http)
+	set(&c.HTTPSAddr, https)
+	set(&c.RegistryAddr, "127.0.0.1:5870")
+	set(&c.AdminUser, "admin")
+	set(&c.Engine, "docker")
+	set(&c.StackCache, filepath.Join(c.DataDir, "stack"))
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}
+
+func defaultDataDir(root bool) string {
+	if root {
+		return "/var/lib/cupola"
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "cupola")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "cupola-data"
+	}
+	return filepath.Join(home, ".local", "share", "cupola")
+}
+
+// domainName is a DNS name in lower case (RFC 1123).
+var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// Validate returns one sentence that names the flag and says how to mend it, or nil. It expects defaults to
+// be filled in.
+func (c Config) Validate() error {
+	for _, d := range []struct{ flag, value string }{{"--domain", c.Domain}, {"--apps-domain", c.AppsDomain}} {
+		if !domainName.MatchString(d.value) || len(d.value) > 200 {
+			return fmt.Errorf("%s %q is not a domain name: give one such as example.com", d.flag, d.value)
+		}
+	}
+	for _, a := range []struct{ flag, value string }{{"--http", c.HTTPAddr}, {"--https", c.HTTPSAddr}, {"--registry", c.RegistryAddr}} {
+		if err := validAddr(a.flag, a.value); err != nil {
+			return err
+		}
+	}
+	if host, _, _ := net.SplitHostPort(c.RegistryAddr); !isLoopback(host) {
+		return fmt.Errorf("--registry %s is not a loopback address: Docker pulls from it without TLS, so use 127.0.0.1:PORT", c.RegistryAddr)
+	}
+	if c.Engine != "docker" {
+		return fmt.Errorf("--engine %q is not known: use docker", c.Engine)
+	}
+	if (c.BuildImage == "") != (c.RunImage == "") {
+		return fmt.Errorf("--stack-build-image and --stack-run-image go together: give both or neither")
+	}
+	if c.Builder != "" && c.BuildImage != "" {
+		return fmt.Errorf("--builder brings its own base images: leave out --stack-build-image and --stack-run-image, or --builder")
+	}
+	if c.ACMERoot != "" {
+		if _, err := os.Stat(c.ACMERoot); err != nil {
+			return fmt.Errorf("--acme-ca-root: %w", err)
+		}
+	}
+	if c.AdminPassword != "" && len(c.AdminPassword) < 8 {
+		return fmt.Errorf("the admin password is shorter than 8 characters: give a longer one, or none to have one made")
+	}
+	return nil
+}
+
+func validAddr(flag, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		var n int
+		if n, err = strconv.Atoi(port); err == nil && (n < 0 || n > 65535) {
+			err = fmt.Errorf("port out of range")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s %q is not host:port: give one such as 127.0.0.1:8443 or :443", flag, addr)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// local reports whether public certificates can not be had for the name, so that our own CA signs.
+func (c Config) local(host string) bool {
+	if c.ACMEEmail == "" && c.ACMECA == "" {
+		return true
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal") ||
+		strings.HasSuffix(host, ".local") || net.ParseIP(host) != nil || !strings.Contains(host, ".")
+}
+
+// systemHosts are the platform's own names below the domain; nobody can map a route to them.
+var systemHosts = []string{"api", "login", "uaa", "log-cache", "log-stream", "doppler", "registry", "dashboard", "ssh"}
+
+// url is https://NAME.DOMAIN with the port where it is not the usual one.
+func (c Config) url(name, httpsAddr string) string {
+	_, port, _ := net.SplitHostPort(httpsAddr)
+	if port == "443" {
+		return "https://" + name + "." + c.Domain
+	}
+	return "https://" + name + "." + c.Domain + ":" + port
+}

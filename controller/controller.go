@@ -1,0 +1,235 @@
+// Package controller is the control plane put together: it opens the store, the registry, the engine, the
+// router and the builder in their order, runs the loops, and closes everything in reverse. The `server`
+// command is its only caller.
+//
+// Stopping it stops no app: containers go on, and the next start takes them back.
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/controller/auth"
+	"github.com/cupola-paas/cupola/controller/logs"
+	"github.com/cupola-paas/cupola/node/docker"
+	"github.com/cupola-paas/cupola/router"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// closeTime bounds each part's Close, so that a stop takes no longer than 10 s in all.
+const closeTime = 2 * time.Second
+
+// Server is a running control plane.
+type Server struct {
+	config Config
+	log    *slog.Logger
+
+	db        *store.DB
+	blobs     *store.Blobs
+	resources *store.Resources
+	registry  *store.Registry
+	logs      *logs.Store
+	engine    *docker.Docker
+	certs     *router.Certificates
+	router    *router.Router
+	auth      *auth.Auth
+	builder   *buildpack.Builder
+	stacks    *stacks
+	sink      *logSink
+	tags      *tagger
+
+	installation     string
+	registryPassword string
+	generated        string // the admin password, when it was made by this start
+	closers          []func() error
+}
+
+// Open validates c and opens everything; on an error what was opened is closed again. ctx bounds the opening
+// only. The store comes first, since all others keep something in it; the router listens before anything
+// that must know its port; the engine comes late, so that a busy port is told before Docker is touched.
+func Open(ctx context.Context, c Config) (_ *Server, err error) {
+	c = c.WithDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: c, log: c.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	for _, open := range []func(context.Context) error{
+		s.openStore, s.openRegistry, s.openLogs, s.openRouter, s.openAuth, s.openEngine, s.openBuilder,
+	} {
+		if err := open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.wireStacks()
+	return s, nil
+}
+
+func (s *Server) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+// Close closes in reverse order and tries all of it.
+func (s *Server) Close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func (s *Server) dir(parts ...string) string {
+	return filepath.Join(append([]string{s.config.DataDir}, parts...)...)
+}
+
+func (s *Server) openStore(context.Context) (err error) {
+	if err := os.MkdirAll(s.config.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w: give another with --data-dir", err)
+	}
+	if s.db, err = store.Open(store.Options{Dir: s.dir("store")}); err != nil {
+		if errors.Is(err, store.ErrLocked) {
+			return fmt.Errorf("another cupola server uses %s: stop it, or give another --data-dir", s.config.DataDir)
+		}
+		return fmt.Errorf("open the store in %s: %w", s.config.DataDir, err)
+	}
+	s.onClose(s.db.Close)
+	if s.blobs, err = store.OpenBlobs(s.dir("blobs")); err != nil {
+		return err
+	}
+	if s.resources, err = store.OpenResources(s.dir("resources")); err != nil {
+		return err
+	}
+	if s.installation, err = setting(s.db, installationSetting, randomHex(4)); err != nil {
+		return err
+	}
+	if s.registryPassword, err = setting(s.db, registrySetting, randomHex(20)); err != nil {
+		return err
+	}
+	return seed(s.db, s.config, s.config.Builder == "")
+}
+
+func (s *Server) openRegistry(context.Context) (err error) {
+	s.registry, err = store.OpenRegistry(store.RegistryOptions{
+		Dir: s.dir("registry"), Addr: s.config.RegistryAddr, Password: s.registryPassword,
+	})
+	if err != nil {
+		return fmt.Errorf("open the image registry: %w", err)
+	}
+	s.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		return s.registry.Close(ctx)
+	})
+	return nil
+}
+
+func (s *Server) openLogs(context.Context) (err error) {
+	if s.logs, err = logs.Open(logs.Options{Dir: s.dir("logs")}); err != nil {
+		return fmt.Errorf("open the log store: %w", err)
+	}
+	s.onClose(s.logs.Close)
+	s.tags = newTagger(s.db)
+	s.sink = &logSink{store: s.logs, tags: s.tags}
+	return nil
+}
+
+func (s *Server) openAuth(context.Context) (err error) {
+	s.auth, err = auth.New(auth.Options{DB: s.db, UAAURL: s.url("uaa"), LoginURL: s.url("login"), Log: s.log})
+	if err != nil {
+		return err
+	}
+	s.onClose(func() error { s.auth.Close(); return nil })
+	s.generated, err = s.auth.EnsureAdmin(s.config.AdminUser, s.config.AdminPassword)
+	return err
+}
+
+func (s *Server) openEngine(ctx context.Context) (err error) {
+	s.engine, err = docker.Open(ctx, docker.Options{
+		Installation: s.installation, Host: s.config.DockerHost, HostPorts: s.routerPorts(),
+		ImagePrefix: s.registry.Host() + "/", Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	for _, w := range s.engine.Warnings() {
+		s.log.Warn("engine", "warning", w)
+	}
+	s.onClose(s.engine.Close)
+	return nil
+}
+
+// routerPorts are what apps may connect to on this machine.
+func (s *Server) routerPorts() []int {
+	var ports []int
+	for _, addr := range []string{s.router.HTTPAddr(), s.router.HTTPSAddr()} {
+		if _, p, err := net.SplitHostPort(addr); err == nil {
+			if n, err := strconv.Atoi(p); err == nil {
+				ports = append(ports, n)
+			}
+		}
+	}
+	return ports
+}
+
+// url is the public origin of one of the platform's own names.
+func (s *Server) url(name string) string { return s.config.url(name, s.router.HTTPSAddr()) }
+
+// APIURL is the public origin of the API.
+func (s *Server) APIURL() string { return s.url("api") }
+
+// GeneratedPassword is the admin's password if this start made it; it is never to be had again.
+func (s *Server) GeneratedPassword() (user, password string) { return s.config.AdminUser, s.generated }
+
+// Run serves until ctx ends, then stops from the outside in: first the router stops taking requests, then
+// the loops end, then Close may be called.
+func (s *Server) Run(ctx context.Context) error {
+	loops, err := s.loops()
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.router.Serve(ctx) })
+	for _, run := range loops {
+		g.Go(func() error { return run(ctx) })
+	}
+	s.log.Info("serving", "api", s.APIURL(), "http", s.router.HTTPAddr(), "https", s.router.HTTPSAddr(), "installation", s.installation)
+	return g.Wait()
+}
+
+// Purge removes all containers, networks and firewall rules of the platform whose data is in c.DataDir. The
+// server must not run. Data on disk is left to the caller.
+func Purge(ctx context.Context, c Config, out io.Writer) error {
+	c = c.WithDefaults()
+	if _, err := os.Stat(filepath.Join(c.DataDir, "store")); err != nil {
+		return fmt.Errorf("%s has no data of a platform: %w", c.DataDir, err)
+	}
+	s := &Server{config: c, log: c.Log}
+	defer s.Close()
+	if err := s.openStore(ctx); err != nil {
+		return err
+	}
+	engine, err := docker.Open(ctx, docker.Options{Installation: s.installation, Host: c.DockerHost, Logger: c.Log})
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	if err := engine.Purge(ctx); err != nil {
+		return fmt.Errorf("purge installation %s: %w", s.installation, err)
+	}
+	fmt.Fprintf(out, "removed containers, networks and rules of installation %s\n", s.installation)
+	return nil
+}

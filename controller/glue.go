@@ -1,0 +1,131 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/controller/api"
+	"github.com/cupola-paas/cupola/controller/bits"
+	"github.com/cupola-paas/cupola/controller/logs"
+	"github.com/cupola-paas/cupola/node"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// This file translates between packages that must not know each other: each type gives one of them what the
+// other has, in the words it asks for.
+
+// usage gives the API the engine's figures.
+type usage struct{ engine node.Engine }
+
+func (u usage) Usage(ctx context.Context, ids ...string) (map[string]api.Usage, error) {
+	seen, err := u.engine.Usage(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]api.Usage, len(seen))
+	for id, s := range seen {
+		out[id] = api.Usage{Time: s.Time, CPU: s.CPU, CPUEntitlement: s.CPU, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes}
+	}
+	return out, nil
+}
+
+// sources gives the staging loop the bits of packages.
+type sources struct{ blobs *store.Blobs }
+
+func (s sources) Unpack(ctx context.Context, p *store.Package, dir string) error {
+	f, err := s.blobs.Open(p.SHA256)
+	if err != nil {
+		return fmt.Errorf("the bits of package %s: %w", p.GUID, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return bits.Unpack(ctx, f, info.Size(), dir)
+}
+
+// knownHosts says which names deserve a certificate: the platform's own, and those that routes lead to.
+type knownHosts struct {
+	db     *store.DB
+	system map[string]bool
+}
+
+// known is called in TLS handshakes; it reads indexes only.
+func (k *knownHosts) known(host string) bool {
+	if k.system[host] {
+		return true
+	}
+	found := false
+	_ = k.db.View(func(tx *store.Tx) error {
+		found = routeExists(tx, "", host)
+		label, domain, ok := strings.Cut(host, ".")
+		for ok && !found {
+			found = routeExists(tx, label, domain) || routeExists(tx, "*", domain)
+			var next string
+			next, domain, ok = strings.Cut(domain, ".")
+			label += "." + next
+		}
+		return nil
+	})
+	return found
+}
+
+func routeExists(tx *store.Tx, host, domain string) bool {
+	d, err := store.Domains.Find(tx, "name", domain)
+	if err != nil || d.Internal {
+		return false
+	}
+	n, err := store.Routes.Count(tx, store.By("domain", d.GUID), store.By("host", host))
+	return err == nil && n > 0
+}
+
+// appLogs lets clean-up remove the logs of deleted apps.
+type appLogs struct{ store *logs.Store }
+
+func (a appLogs) Sweep(keep func(appGUID string) bool) error {
+	for _, source := range a.store.Sources() {
+		if keep(source) {
+			continue
+		}
+		if err := a.store.Delete(source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appCaches lets clean-up remove the build caches of deleted apps.
+type appCaches struct{ builder *buildpack.Builder }
+
+// guidLength is where the app's GUID ends in a cache id (see staging.CacheID).
+const guidLength = 36
+
+func (a appCaches) Sweep(keep func(appGUID string) bool) error {
+	ids, err := a.builder.Caches()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if len(id) < guidLength || keep(id[:guidLength]) {
+			continue
+		}
+		if err := a.builder.DeleteCache(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// platformInstance is the instance id of lines that the platform itself writes.
+const platformInstance = "0"
+
+// now is the time of such lines.
+func now() time.Time { return time.Now().UTC() }

@@ -1,0 +1,121 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cupola-paas/cupola/buildpack/stack"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// stackRetry is the wait after a preparation that failed (a mirror that could not be reached, say).
+const stackRetry = 30 * time.Second
+
+// stacks prepares the base images at start and writes them into the store; builds wait until then.
+type stacks struct {
+	db       *store.DB
+	config   Config
+	registry stack.Registry
+	log      *slog.Logger
+
+	mu    sync.Mutex
+	state string // what goes on, for /readyz; empty: done
+}
+
+// Run prepares until it worked or ctx ends.
+func (s *stacks) Run(ctx context.Context) error {
+	for {
+		err := s.prepare(ctx)
+		if err == nil {
+			s.set("")
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		s.log.Error("stack not prepared; trying again", "error", err, "in", stackRetry)
+		s.set(fmt.Sprintf("the stack (%v; trying again every %v)", err, stackRetry))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(stackRetry):
+		}
+	}
+}
+
+// waiting says what readiness waits for, or nothing.
+func (s *stacks) waiting() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+func (s *stacks) set(state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = state
+}
+
+func (s *stacks) prepare(ctx context.Context) error {
+	if s.config.Builder != "" {
+		return s.write("builder", "the builder image "+s.config.Builder, s.config.Builder, "")
+	}
+	prepared, err := s.images(ctx)
+	if err != nil {
+		return err
+	}
+	s.set("the stack (copying it into the registry)")
+	build, run, err := prepared.Push(ctx, s.registry, "stacks/"+prepared.ID+"/build", "stacks/"+prepared.ID+"/run")
+	if err != nil {
+		return err
+	}
+	s.log.Info("stack ready", "stack", prepared.ID, "version", prepared.Version)
+	return s.write(prepared.ID, "version "+prepared.Version, build, run)
+}
+
+func (s *stacks) images(ctx context.Context) (*stack.Stack, error) {
+	if s.config.BuildImage != "" {
+		s.set("the stack (reading " + s.config.BuildImage + ")")
+		return stack.FromImages(ctx, s.config.BuildImage, s.config.RunImage)
+	}
+	s.set("the stack (looking for a prepared one)")
+	shown := ""
+	return stack.Prepare(ctx, stack.Options{CacheDir: s.config.StackCache, Progress: func(step string, done, total int) {
+		s.set(fmt.Sprintf("the stack (%s, %d%%)", step, 100*done/max(1, total)))
+		if step != shown {
+			shown = step
+			s.log.Info("preparing the stack", "step", step)
+		}
+	}})
+}
+
+// write makes the stack the default one. Its images may be newer than those that droplets were built on.
+func (s *stacks) write(name, description, build, run string) error {
+	return s.db.Update(func(tx *store.Tx) error {
+		var mine *store.Stack
+		for _, other := range slices.Collect(store.Stacks.All(tx)) {
+			if other.Name == name {
+				mine = other
+				continue
+			}
+			if other.Default {
+				other.Default = false
+				if err := store.Stacks.Put(tx, other); err != nil {
+					return err
+				}
+			}
+		}
+		if mine == nil {
+			mine = &store.Stack{Name: name, State: "ACTIVE"}
+		}
+		if mine.Default && mine.BuildImage == build && mine.RunImage == run && mine.Description == description {
+			return nil
+		}
+		mine.Default, mine.Description, mine.BuildImage, mine.RunImage = true, description, build, run
+		return store.Stacks.Put(tx, mine)
+	})
+}

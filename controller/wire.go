@@ -1,0 +1,213 @@
+package controller
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/buildpack/embedded"
+	"github.com/cupola-paas/cupola/buildpack/stack"
+	"github.com/cupola-paas/cupola/buildpack/system"
+	"github.com/cupola-paas/cupola/controller/api"
+	"github.com/cupola-paas/cupola/controller/appenv"
+	"github.com/cupola-paas/cupola/controller/cleanup"
+	"github.com/cupola-paas/cupola/controller/collect"
+	"github.com/cupola-paas/cupola/controller/routing"
+	"github.com/cupola-paas/cupola/controller/scheduling"
+	"github.com/cupola-paas/cupola/controller/staging"
+	"github.com/cupola-paas/cupola/router"
+)
+
+// registryUser is the registry's one user.
+const registryUser = "cupola"
+
+func (s *Server) openRouter(ctx context.Context) (err error) {
+	roots, err := acmeRoots(s.config.ACMERoot)
+	if err != nil {
+		return err
+	}
+	hosts := &knownHosts{db: s.db, system: s.systemNames()}
+	s.certs, err = router.NewCertificates(router.CertOptions{
+		Storage: newCertStorage(s.db), Allowed: hosts.known, Local: s.config.local,
+		ACMEEmail: s.config.ACMEEmail, ACMECA: s.config.ACMECA, ACMERoots: roots, Logger: s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the certificates: %w", err)
+	}
+	s.onClose(s.certs.Close)
+	s.router, err = router.New(router.Options{
+		HTTPAddr: s.config.HTTPAddr, HTTPSAddr: s.config.HTTPSAddr, Certificates: s.certs, Logger: s.log,
+		AccessLog: s.accessLog,
+	})
+	if err != nil {
+		return err
+	}
+	return s.router.Listen(ctx)
+}
+
+// acmeRoots reads the CAs that vouch for the ACME server; nil without a file.
+func acmeRoots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--acme-ca-root: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--acme-ca-root: %s holds no certificate in PEM form", file)
+	}
+	return pool, nil
+}
+
+// systemNames are the full names of the platform's own hosts.
+func (s *Server) systemNames() map[string]bool {
+	names := map[string]bool{}
+	for _, h := range systemHosts {
+		names[h+"."+s.config.Domain] = true
+	}
+	return names
+}
+
+func (s *Server) openBuilder(context.Context) error {
+	buildpacks := ""
+	if s.config.Builder == "" {
+		program, err := embedded.Buildpack()
+		if err != nil {
+			return err
+		}
+		buildpacks = s.dir("buildpacks")
+		if err := system.Install(buildpacks, program); err != nil {
+			return fmt.Errorf("lay out our buildpacks: %w", err)
+		}
+	}
+	var err error
+	s.builder, err = buildpack.New(buildpack.Options{
+		Dir: s.dir("build"), DockerHost: s.config.DockerHost, Installation: s.installation,
+		Network: s.engine.StagingNetwork(), Buildpacks: buildpacks,
+		Registry: buildpack.Registry{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
+		BuildEnv: stagingProxies(os.Environ()), CABundle: hostCABundle(),
+		Limits: buildpack.Limits{MemoryMB: s.config.BuildMemoryMB, DiskMB: s.config.BuildDiskMB},
+	})
+	return err
+}
+
+// stagingProxies picks what staging may know of the server's environment: proxies and the configuration of
+// package clients, nothing else.
+func stagingProxies(environ []string) map[string]string {
+	names := map[string]bool{
+		"HTTP_PROXY": true, "HTTPS_PROXY": true, "NO_PROXY": true, "http_proxy": true, "https_proxy": true, "no_proxy": true,
+		"GOPROXY": true, "GONOSUMDB": true, "GONOPROXY": true, "GOSUMDB": true, "GOINSECURE": true, "GOPRIVATE": true,
+		"PIP_INDEX_URL": true, "PIP_EXTRA_INDEX_URL": true, "PIP_TRUSTED_HOST": true,
+	}
+	out := map[string]string{}
+	for _, kv := range environ {
+		k, v, _ := strings.Cut(kv, "=")
+		if names[k] || strings.HasPrefix(strings.ToUpper(k), "NPM_CONFIG_") {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// hostCABundle is the file with the CAs that this machine trusts, or nothing.
+func hostCABundle() string {
+	for _, f := range []string{os.Getenv("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"} {
+		if f == "" {
+			continue
+		}
+		if info, err := os.Stat(f); err == nil && info.Mode().IsRegular() {
+			return f
+		}
+	}
+	return ""
+}
+
+func (s *Server) wireStacks() {
+	s.stacks = &stacks{
+		db: s.db, config: s.config, log: s.log, state: "the stack",
+		registry: stack.Registry{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
+	}
+}
+
+// ready says whether a push would work now, and what it waits for.
+func (s *Server) ready() (bool, []string) {
+	var waiting []string
+	if w := s.stacks.waiting(); w != "" {
+		waiting = append(waiting, w)
+	}
+	if err := s.engine.Ping(context.Background()); err != nil {
+		waiting = append(waiting, err.Error())
+	}
+	return len(waiting) == 0, waiting
+}
+
+// loops wires everything that runs beside the router.
+func (s *Server) loops() ([]func(context.Context) error, error) {
+	env := appenv.Env{API: s.url("api")}
+	system, err := s.systemRoutes()
+	if err != nil {
+		return nil, err
+	}
+	stagingLoop := &staging.Loop{
+		DB: s.db, Builder: s.builder, Sources: sources{s.blobs}, Env: env, Logs: s.sink,
+		Dir: s.dir("build", "sources"), Registry: s.registry.Host(), Parallel: s.config.Builds, Log: s.log,
+	}
+	schedulingLoop := &scheduling.Loop{
+		DB: s.db, Engine: s.engine, Router: s.router, Env: env, Logs: s.sink, Log: s.log,
+		Images: scheduling.Images{Registry: s.registry.Host(), Username: registryUser, Secret: s.registryPassword},
+	}
+	routingLoop := &routing.Loop{DB: s.db, Router: s.router, System: system, Log: s.log}
+	cleanupLoop := &cleanup.Loop{
+		DB: s.db, Images: s.registry, Blobs: s.blobs, Engine: s.engine, Log: s.log,
+		Apps: []cleanup.AppData{appLogs{s.logs}, appCaches{s.builder}},
+	}
+	collectLoop := &collect.Loop{DB: s.db, Engine: s.engine, Sink: s.sink, Log: s.log}
+	if err := routingLoop.Step(); err != nil { // the first request finds a table
+		return nil, err
+	}
+	return []func(context.Context) error{
+		s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
+	}, nil
+}
+
+// systemRoutes are the platform's own hosts, served in this process.
+func (s *Server) systemRoutes() ([]router.Route, error) {
+	handler := api.New(api.Options{
+		DB: s.db, Auth: s.auth, Blobs: s.blobs, Resources: s.resources, PublicURL: s.url("api"),
+		Links: api.Links{Login: s.url("login"), UAA: s.url("uaa"), LogCache: s.url("log-cache")},
+		Stats: usage{s.engine}, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
+		ReservedHosts: s.systemNames(), Log: s.log,
+	})
+	if err := os.MkdirAll(s.dir("build", "uploads"), 0o700); err != nil {
+		return nil, err
+	}
+	identity := s.auth.Handler()
+	handlers := map[string]http.Handler{
+		"api": handler, "login": identity, "uaa": identity,
+		"log-cache": s.logs.Handler(handler.MayReadLogs),
+	}
+	var routes []router.Route
+	for name, h := range handlers {
+		routes = append(routes, router.Route{Host: name + "." + s.config.Domain, Handler: secureOnly(h), AllowHTTP: true})
+	}
+	return routes, nil
+}
+
+// secureOnly sends what came without TLS to the same place with it, so that no token crosses the wire in
+// clear; the CA certificate and the health of the platform may be asked for by whoever does not trust it yet.
+func secureOnly(next http.Handler) http.Handler {
+	open := map[string]bool{"/ca.pem": true, "/healthz": true, "/readyz": true}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil && !open[r.URL.Path] {
+			http.Error(w, "this address is served over HTTPS only", http.StatusUpgradeRequired)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

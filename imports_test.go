@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// house says which of our packages each room may import; a room is a package and all below it. It is the
+// table of the architecture page. A longer name wins over a shorter one.
+var house = map[string][]string{
+	"":                      {"cli"},
+	"cli":                   {"cli", "controller", "controller/capi", "buildpack/embedded"},
+	"controller":            {"controller", "store", "router", "node", "buildpack"},
+	"controller/capi":       {},
+	"controller/appenv":     {"store"},
+	"controller/auth":       {"controller/capi", "store"},
+	"controller/api":        {"controller/api", "controller/capi", "controller/auth", "controller/appenv", "controller/bits", "controller/scheduling", "store"},
+	"controller/bits":       {},
+	"controller/cleanup":    {"store"},
+	"controller/dashboard":  {"controller/capi", "controller/auth"},
+	"controller/logs":       {"controller/capi", "store", "node"},
+	"controller/routing":    {"store", "router"},
+	"controller/scheduling": {"store", "node"},
+	"controller/staging":    {"store", "buildpack"},
+	"buildpack":             {"buildpack"},
+	"router":                {"router"},
+	"node":                  {"node"},
+	"store":                 {"store"},
+	"e2e":                   {"e2e"},
+}
+
+const module = "github.com/cupola-paas/cupola"
+
+// TestImports compares every import between our packages with the table.
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		pkg := local(fields[0])
+		room := roomOf(pkg)
+		for _, imported := range fields[1:] {
+			if !strings.HasPrefix(imported, module) {
+				continue
+			}
+			if to := local(imported); !within(to, house[room]) {
+				t.Errorf("%s imports %s, which the house does not allow (%q may import %v)", pkg, to, room, house[room])
+			}
+		}
+	}
+}
+
+func local(path string) string { return strings.TrimPrefix(strings.TrimPrefix(path, module), "/") }
+
+// roomOf returns the longest room that the package lies in.
+func roomOf(pkg string) string {
+	best := ""
+	for room := range house {
+		if (pkg == room || strings.HasPrefix(pkg, room+"/")) && len(room) > len(best) {
+			best = room
+		}
+	}
+	return best
+}
+
+// within reports whether the package is one of the rooms or below it.
+func within(pkg string, rooms []string) bool {
+	for _, room := range rooms {
+		if pkg == room || strings.HasPrefix(pkg, room+"/") {
+			return true
+		}
+	}
+	return false
+}
