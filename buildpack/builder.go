@@ -22,8 +22,8 @@ import (
 type Options struct {
 	// Dir holds builds/ (one folder a running build) and caches/. Both must be on one file system.
 	Dir string
-	// Docker is the engine's address; empty: from the environment.
-	Docker string
+	// DockerHost is the engine's address; empty: from the environment.
+	DockerHost string
 	// Installation labels our containers, so that two installations on an engine leave each other alone.
 	Installation string
 	// Network is the Docker network of build containers; empty: the default bridge.
@@ -66,23 +66,22 @@ type Builder struct {
 
 	mu      sync.Mutex // guards running
 	running map[string]bool
-	ready   sync.Once
-	readyAs error
 }
 
-// New makes a Builder. It touches neither disk nor engine; the first call that needs them says what is
-// wrong.
-func New(o Options) *Builder {
+// New makes a Builder: it makes the folders and writes out the program for build containers. The engine is
+// not asked for anything yet.
+func New(o Options) (*Builder, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
 	o.Limits = o.Limits.or(defaultLimits)
 	r := o.Registry
-	return &Builder{
+	b := &Builder{
 		options:  o,
 		registry: export.Registry{Host: r.Host, Username: r.Username, Password: r.Password},
 		running:  map[string]bool{},
 	}
+	return b, b.open()
 }
 
 func (l Limits) or(defaults Limits) Limits {
@@ -104,13 +103,8 @@ func (l Limits) or(defaults Limits) Limits {
 	return l
 }
 
-// open makes folders, writes the phase program out and connects to the engine, once.
-func (b *Builder) open() error {
-	b.ready.Do(func() { b.readyAs = b.openOnce() })
-	return b.readyAs
-}
-
-func (b *Builder) openOnce() (err error) {
+// open makes folders, writes the phase program out and makes a client of the engine.
+func (b *Builder) open() (err error) {
 	if b.options.Dir, err = filepath.Abs(b.options.Dir); err != nil {
 		return err
 	}
@@ -120,7 +114,7 @@ func (b *Builder) openOnce() (err error) {
 	if b.caches, err = cache.Open(filepath.Join(b.options.Dir, "caches")); err != nil {
 		return err
 	}
-	if b.docker, err = sandbox.Open(b.options.Docker, b.options.Installation, b.options.Network); err != nil {
+	if b.docker, err = sandbox.Open(b.options.DockerHost, b.options.Installation, b.options.Network); err != nil {
 		return err
 	}
 	if b.launcher = b.options.Launcher; b.launcher == nil {
@@ -196,9 +190,6 @@ func (b *Builder) check(req Request) error {
 	case !filepath.IsAbs(req.Source):
 		return internal("begin", fmt.Errorf("source folder %q is not an absolute path", req.Source))
 	}
-	if err := b.open(); err != nil {
-		return internal("begin", err)
-	}
 	return nil
 }
 
@@ -233,9 +224,6 @@ func (b *Builder) Rebase(ctx context.Context, repository, digest, newRunImage st
 // Sweep removes what a crash left: containers and folders of builds that neither run now nor are wanted by
 // keep. It touches nothing that another installation made.
 func (b *Builder) Sweep(ctx context.Context, keep func(buildID string) bool) error {
-	if err := b.open(); err != nil {
-		return err
-	}
 	wanted := func(id string) bool { return b.isRunning(id) || keep(id) }
 	errs := []error{b.docker.Sweep(ctx, wanted)}
 	entries, err := os.ReadDir(b.buildsDir())
@@ -250,16 +238,11 @@ func (b *Builder) Sweep(ctx context.Context, keep func(buildID string) bool) err
 
 // DeleteCache removes a cache. A build that uses it now is not disturbed, and keeps its layers at its end.
 func (b *Builder) DeleteCache(cacheID string) error {
-	if err := b.open(); err != nil {
-		return err
-	}
 	return b.caches.Delete(cacheID)
 }
 
+// Caches lists the ids of the caches that there are.
+func (b *Builder) Caches() ([]string, error) { return b.caches.List() }
+
 // Close ends the connections to the engine.
-func (b *Builder) Close() error {
-	if b.docker == nil {
-		return nil
-	}
-	return b.docker.Close()
-}
+func (b *Builder) Close() error { return b.docker.Close() }

@@ -126,7 +126,7 @@ func (b *build) prepare(ctx context.Context) (err error) {
 	if err := b.makeFolders(); err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	group.Go(func() (err error) { b.container, err = b.docker.Create(ctx, b.spec()); return err })
 	group.Go(func() error { return chown(b.req.Source, b.userOnDisk()) })
 	group.Go(func() error { return b.analyze(ctx) })
@@ -142,11 +142,12 @@ func (b *build) login(reference string) sandbox.Login {
 	return sandbox.Login{}
 }
 
-// analyze reads the run image and the previous image and restores what the latter and the cache have.
+// analyze reads the run image and the previous image and restores what the latter and the cache have. Both
+// images are read lazily, also later, so that ctx must be that of the whole build.
 func (b *build) analyze(ctx context.Context) error {
-	group, reading := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	group.Go(func() (err error) {
-		b.runImage, b.runRef, err = b.registry.Image(reading, b.req.RunImage)
+		b.runImage, b.runRef, err = b.registry.Image(ctx, b.req.RunImage)
 		if err == nil {
 			_, err = b.runImage.ConfigFile()
 		}
@@ -160,7 +161,7 @@ func (b *build) analyze(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.previous, err = b.registry.Analyze(reading, repo.Digest(b.req.Previous).Name())
+		b.previous, err = b.registry.Analyze(ctx, repo.Digest(b.req.Previous).Name())
 		return err
 	})
 	if err := group.Wait(); err != nil {

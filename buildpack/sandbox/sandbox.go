@@ -105,13 +105,27 @@ type Container struct {
 	spec   Spec
 }
 
-// Create makes the container and does not start it.
+// Create makes the container and does not start it. One of the same build that a crash left is replaced.
 func (d *Docker) Create(ctx context.Context, s Spec) (*Container, error) {
-	created, err := d.client.ContainerCreate(ctx, d.config(s), d.hostConfig(s), &network.NetworkingConfig{}, nil, d.containerName(s.Build))
+	// Not cut short by the caller: a container whose id we never learn would stay.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*cleanUpTime)
+	defer cancel()
+	id, err := d.create(ctx, s)
+	if errdefs.IsConflict(err) {
+		if err := d.remove(ctx, d.containerName(s.Build)); err != nil {
+			return nil, err
+		}
+		id, err = d.create(ctx, s)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make the build container: %w", err)
 	}
-	return &Container{d, created.ID, s}, nil
+	return &Container{d, id, s}, nil
+}
+
+func (d *Docker) create(ctx context.Context, s Spec) (string, error) {
+	created, err := d.client.ContainerCreate(ctx, d.config(s), d.hostConfig(s), &network.NetworkingConfig{}, nil, d.containerName(s.Build))
+	return created.ID, err
 }
 
 func (d *Docker) containerName(build string) string {
@@ -259,7 +273,15 @@ func (c *Container) Remove() error {
 
 func (d *Docker) remove(ctx context.Context, id string) error {
 	err := d.client.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
-	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
+	if errdefs.IsConflict(err) { // somebody removes it already: wait until that is done
+		removed, failed := d.client.ContainerWait(ctx, id, container.WaitConditionRemoved)
+		select {
+		case <-removed:
+			err = nil
+		case err = <-failed:
+		}
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
 	return nil

@@ -68,6 +68,21 @@ func (s *Store) Delete(id string) error {
 	return errors.Join(os.RemoveAll(s.path(id)), os.RemoveAll(s.path(id)+"~new"), os.RemoveAll(s.path(id)+"~old"))
 }
 
+// List returns the ids of all caches.
+func (s *Store) List() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.IsDir() && ValidID(e.Name()) {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
+}
+
 // Taken is a cache that a build has in use.
 type Taken struct {
 	store     *Store
