@@ -1,9 +1,9 @@
 package api
 
 import (
-	"context"
 	"net/http"
 
+	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -26,16 +26,9 @@ const (
 	accessInBody                         // by the caller's roles at a place that only the body names
 )
 
-// Authenticator tells who a bearer token belongs to.
+// Authenticator tells who sent a request; *auth.Auth is one. Its errors are capi's 1000 and 10002.
 type Authenticator interface {
-	Authenticate(ctx context.Context, token string) (*Caller, error)
-}
-
-// Caller is who makes a request.
-type Caller struct {
-	GUID, Name, Email string
-	Client            bool     // a client with its own token, not a person
-	Scopes            []string // such as cloud_controller.admin
+	Authenticate(r *http.Request) (*auth.Identity, error)
 }
 
 // actor is the caller as events and builds name it.
@@ -44,7 +37,7 @@ func (c *Ctx) actor() store.Actor {
 	if c.who.Client {
 		kind = "process"
 	}
-	return store.Actor{GUID: c.who.GUID, Type: kind, Name: c.who.Name, Email: c.who.Email}
+	return store.Actor{GUID: c.who.UserGUID, Type: kind, Name: c.who.Username, Email: c.who.Email}
 }
 
 // Access says who may call a route. The zero Access lets nobody pass and does not compile into a table.
@@ -71,18 +64,14 @@ func on(at Locator, noun string, see, do Action) Access {
 // inBody is for a creation whose place stands in the body. The handler must call Allow in its transaction.
 func inBody() Access { return Access{kind: accessInBody} }
 
-// identify finds out who calls. An open route takes a request without a token, but not one with a bad token.
+// identify finds out who calls; an open route does not ask.
 func (s *Server) identify(c *Ctx) error {
 	if c.route.Access.kind == accessOpen {
 		return nil
 	}
-	token := bearer(c.R)
-	if token == "" {
-		return capi.NotAuthenticated.Errorf("Authentication error")
-	}
-	who, err := s.auth.Authenticate(c.Context(), token)
+	who, err := s.auth.Authenticate(c.R)
 	if err != nil {
-		return capi.InvalidAuthToken.Errorf("Invalid Auth Token")
+		return err
 	}
 	c.who = who
 	return nil

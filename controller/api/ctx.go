@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -18,7 +19,7 @@ type Ctx struct {
 
 	s         *Server
 	route     *Route
-	who       *Caller
+	who       *auth.Identity
 	requestID string
 	warnings  []string
 	place     Place // of the resource that the path names, once the guard has found it

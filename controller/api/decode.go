@@ -22,20 +22,22 @@ const bodyBytes = 1 << 20
 
 // decode reads the JSON body into dst, a pointer to a struct. An absent body is the empty object. Numbers
 // may be written as strings; a member that dst does not know is refused by name (contract, 4.1).
-func (c *Ctx) decode(dst any) error {
-	raw, err := c.readBody()
+func (c *Ctx) decode(dst any) error { return c.decodeLarge(dst, bodyBytes) }
+
+func (c *Ctx) decodeLarge(dst any, limit int64) error {
+	raw, err := c.readBody(limit)
 	if err != nil {
 		return err
 	}
 	return decodeJSON(raw, dst)
 }
 
-func (c *Ctx) readBody() ([]byte, error) {
-	raw, err := io.ReadAll(http.MaxBytesReader(c.W, c.R.Body, bodyBytes))
+func (c *Ctx) readBody(limit int64) ([]byte, error) {
+	raw, err := io.ReadAll(http.MaxBytesReader(c.W, c.R.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, errTooLarge(fmt.Sprintf("The request body may have %d bytes at most.", bodyBytes))
+		return nil, errTooLarge(fmt.Sprintf("The request body may have %d bytes at most.", limit))
 	case err != nil:
 		return nil, errParse("The request body could not be read whole; send it again.")
 	}

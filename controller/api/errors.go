@@ -38,6 +38,30 @@ func notFound(err error, noun string) error {
 	return err
 }
 
+// orElse returns instead when err says that something is not there, and err otherwise.
+func orElse(err, instead error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return instead
+	}
+	return err
+}
+
+// firstOf returns the first error that is not nil.
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isConflict reports whether a unique index refused the record.
+func isConflict(err error) bool {
+	var conflict *store.ConflictError
+	return errors.As(err, &conflict)
+}
+
 // fail writes err as the response.
 func (c *Ctx) fail(err error) {
 	if errors.Is(err, context.Canceled) && c.R.Context().Err() != nil {

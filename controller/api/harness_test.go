@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cupola-paas/cupola/controller/auth"
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -30,13 +31,17 @@ type world struct {
 }
 
 // tokens knows its callers by name: the token is the name.
-type tokens map[string]*Caller
+type tokens map[string]*auth.Identity
 
-func (k tokens) Authenticate(_ context.Context, token string) (*Caller, error) {
-	if c, ok := k[token]; ok {
-		return c, nil
+func (k tokens) Authenticate(r *http.Request) (*auth.Identity, error) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "bearer ")
+	if !ok {
+		return nil, capi.NotAuthenticated.Errorf("Authentication error")
 	}
-	return nil, errors.New("no such token")
+	if who, ok := k[token]; ok {
+		return who, nil
+	}
+	return nil, capi.InvalidAuthToken.Errorf("Invalid Auth Token")
 }
 
 type logBook struct {
@@ -44,7 +49,7 @@ type logBook struct {
 	lines []string
 }
 
-func (l *logBook) Append(appGUID, source, line string) {
+func (l *logBook) Platform(appGUID, source, _, line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, appGUID+" "+source+" "+line)
@@ -63,9 +68,9 @@ func newWorld(t testing.TB, change ...func(*Options)) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, db: db, log: &logBook{}, people: tokens{
-		"admin":    {GUID: "admin-guid", Name: "admin", Scopes: []string{"cloud_controller.admin"}},
-		"readonly": {GUID: "readonly-guid", Name: "readonly", Scopes: []string{"cloud_controller.admin_read_only"}},
-		"nobody":   {GUID: "nobody-guid", Name: "nobody"},
+		"admin":    {UserGUID: "admin-guid", Username: "admin", Scopes: []string{"cloud_controller.admin"}},
+		"readonly": {UserGUID: "readonly-guid", Username: "readonly", Scopes: []string{"cloud_controller.admin_read_only"}},
+		"nobody":   {UserGUID: "nobody-guid", Username: "nobody"},
 	}}
 	t.Cleanup(func() {
 		if err := db.Check(); err != nil {
@@ -103,7 +108,7 @@ func (w *world) seed() {
 
 // person gives the caller called name a role.
 func (w *world) person(tx *store.Tx, name, role, org, space string) {
-	w.people[name] = &Caller{GUID: name + "-guid", Name: name, Email: name + "@example.com"}
+	w.people[name] = &auth.Identity{UserGUID: name + "-guid", Username: name, Email: name + "@example.com"}
 	w.must(store.Roles.Put(tx, &store.Role{Type: role, UserGUID: name + "-guid", OrgGUID: org, SpaceGUID: space}))
 }
 

@@ -171,7 +171,7 @@ func (c *Ctx) roles(tx *store.Tx) ([]*store.Role, error) {
 	if c.who == nil {
 		return nil, nil
 	}
-	roles, _, err := store.Roles.List(tx, store.Query[store.Role]{Where: []store.Cond{store.By("user", c.who.GUID)}})
+	roles, _, err := store.Roles.List(tx, store.Query[store.Role]{Where: []store.Cond{store.By("user", c.who.UserGUID)}})
 	return roles, err
 }
 

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"regexp"
 	"runtime/debug"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -90,13 +89,4 @@ func (s *Server) run(c *Ctx) (err error) {
 		return err
 	}
 	return c.route.Handle(c)
-}
-
-// bearer returns the token of an Authorization header; its scheme is case-insensitive.
-func bearer(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
 }

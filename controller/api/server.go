@@ -8,7 +8,6 @@ package api
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -21,24 +20,21 @@ import (
 type Options struct {
 	DB        *store.DB
 	Auth      Authenticator
-	Blobs     Blobs  // packages and buildpacks
-	PublicURL string // https://api.DOMAIN[:port], the origin of every link
+	Blobs     *store.Blobs     // packages and buildpacks
+	Resources *store.Resources // files of earlier pushes; nil: nothing ever matches
+	PublicURL string           // https://api.DOMAIN[:port], the origin of every link
 	Links     Links
 	Stats     Stats // nil: no figures
 	Logs      Logs  // nil: nowhere
 	// CA returns the certificate of the local CA in PEM form; nil or empty: there is none.
 	CA func() []byte
 	// Ready reports whether the whole can serve, and what is missing; nil: always.
-	Ready   func() (bool, []string)
-	TempDir string        // for uploads under way; empty: the system's
-	MaxHold time.Duration // of a long poll; zero: 20 s
-	Log     *slog.Logger  // nil: slog.Default
-}
-
-// Blobs keeps files by their SHA-256. *store.Blobs is one.
-type Blobs interface {
-	Put(ctx context.Context, r io.Reader, limitBytes int64) (sha256 string, size int64, err error)
-	Open(sha256 string) (*os.File, error)
+	Ready func() (bool, []string)
+	// ClearCache drops the build caches of an app; nil: there are none.
+	ClearCache func(ctx context.Context, appGUID string) error
+	TempDir    string        // for uploads under way; empty: the system's
+	MaxHold    time.Duration // of a long poll; zero: 20 s
+	Log        *slog.Logger  // nil: slog.Default
 }
 
 // Links are the addresses of the other services that GET / names (contract, 1.1). Empty ones are null.
@@ -64,24 +60,26 @@ type Usage struct {
 
 // Logs takes the lines that the API itself writes into an app's log.
 type Logs interface {
-	// Append adds a line of the source type API. It must not block.
-	Append(appGUID, sourceType, line string)
+	// Platform adds a line, with source type API. It must not block.
+	Platform(appGUID, sourceType, instance, text string)
 }
 
 // Server is the API as an http.Handler.
 type Server struct {
-	db        *store.DB
-	auth      Authenticator
-	blobs     Blobs
-	publicURL string
-	links     Links
-	stats     Stats
-	logs      Logs
-	ca        func() []byte
-	ready     func() (bool, []string)
-	tempDir   string
-	maxHold   time.Duration
-	log       *slog.Logger
+	db         *store.DB
+	auth       Authenticator
+	blobs      *store.Blobs
+	resources  *store.Resources
+	publicURL  string
+	links      Links
+	stats      Stats
+	logs       Logs
+	ca         func() []byte
+	ready      func() (bool, []string)
+	clearCache func(context.Context, string) error
+	tempDir    string
+	maxHold    time.Duration
+	log        *slog.Logger
 
 	routes []Route
 	mux    *http.ServeMux
@@ -90,8 +88,8 @@ type Server struct {
 // New returns the API. It starts no goroutine and opens nothing.
 func New(o Options) *Server {
 	s := &Server{
-		db: o.DB, auth: o.Auth, blobs: o.Blobs, publicURL: o.PublicURL, links: o.Links,
-		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
+		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
+		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
 	s.fillDefaults()
 	s.compile(s.table())
@@ -126,7 +124,7 @@ func (s *Server) fillDefaults() {
 type nothing struct{}
 
 func (nothing) Usage(context.Context, ...string) (map[string]Usage, error) { return nil, nil }
-func (nothing) Append(string, string, string)                              {}
+func (nothing) Platform(string, string, string, string)                    {}
 
 // apiLine writes a line into an app's log, as the platform speaks there.
-func (s *Server) apiLine(appGUID, line string) { s.logs.Append(appGUID, "API", line) }
+func (s *Server) apiLine(appGUID, line string) { s.logs.Platform(appGUID, "API", "0", line) }

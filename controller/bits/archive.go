@@ -269,3 +269,14 @@ func (b *budgetReader) ReadAt(p []byte, off int64) (int, error) {
 	}
 	return b.r.ReadAt(p, off)
 }
+
+// Files returns how many files and links the archive has, without folders.
+func (a *Archive) Files() int {
+	n := 0
+	for _, e := range a.Entries {
+		if !e.Mode.IsDir() {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,126 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/cupola-paas/cupola/controller/appenv"
+	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/store"
+)
+
+func (s *Server) getAppEnv(c *Ctx) error {
+	var out capi.AppEnv
+	err := c.View(func(tx *store.Tx) error {
+		app, err := store.Apps.Get(tx, c.Path("guid"))
+		if err != nil {
+			return err
+		}
+		out, err = s.appEnv(tx, app)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+func (s *Server) appEnv(tx *store.Tx, app *store.App) (out capi.AppEnv, err error) {
+	web, err := webProcess(tx, app)
+	if err != nil {
+		return out, err
+	}
+	vcap, err := appenv.Env{API: s.publicURL}.VCAPApplication(tx, app, web)
+	if err != nil {
+		return out, err
+	}
+	out.EnvironmentVariables = app.Environment
+	if out.StagingEnv, err = appenv.Group(tx, "staging"); err != nil {
+		return out, err
+	}
+	if out.RunningEnv, err = appenv.Group(tx, "running"); err != nil {
+		return out, err
+	}
+	out.SystemEnv = map[string]any{"VCAP_SERVICES": struct{}{}}
+	out.ApplicationEnv = map[string]any{"VCAP_APPLICATION": vcap}
+	return out, nil
+}
+
+func (s *Server) presentVars(app *store.App) capi.EnvVars {
+	base := "/v3/apps/" + app.GUID
+	return capi.EnvVars{
+		Var:   app.Environment,
+		Links: capi.Links{"self": s.link(base + "/environment_variables"), "app": s.link(base)},
+	}
+}
+
+func (s *Server) getAppVars(c *Ctx) error {
+	var out capi.EnvVars
+	err := c.View(func(tx *store.Tx) error {
+		app, err := store.Apps.Get(tx, c.Path("guid"))
+		if err != nil {
+			return err
+		}
+		out = s.presentVars(app)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+func (s *Server) updateAppVars(c *Ctx) error {
+	var in capi.EnvVarsPatch
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	change, err := varChange(in.Var)
+	if err != nil {
+		return err
+	}
+	var app *store.App
+	err = c.Update(func(tx *store.Tx) (err error) {
+		if app, err = store.Apps.Get(tx, c.Path("guid")); err != nil {
+			return err
+		}
+		app.Environment = merge(app.Environment, change)
+		if err := store.Apps.Put(tx, app); err != nil {
+			return err
+		}
+		// The values are secrets: the event says only that they changed.
+		return c.audit(tx, Event{Type: "audit.app.update", Target: appTarget(app), Place: c.place, Data: request(map[string]any{"environment_variables": "[PRIVATE DATA HIDDEN]"})})
+	})
+	if err != nil {
+		return err
+	}
+	s.apiLine(app.GUID, "Updated app with guid "+app.GUID+` ({"environment_variables"=>"[PRIVATE DATA HIDDEN]"})`)
+	return c.JSON(http.StatusOK, s.presentVars(app))
+}
+
+// varChange makes strings of numbers and booleans; null deletes.
+func varChange(in map[string]any) (map[string]*string, error) {
+	out := make(map[string]*string, len(in))
+	for name, v := range in {
+		text := ""
+		switch v := v.(type) {
+		case nil:
+			out[name] = nil
+			continue
+		case string:
+			text = v
+		case bool:
+			text = fmt.Sprint(v)
+		case json.Number:
+			text = v.String()
+		default:
+			return nil, errInvalid(fmt.Sprintf("Non-string value in environment variable for key '%s': write a string", clip(name, 100)))
+		}
+		if err := validateVars(map[string]string{name: text}); err != nil {
+			return nil, err
+		}
+		out[name] = &text
+	}
+	return out, nil
+}

@@ -1,0 +1,132 @@
+package api
+
+import (
+	"errors"
+
+	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// platformAt is the locator of what belongs to nobody.
+func platformAt(*store.Tx, *Ctx) (Place, error) { return Place{}, nil }
+
+// placeOf is the place of what belongs to a space.
+func placeOf(tx *store.Tx, spaceGUID string) (Place, error) {
+	space, err := store.Spaces.Get(tx, spaceGUID)
+	if err != nil {
+		return Place{}, err
+	}
+	return Place{OrgGUID: space.OrgGUID, SpaceGUID: space.GUID}, nil
+}
+
+func spaceAt(tx *store.Tx, c *Ctx) (Place, error) { return placeOf(tx, c.Path("guid")) }
+
+func orgAt(tx *store.Tx, c *Ctx) (Place, error) {
+	org, err := store.Orgs.Get(tx, c.Path("guid"))
+	if err != nil {
+		return Place{}, err
+	}
+	return Place{OrgGUID: org.GUID}, nil
+}
+
+func appAt(tx *store.Tx, c *Ctx) (Place, error) { return placeOfApp(tx, c.Path("guid")) }
+
+func placeOfApp(tx *store.Tx, appGUID string) (Place, error) {
+	app, err := store.Apps.Get(tx, appGUID)
+	if err != nil {
+		return Place{}, err
+	}
+	return placeOf(tx, app.SpaceGUID)
+}
+
+// inSpace makes a locator of a table whose records know their space.
+func inSpace[T any](table *store.Table[T], space func(*T) string) Locator {
+	return func(tx *store.Tx, c *Ctx) (Place, error) {
+		rec, err := table.Get(tx, c.Path("guid"))
+		if err != nil {
+			return Place{}, err
+		}
+		return placeOf(tx, space(rec))
+	}
+}
+
+var (
+	processAt    = inSpace(store.Processes, func(p *store.Process) string { return p.SpaceGUID })
+	buildAt      = inSpace(store.Builds, func(b *store.Build) string { return b.SpaceGUID })
+	dropletAt    = inSpace(store.Droplets, func(d *store.Droplet) string { return d.SpaceGUID })
+	deploymentAt = inSpace(store.Deployments, func(d *store.Deployment) string { return d.SpaceGUID })
+	taskAt       = inSpace(store.Tasks, func(t *store.Task) string { return t.SpaceGUID })
+	routeAt      = inSpace(store.Routes, func(r *store.Route) string { return r.SpaceGUID })
+)
+
+func packageAt(tx *store.Tx, c *Ctx) (Place, error) {
+	p, err := store.Packages.Get(tx, c.Path("guid"))
+	if err != nil {
+		return Place{}, err
+	}
+	return placeOfApp(tx, p.AppGUID)
+}
+
+// filterSpaces narrows a list to the spaces that the caller may see and, when the query names spaces or
+// orgs, to those. The index is that of the table for the space.
+func (c *Ctx) filterSpaces(tx *store.Tx, index string) ([]store.Cond, error) {
+	var conds []store.Cond
+	visible, all, err := c.visibleSpaces(tx, SeeSpace)
+	if err != nil {
+		return nil, err
+	}
+	if !all {
+		conds = append(conds, store.By(index, visible...))
+	}
+	if spaces, ok := c.Filter.List("space_guids"); ok {
+		conds = append(conds, store.By(index, spaces...))
+	}
+	if orgs, ok := c.Filter.List("organization_guids"); ok {
+		in, err := spacesOf(tx, orgs)
+		if err != nil {
+			return nil, err
+		}
+		conds = append(conds, store.By(index, in...))
+	}
+	return conds, nil
+}
+
+func spacesOf(tx *store.Tx, orgs []string) ([]string, error) {
+	spaces, _, err := store.Spaces.List(tx, store.Query[store.Space]{Where: []store.Cond{store.By("org", orgs...)}})
+	guids := make([]string, len(spaces))
+	for i, s := range spaces {
+		guids[i] = s.GUID
+	}
+	return guids, err
+}
+
+// filterBy adds a condition for each query parameter that was given; pairs are parameter, index.
+func (c *Ctx) filterBy(conds []store.Cond, pairs ...string) []store.Cond {
+	for i := 0; i < len(pairs); i += 2 {
+		if values, ok := c.Filter.List(pairs[i]); ok {
+			conds = append(conds, store.By(pairs[i+1], values...))
+		}
+	}
+	return conds
+}
+
+// flagOn reports whether a feature flag is on; byDefault is what it is until somebody sets it.
+func flagOn(tx *store.Tx, name string, byDefault bool) (bool, error) {
+	f, err := store.FeatureFlags.Get(tx, name)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return byDefault, nil
+	case err != nil:
+		return false, err
+	}
+	return f.Enabled, nil
+}
+
+// needFlag refuses callers other than admins while a feature flag is off (contract, 3.2).
+func (c *Ctx) needFlag(tx *store.Tx, name string, byDefault bool) error {
+	on, err := flagOn(tx, name, byDefault)
+	if err != nil || on || c.Admin() {
+		return err
+	}
+	return capi.FeatureDisabled.Errorf("Feature Disabled: %s", name)
+}

@@ -1,0 +1,32 @@
+package api
+
+import (
+	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/store"
+)
+
+func (s *Server) presentSpace(sp *store.Space) capi.Space {
+	base := "/v3/spaces/" + sp.GUID
+	return capi.Space{
+		Resource: resource(&sp.Meta), Name: sp.Name,
+		Relationships: capi.SpaceRelationships{Organization: capi.One(sp.OrgGUID), Quota: capi.One(sp.QuotaGUID)},
+		Metadata:      metadata(&sp.Meta),
+		Links: capi.Links{
+			"self": s.link(base), "organization": s.link("/v3/organizations/" + sp.OrgGUID),
+			"features": s.link(base + "/features"), "apply_manifest": s.action(base + "/actions/apply_manifest"),
+		},
+	}
+}
+
+func (s *Server) presentOrg(o *store.Org) capi.Organization {
+	base := "/v3/organizations/" + o.GUID
+	return capi.Organization{
+		Resource: resource(&o.Meta), Name: o.Name, Suspended: o.Suspended,
+		Relationships: capi.OrganizationRelationships{Quota: capi.One(o.QuotaGUID)},
+		Metadata:      metadata(&o.Meta),
+		Links: capi.Links{
+			"self": s.link(base), "domains": s.link(base + "/domains"), "default_domain": s.link(base + "/domains/default"),
+			"quota": s.link("/v3/organization_quotas/" + o.QuotaGUID),
+		},
+	}
+}
