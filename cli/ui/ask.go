@@ -94,3 +94,6 @@ func (u *UI) readLine() (string, error) {
 		}
 	}
 }
+
+// Asks says whether a person is there to be asked.
+func (u *UI) Asks() bool { return u.inFD >= 0 }

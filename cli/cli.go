@@ -1,0 +1,134 @@
+// Package cli is the command line: the commands of a Cloud Foundry client under the names, aliases and
+// flags that its users know, and the place where the server's own commands are added.
+//
+// A command reads its flags, calls controller/capi and prints one thing. It knows the platform only through
+// the API, so that it works against any Cloud Foundry.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cupola-paas/cupola/cli/config"
+	"github.com/cupola-paas/cupola/cli/ui"
+)
+
+// Exit codes, as docs/cli.md lists them.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitHTTPError   = 22 // curl --fail
+	exitInterrupted = 130
+)
+
+// Version is set by the linker; without it the build information speaks.
+var Version string
+
+// Main runs a command line, whose first element is the program's name, and returns the exit code.
+func Main(args []string) int {
+	k, err := newConsole()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		return exitFailure
+	}
+	ctx, stop := k.watchSignals(context.Background())
+	defer stop()
+	return k.run(ctx, args)
+}
+
+func newConsole() (*console, error) {
+	dir, err := config.Dir(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return &console{
+		ui:     ui.New(os.Stdin, os.Stdout, os.Stderr, os.Getenv),
+		file:   config.At(dir),
+		getenv: os.Getenv,
+	}, nil
+}
+
+// commands are all commands, in the order of the help. Commands of the server need no console.
+func (k *console) commands() []*cli.Command {
+	return slices.Concat(
+		k.loginCommands(), k.targetCommands(), k.pushCommands(), k.appCommands(), k.lifecycleCommands(), k.deploymentCommands(),
+		k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(), k.routeCommands(), k.domainCommands(),
+		k.orgCommands(), k.spaceCommands(), k.catalogueCommands(), k.toolCommands(),
+	)
+}
+
+func (k *console) run(ctx context.Context, args []string) int {
+	commands := k.commands()
+	args, err := arrange(commands, args)
+	if err == nil {
+		err = k.app(commands).RunContext(ctx, args)
+	}
+	k.ui.Status("")
+	return k.report(err)
+}
+
+// app puts the library to work. It reports and exits through us alone.
+func (k *console) app(commands []*cli.Command) *cli.App {
+	return &cli.App{
+		Name:                      "cupola",
+		Usage:                     "Cloud Foundry in one binary: push source, get a running app",
+		Commands:                  commands,
+		Writer:                    k.ui.Out,
+		ErrWriter:                 k.ui.Err,
+		HideVersion:               true,
+		HideHelpCommand:           true,
+		EnableBashCompletion:      true,
+		DisableSliceFlagSeparator: true, // a comma in --var or -b is a comma
+		CustomAppHelpTemplate:     appHelp,
+		OnUsageError:              usageError,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		Action: func(c *cli.Context) error {
+			return cli.ShowAppHelp(c)
+		},
+	}
+}
+
+func usageError(_ *cli.Context, err error, _ bool) error { return badUsage("%s", err) }
+
+// report shows an error and says with which code to exit.
+func (k *console) report(err error) int {
+	var (
+		usage *usageProblem
+		exit  *exitError
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &exit):
+		if exit.err != nil {
+			k.ui.Error(exit.err, "")
+		}
+		return exit.code
+	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
+		k.ui.Notef("Interrupted.")
+		return exitInterrupted
+	case errors.As(err, &usage):
+		k.ui.Error(err, usage.hint)
+		return exitUsage
+	}
+	text, hint := k.explain(err)
+	k.ui.Error(text, hint)
+	return exitFailure
+}
+
+func version() string {
+	if Version != "" {
+		return Version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cupola-paas/cupola/cli/config"
+	"github.com/cupola-paas/cupola/cli/ui"
+)
+
+// console is what all commands share: the conversation and the remembered state.
+type console struct {
+	ui     *ui.UI
+	file   *config.File
+	getenv func(string) string
+
+	mu      sync.Mutex
+	onBreak string // what the first Ctrl-C says instead of ending the command; empty: it ends it
+}
+
+// need is what a command needs to be known before it runs; each level includes those before.
+type need int
+
+const (
+	nothing need = iota
+	theAPI
+	aLogin
+	anOrg
+	aSpace
+)
+
+// spec describes a command.
+type spec struct {
+	name     string
+	aliases  []string
+	category string
+	summary  string
+	args     string // shown in the usage, such as APP_NAME
+	min, max int    // number of arguments; max -1: any
+	details  string // what the flags do not say
+	examples []string
+	flags    []cli.Flag
+	need     need
+	run      func(ctx context.Context, s *session, c *cli.Context) error
+}
+
+func (k *console) command(sp spec) *cli.Command {
+	return &cli.Command{
+		Name:               sp.name,
+		Aliases:            sp.aliases,
+		Category:           sp.category,
+		Usage:              sp.summary,
+		ArgsUsage:          sp.args,
+		Description:        sp.details,
+		Flags:              sp.flags,
+		UsageText:          strings.Join(sp.examples, "\n"),
+		CustomHelpTemplate: commandHelp,
+		OnUsageError:       usageError,
+		HideHelpCommand:    true,
+		Action: func(c *cli.Context) error {
+			if err := checkArgs(sp, c.Args().Slice()); err != nil {
+				return err
+			}
+			s, err := k.open(c.Context, sp.need)
+			if err != nil {
+				return err
+			}
+			return sp.run(c.Context, s, c)
+		},
+	}
+}
+
+func checkArgs(sp spec, args []string) error {
+	switch {
+	case len(args) < sp.min:
+		return badUsage("%s needs %s", sp.name, sp.args).withHint("see: cupola " + sp.name + " --help")
+	case sp.max >= 0 && len(args) > sp.max:
+		return badUsage("%s does not know what to do with %q", sp.name, args[sp.max]).withHint("see: cupola " + sp.name + " --help")
+	}
+	return nil
+}
+
+// errInterrupted is the cause of a context that Ctrl-C or a SIGTERM has ended.
+var errInterrupted = errors.New("interrupted")
+
+// watchSignals gives a context that ends with Ctrl-C or SIGTERM. While a phase runs that goes on at the
+// server, the first Ctrl-C only says so.
+func (k *console) watchSignals(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case s := <-signals:
+				if !k.soften(s) {
+					cancel(errInterrupted)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+		<-done
+	}
+}
+
+func (k *console) soften(s os.Signal) bool {
+	k.mu.Lock()
+	text := k.onBreak
+	k.onBreak = ""
+	k.mu.Unlock()
+	if text == "" || s != os.Interrupt {
+		return false
+	}
+	k.ui.Notef("\n%s Press Ctrl-C again to end this command.", text)
+	return true
+}
+
+// beforeBreak sets what the next Ctrl-C says; empty: it ends the command.
+func (k *console) beforeBreak(text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.onBreak = text
+}

@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cupola-paas/cupola/cli/ui"
+	"github.com/cupola-paas/cupola/controller/capi"
+)
+
+func (k *console) logCommands() []*cli.Command {
+	return []*cli.Command{
+		k.command(spec{name: "logs", category: appCategory, summary: "follow the log of an app, or show its last lines", args: "APP_NAME", min: 1, max: 1,
+			details:  "Lines carry where they come from: API, STG (staging), APP/PROC/WEB (the app), RTR (requests), CELL.",
+			examples: []string{"cupola logs my-app", "cupola logs my-app --recent"},
+			flags:    []cli.Flag{&cli.BoolFlag{Name: "recent", Usage: "show the last lines and end"}},
+			need:     aSpace, run: logs}),
+	}
+}
+
+func logs(ctx context.Context, s *session, c *cli.Context) error {
+	app, err := s.app(ctx, c.Args().First())
+	if err != nil {
+		return err
+	}
+	if c.Bool("recent") {
+		batch, err := s.client.RecentLogs(ctx, app.GUID)
+		for _, e := range batch {
+			s.printLog(e)
+		}
+		return err
+	}
+	s.ui.Notef("Following the log of %s; Ctrl-C ends it.", s.ui.Name(app.Name))
+	return s.client.TailLogs(ctx, app.GUID, time.Now().Add(-time.Second), func(e capi.Envelope) error {
+		s.printLog(e)
+		return nil
+	})
+}
+
+func (s *session) printLog(e capi.Envelope) {
+	if e.Log == nil {
+		return
+	}
+	source := e.Tags["source_type"]
+	kind := e.Log.Type
+	if kind == "ERR" {
+		kind = s.ui.Bad(kind)
+	}
+	s.ui.Printf("%s %s %s %s\n", time.Unix(0, e.Timestamp).Local().Format("2006-01-02T15:04:05.00-0700"),
+		s.ui.Name(fmt.Sprintf("[%s/%s]", ui.Clean(source), ui.Clean(e.InstanceID))), kind, logText(e))
+}
+
+// logText is the line of an envelope as it was written, colours included, without the newline.
+func logText(e capi.Envelope) string { return strings.TrimRight(string(e.Log.Payload), "\r\n") }

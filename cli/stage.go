@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cupola-paas/cupola/controller/capi"
+)
+
+// stagingTimeout is how long a push waits for a build; the server has limits of its own.
+const stagingTimeout = 15 * time.Minute
+
+// stage builds a package, shows the staging log while it grows, and returns the GUID of the droplet.
+func (s *session) stage(ctx context.Context, app *capi.App, packageGUID string) (string, error) {
+	s.ui.Notef("Staging app %s:", s.ui.Name(app.Name))
+	build, err := s.client.CreateBuild(ctx, capi.BuildCreate{Package: &capi.GUID{GUID: packageGUID}})
+	if err != nil {
+		return "", err
+	}
+	s.beforeBreak("The build goes on at the server; see it with: cupola logs " + app.Name + " --recent.")
+	defer s.beforeBreak("")
+	ctx, cancel := context.WithTimeout(ctx, s.minutes("CUPOLA_STAGING_TIMEOUT", stagingTimeout))
+	defer cancel()
+	log := s.followStaging(ctx, app.GUID, build.CreatedAt.Time)
+	build, err = s.client.WaitBuild(ctx, build.GUID)
+	log.finish(ctx)
+	if err != nil {
+		return "", stagingError(app, err)
+	}
+	return string(build.Droplet), nil
+}
+
+func stagingError(app *capi.App, err error) error {
+	var e *capi.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return withHint(errors.New("the build takes longer than this command waits"), "see: cupola logs %s; wait longer with CUPOLA_STAGING_TIMEOUT (minutes)", app.Name)
+	case !errors.As(err, &e):
+		return err
+	case strings.Contains(e.Detail, "NoAppDetected"):
+		return withHint(errors.New("staging failed: "+e.Detail), "is this the right folder? Name a buildpack with -b (see: cupola buildpacks)")
+	case app.State == "STARTED":
+		return withHint(errors.New("staging failed: "+e.Detail), "the version before goes on serving; see: cupola logs %s --recent", app.Name)
+	}
+	return withHint(errors.New("staging failed: "+e.Detail), "see: cupola logs %s --recent", app.Name)
+}
+
+// stagingLog shows the lines of one build.
+type stagingLog struct {
+	session *session
+	app     string
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+	last    time.Time // after the last line that was shown; read when done
+	err     error
+}
+
+// followStaging shows lines from the creation of a build on. The build's time has whole seconds, rounded
+// down, so that no line is missed.
+func (s *session) followStaging(ctx context.Context, app string, since time.Time) *stagingLog {
+	tail, cancel := context.WithCancel(ctx)
+	l := &stagingLog{session: s, app: app, cancel: cancel, last: since}
+	l.done.Go(func() { l.err = s.client.TailLogs(tail, app, since, l.show) })
+	return l
+}
+
+func (l *stagingLog) show(e capi.Envelope) error {
+	l.last = time.Unix(0, e.Timestamp+1)
+	if e.Log != nil && e.Tags["source_type"] == "STG" {
+		l.session.ui.Println("   " + logText(e))
+	}
+	return nil
+}
+
+// finish ends the tail at once and reads what was written since its last look.
+func (l *stagingLog) finish(ctx context.Context) {
+	l.cancel()
+	l.done.Wait()
+	err := l.err
+	if err == nil && ctx.Err() == nil {
+		var rest []capi.Envelope
+		rest, err = l.session.client.ReadLogs(ctx, l.app, capi.LogQuery{Start: l.last, Limit: 1000, Types: []string{"LOG"}})
+		for _, e := range rest {
+			_ = l.show(e) // never fails
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		l.session.ui.Warnf("the staging log could not be read: %v", err)
+	}
+}
+
+// minutes is a duration in minutes from the environment.
+func (k *console) minutes(name string, standard time.Duration) time.Duration {
+	value := k.getenv(name)
+	if value == "" {
+		return standard
+	}
+	d, err := time.ParseDuration(value + "m")
+	if err != nil || d <= 0 {
+		k.ui.Warnf("%s is %q and should be a number of minutes: %s is used", name, value, standard)
+		return standard
+	}
+	return d
+}
