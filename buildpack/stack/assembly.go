@@ -147,8 +147,9 @@ func dpkgConfig(r recipe) string {
 	var b strings.Builder
 	b.WriteString("force-unsafe-io\npath-exclude=/usr/share/doc/*\npath-include=/usr/share/doc/*/copyright\n")
 	for _, p := range append(append([]string{}, r.RunExclude...), r.BuildExclude...) {
-		// i18n is needed to make locales.
-		if strings.HasPrefix(p, "usr/") && strings.HasSuffix(p, "/*") && p != "usr/share/i18n/*" {
+		// Locales are made from i18n, and some Node.js packages run their modules when they are set up.
+		needed := p == "usr/share/i18n/*" || strings.HasPrefix(p, "usr/share/nodejs/")
+		if strings.HasPrefix(p, "usr/") && strings.HasSuffix(p, "/*") && !needed {
 			b.WriteString("path-exclude=/" + p + "\n")
 		}
 	}

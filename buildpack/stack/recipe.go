@@ -88,13 +88,26 @@ var excluded = []string{
 	"var/cache/*", "var/lib/apt/*", "var/lib/dpkg/*-old", "var/lib/systemd/*", "debootstrap",
 }
 
-// buildExcluded leaves of Go what downloads modules and toolchains: a compiler always comes with the
-// toolchain that the app's go.mod asks for. The same goes for what Debian's npm merely drags along.
-var buildExcluded = []string{
-	"usr/share/go-*", "usr/lib/go-*/pkg/*", "usr/lib/go-*/test/*",
+// buildExcluded leaves of Go what downloads modules and toolchains (a compiler comes with the toolchain that
+// the app's go.mod asks for), and leaves out the modules that Debian's npm depends on but never loads.
+var buildExcluded = append([]string{
+	"usr/share/go-*/src/*", "usr/share/go-*/test/*", "usr/share/go-*/api/*", "usr/share/go-*/misc/*", "usr/lib/go-*/pkg/tool/*/*",
+	"usr/lib/*/libasan.*", "usr/lib/*/libtsan.*", "usr/lib/*/libhwasan.*", "usr/lib/*/liblsan.*", "usr/lib/*/libubsan.*",
+}, nodeModules("@babel", "@jridgewell", "@types", "@unicode", "@webassemblyjs", "ajv", "ajv-keywords", "async", "async-es",
+	"caniuse-lite", "core-js", "core-js-compat", "core-js-pure", "corepack", "diff", "es-abstract", "eslint", "handlebars",
+	"istanbul", "istanbul-lib-report", "istanbul-reports", "lodash", "lodash-cli", "lodash-es", "neo-async", "postcss",
+	"regenerate-unicode-properties", "serialize-javascript", "tapable", "terser", "web-streams-polyfill", "webassemblyjs",
+	"webpack", "webpack-sources", "yargs")...)
+
+func nodeModules(names ...string) []string {
+	paths := make([]string, len(names))
+	for i, n := range names {
+		paths[i] = "usr/share/nodejs/" + n + "/*"
+	}
+	return paths
 }
 
-// env of both images. CNB_* are Buildpack API and Platform API 0.12; CNB_TARGET_* name the distribution.
+// imageEnv is the environment of both images. CNB_* are Buildpack API and Platform API 0.12; CNB_TARGET_* name the distribution.
 func imageEnv(r *release) []string {
 	return []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
