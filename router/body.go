@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,8 +31,19 @@ var errHandlerDone = errors.New("the request is over")
 // lingering is how long a client that was answered before it had sent its body may hold its connection.
 const lingering = 5 * time.Second
 
+// newRequestBody wraps r's body, or returns nil if r has none. The client of a gRPC stream may be silent for
+// as long as it likes.
 func newRequestBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) *requestBody {
-	return &requestBody{src: r.Body, control: http.NewResponseController(w), timeout: timeout}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	b := &requestBody{src: r.Body, control: http.NewResponseController(w), timeout: timeout}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+		b.timeout = 0
+		return b
+	}
+	b.deadline(time.Now().Add(timeout)) // also for a refusal: the server reads the rest of a small body
+	return b
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
@@ -55,17 +67,33 @@ func (b *requestBody) arm() error {
 		return errHandlerDone
 	}
 	b.read = true
-	_ = b.control.SetReadDeadline(time.Now().Add(b.timeout)) // unsupported only by test recorders
+	if b.timeout > 0 {
+		b.deadline(time.Now().Add(b.timeout))
+	}
 	return nil
+}
+
+func (b *requestBody) deadline(t time.Time) {
+	_ = b.control.SetReadDeadline(t) // unsupported only by test recorders
 }
 
 func (b *requestBody) endLocked(err error) {
 	b.ended = true
-	if err != io.EOF {
-		b.err = err
+	switch {
+	case err != io.EOF:
+		b.err = err // a deadline that has passed stays: the server must not wait for the rest either
+	case !b.finished:
+		b.deadline(time.Time{}) // the server goes on watching the connection
 	}
-	if !b.finished {
-		_ = b.control.SetReadDeadline(time.Time{}) // the server goes on watching the connection
+}
+
+// relax lets the client take its time from now on: the app has begun to answer, and the two may be talking.
+func (b *requestBody) relax() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.timeout = 0
+	if !b.ended && !b.finished {
+		b.deadline(time.Time{})
 	}
 }
 
@@ -91,7 +119,7 @@ func (b *requestBody) finish() int64 {
 	defer b.mu.Unlock()
 	b.finished = true
 	if !b.ended {
-		_ = b.control.SetReadDeadline(time.Now().Add(lingering)) // the server waits for a read under way
+		b.deadline(time.Now().Add(lingering)) // the server waits for a read under way
 	}
 	return b.n
 }

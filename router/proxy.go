@@ -26,8 +26,8 @@ type exchange struct {
 	route  *route
 	host   string // as normalHost made it
 	choice choice
-	header http.Header // to the app
-	body   *requestBody
+	header http.Header  // to the app
+	body   *requestBody // nil if there is none
 	// upgrade is the protocol that the client wants to change to, or empty.
 	upgrade string
 	access  Access
@@ -38,8 +38,8 @@ type exchange struct {
 }
 
 // proxy answers r from an endpoint of route.
-func (rt *Router) proxy(w http.ResponseWriter, r *http.Request, m *route, host string, started time.Time) {
-	x := &exchange{rt: rt, w: w, r: r, route: m, host: host}
+func (rt *Router) proxy(w http.ResponseWriter, r *http.Request, m *route, host string, body *requestBody, started time.Time) {
+	x := &exchange{rt: rt, w: w, r: r, route: m, host: host, body: body}
 	x.access = Access{
 		Started: started, Host: r.Host, Method: r.Method, URI: r.RequestURI, Proto: r.Proto, AppGUID: m.appGUID,
 		Remote: r.RemoteAddr, UserAgent: r.UserAgent(), Referer: r.Referer(),
@@ -100,9 +100,7 @@ func (x *exchange) prepare() bool {
 	}
 	x.choice.id = stickyID(x.r)
 	x.upgrade = x.header.Get("Upgrade")
-	if x.r.Body != nil && x.r.Body != http.NoBody {
-		x.body = newRequestBody(x.w, x.r, x.rt.opts.BodyReadTimeout)
-	} else if x.r.Method == http.MethodPut || x.r.Method == http.MethodDelete {
+	if x.body == nil && (x.r.Method == http.MethodPut || x.r.Method == http.MethodDelete) {
 		// Idempotent too (RFC 9110 9.2.2), which the transport does not assume: an empty key lets it repeat
 		// the request when a kept connection turns out to be dead, and is not sent.
 		if x.header["Idempotency-Key"] == nil {
@@ -141,6 +139,9 @@ func (x *exchange) attempt(ep *endpoint) (done bool) {
 		return x.failed(ep, err)
 	}
 	x.stopInformational()
+	if x.body != nil {
+		x.body.relax()
+	}
 	ep.answered()
 	x.access.FirstByte = time.Since(x.access.Started)
 	x.access.Status = res.StatusCode
@@ -223,8 +224,8 @@ func (x *exchange) stopInformational() {
 // repeats idempotent requests without a body on a new connection to the same endpoint.
 func (x *exchange) failed(ep *endpoint, err error) (done bool) {
 	x.access.Error = fmt.Errorf("instance %s at %s: %w", ep.InstanceID, ep.Address, err)
-	if x.r.Context().Err() != nil {
-		x.access.Status = statusClientClosed
+	if x.body != nil && x.body.failure() != nil || x.r.Context().Err() != nil {
+		x.refuseClient()
 		return true
 	}
 	var dial dialError
@@ -249,18 +250,27 @@ func (x *exchange) othersLeft() bool {
 	return false
 }
 
+// refuseClient ends a request whose body broke off or is not well-formed, or whose client has left.
+func (x *exchange) refuseClient() {
+	x.stopInformational()
+	switch {
+	case x.body != nil && errors.Is(x.body.failure(), os.ErrDeadlineExceeded):
+		x.refuse(http.StatusRequestTimeout, "", "The request's body stopped coming.")
+	case x.r.Context().Err() != nil:
+		x.access.Status = statusClientClosed
+		panic(http.ErrAbortHandler)
+	default:
+		x.w.Header().Set("Connection", "close") // who knows where the next request begins
+		x.refuse(http.StatusBadRequest, "", "The request's body could not be read.")
+	}
+}
+
 func (x *exchange) refuseFailure(ep *endpoint, err error) {
 	x.rt.tally.endpointErrors.Add(1)
 	status, text := http.StatusBadGateway, "The app closed the connection before it answered."
 	var dial dialError
 	var netErr net.Error
 	switch {
-	case x.body != nil && errors.Is(x.body.failure(), os.ErrDeadlineExceeded):
-		x.refuse(http.StatusRequestTimeout, "", "The request's body stopped coming.")
-		return
-	case x.body != nil && x.body.failure() != nil:
-		x.access.Status = statusClientClosed
-		panic(http.ErrAbortHandler)
 	case errors.As(err, &dial):
 		text = "The app's instance could not be reached."
 	case errors.As(err, &netErr) && netErr.Timeout():

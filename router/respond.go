@@ -51,6 +51,7 @@ func announceTrailers(h http.Header, res *http.Response) int {
 		names = append(names, name)
 	}
 	h["Trailer"] = []string{strings.Join(names, ", ")}
+	delete(h, "Content-Length") // HTTP/1.1 has room for trailers only after chunks
 	return len(names)
 }
 
@@ -69,8 +70,9 @@ func (x *exchange) copyTrailers(h http.Header, res *http.Response, announced int
 	}
 }
 
-// copyBody passes the body on as it comes: what the app has flushed does not wait here for more. The last
-// piece of a body of known length is flushed by the server together with the end of the response.
+// copyBody passes the body on as it comes: what the app has flushed does not wait here for more. A header
+// without a length is passed on at once, for the body may take its time. The last piece of a body of known
+// length is flushed by the server together with the end of the response.
 func (x *exchange) copyBody(res *http.Response) error {
 	if res.Body == http.NoBody {
 		return nil
@@ -78,6 +80,9 @@ func (x *exchange) copyBody(res *http.Response) error {
 	buf := copyBuffers.Get().(*[copyBufferBytes]byte)
 	defer copyBuffers.Put(buf)
 	flusher, _ := x.w.(http.Flusher)
+	if flusher != nil && res.ContentLength < 0 {
+		flusher.Flush()
+	}
 	for {
 		n, readErr := res.Body.Read(buf[:])
 		if n > 0 {
@@ -89,8 +94,6 @@ func (x *exchange) copyBody(res *http.Response) error {
 			if flusher != nil && x.access.BytesOut != res.ContentLength && readErr == nil {
 				flusher.Flush()
 			}
-		} else if readErr == nil && flusher != nil {
-			flusher.Flush()
 		}
 		if errors.Is(readErr, io.EOF) {
 			return nil

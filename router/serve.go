@@ -196,6 +196,12 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rt.tally.inFlight.Add(-1)
 		rt.requests.Done()
 	}()
+	if !r.ProtoAtLeast(1, 1) {
+		// net/http ignores Transfer-Encoding in HTTP/1.0 and would take the chunks for the next request
+		// (RFC 9112 6.1 wants the connection closed).
+		w.Header().Set("Connection", "close")
+	}
+	body := newRequestBody(w, r, rt.opts.BodyReadTimeout)
 	host, ok := normalHost(r.Host)
 	if !ok {
 		rt.reject(w, http.StatusBadRequest, errEmptyHost, "The request's Host is missing or is not a name.")
@@ -216,9 +222,13 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case rt.opts.RedirectHTTP && r.TLS == nil && !m.allowHTTP:
 		rt.redirect(w, r, host)
 	case m.handler != nil:
+		if body != nil {
+			r.Body = body
+			defer body.finish()
+		}
 		rt.serveHandler(w, r, m, started)
 	default:
-		rt.proxy(w, r, m, host, started)
+		rt.proxy(w, r, m, host, body, started)
 	}
 }
 
