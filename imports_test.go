@@ -15,7 +15,7 @@ var house = map[string][]string{
 	"controller/capi":       {},
 	"controller/appenv":     {"store"},
 	"controller/auth":       {"controller/capi", "store"},
-	"controller/api":        {"controller/api", "controller/capi", "controller/auth", "controller/appenv", "controller/bits", "controller/scheduling", "store"},
+	"controller/api":        {"controller/api", "controller/capi", "controller/auth", "controller/appenv", "controller/bits", "store"},
 	"controller/bits":       {},
 	"controller/cleanup":    {"store"},
 	"controller/dashboard":  {"controller/capi", "controller/auth"},

@@ -33,6 +33,7 @@ type platform struct {
 	dir     string // everything of this platform
 	http    string // addresses
 	https   string
+	domain  string
 	env     []string
 	log     *os.File
 	cmd     *exec.Cmd
@@ -55,7 +56,7 @@ func newPlatform(dir string, env ...string) (*platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &platform{binary: binary, dir: dir, http: ports[0], https: ports[1]}
+	p := &platform{binary: binary, dir: dir, http: ports[0], https: ports[1], domain: domain}
 	p.env = append(os.Environ(),
 		"CUPOLA_DATA_DIR="+filepath.Join(dir, "data"), "CUPOLA_DOMAIN="+domain, "CUPOLA_HTTP="+p.http, "CUPOLA_HTTPS="+p.https,
 		"CUPOLA_REGISTRY="+ports[2], "CUPOLA_ADMIN_PASSWORD="+password,
@@ -196,7 +197,7 @@ func (p *platform) tail(n int) string {
 
 func (p *platform) url(host, path string) string {
 	_, port, _ := net.SplitHostPort(p.https)
-	return "https://" + host + "." + domain + ":" + port + path
+	return "https://" + host + "." + p.domain + ":" + port + path
 }
 
 // get asks an app or one of the platform's own hosts.

@@ -126,9 +126,8 @@ func (e Env) Staging(tx *store.Tx, app *store.App, b *store.Build) (map[string]s
 	return env, nil
 }
 
-// Running returns the environment of instance index of a process. What only the engine knows (address, GUID of the
-// instance) it adds itself.
-func (e Env) Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Droplet, index int) (map[string]string, error) {
+// Running returns the environment of an instance of a process.
+func (e Env) Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Droplet, i *store.Instance) (map[string]string, error) {
 	env, err := Group(tx, "running")
 	if err != nil {
 		return nil, err
@@ -138,13 +137,14 @@ func (e Env) Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Dr
 	if err != nil {
 		return nil, err
 	}
-	vcap.InstanceIndex, vcap.Host = &index, "0.0.0.0"
+	vcap.InstanceID, vcap.InstanceIndex, vcap.Host = i.GUID, &i.Index, "0.0.0.0"
 	if err := addVCAP(env, vcap); err != nil {
 		return nil, err
 	}
 	env["MEMORY_LIMIT"] = megabytes(p.MemoryMB)
-	env["INSTANCE_INDEX"] = strconv.Itoa(index)
-	env["CF_INSTANCE_INDEX"] = strconv.Itoa(index)
+	index := strconv.Itoa(i.Index)
+	env["INSTANCE_INDEX"], env["CF_INSTANCE_INDEX"] = index, index
+	env["INSTANCE_GUID"], env["CF_INSTANCE_GUID"] = i.GUID, i.GUID
 	if d != nil && d.Stack != "" {
 		env["CF_STACK"] = d.Stack
 	}

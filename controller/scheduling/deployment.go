@@ -3,7 +3,6 @@ package scheduling
 import (
 	"errors"
 	"fmt"
-	"maps"
 
 	"github.com/google/uuid"
 
@@ -309,13 +308,4 @@ func (r *rollout) finish(reason, cause string) error {
 	r.d.Status, r.d.Reason, r.d.StatusAt, r.d.Error = store.DeploymentFinalized, reason, r.tx.Now, cause
 	r.wrote = true
 	return store.Deployments.Put(r.tx, r.d)
-}
-
-// Clone returns the process that a deployment grows: p's twin with a GUID and version of its own, running
-// the given droplet. The API calls it when it creates a deployment.
-func Clone(p *store.Process, deploymentGUID, dropletGUID string, instances int) *store.Process {
-	c := *p
-	c.Meta = store.Meta{GUID: uuid.NewString(), Labels: maps.Clone(p.Labels), Annotations: maps.Clone(p.Annotations)}
-	c.Version, c.DeploymentGUID, c.DropletGUID, c.Instances = uuid.NewString(), deploymentGUID, dropletGUID, instances
-	return &c
 }

@@ -20,11 +20,15 @@ func (w *world) deploy(strategy string, steps ...int) *store.Deployment {
 		if err := store.Deployments.Put(tx, d); err != nil {
 			return err
 		}
-		clone := Clone(w.web, d.GUID, d.DropletGUID, 1)
+		clone := *w.web
+		clone.Meta, clone.Version, clone.DeploymentGUID, clone.DropletGUID, clone.Instances = store.Meta{}, "v2", d.GUID, d.DropletGUID, 1
+		if err := store.Processes.Put(tx, &clone); err != nil {
+			return err
+		}
 		d.NewProcessGUID = clone.GUID
 		old := *w.web
 		old.DropletGUID = w.app.CurrentDropletGUID
-		return errors.Join(store.Processes.Put(tx, clone), store.Processes.Put(tx, &old), store.Deployments.Put(tx, d))
+		return errors.Join(store.Processes.Put(tx, &old), store.Deployments.Put(tx, d))
 	})
 	return d
 }

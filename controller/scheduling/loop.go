@@ -35,9 +35,9 @@ type Router interface {
 	WaitDrained(ctx context.Context, instanceID string) error
 }
 
-// Environment makes the variables of an instance or a task (index -1).
+// Environment makes the variables of an instance or a task.
 type Environment interface {
-	Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Droplet, index int) (map[string]string, error)
+	Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Droplet, i *store.Instance) (map[string]string, error)
 	Task(tx *store.Tx, app *store.App, t *store.Task, d *store.Droplet) (map[string]string, error)
 }
 

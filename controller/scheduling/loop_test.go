@@ -97,7 +97,7 @@ func (drained) WaitDrained(context.Context, string) error { return nil }
 
 type noEnv struct{}
 
-func (noEnv) Running(*store.Tx, *store.App, *store.Process, *store.Droplet, int) (map[string]string, error) {
+func (noEnv) Running(*store.Tx, *store.App, *store.Process, *store.Droplet, *store.Instance) (map[string]string, error) {
 	return map[string]string{"PORT": "8080"}, nil
 }
 func (noEnv) Task(*store.Tx, *store.App, *store.Task, *store.Droplet) (map[string]string, error) {

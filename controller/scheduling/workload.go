@@ -43,7 +43,7 @@ func (l *Loop) workload(o startOrder) (node.Workload, error) {
 	w.Liveness = check(p.HealthCheck, w.Ports)
 	w.Readiness = check(p.ReadinessCheck, w.Ports)
 	err := l.DB.View(func(tx *store.Tx) (err error) {
-		w.Env, err = l.Env.Running(tx, o.wanted.app, p, d, o.instance.Index)
+		w.Env, err = l.Env.Running(tx, o.wanted.app, p, d, o.instance)
 		return err
 	})
 	return w, err
