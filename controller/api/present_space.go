@@ -30,3 +30,22 @@ func (s *Server) presentOrg(o *store.Org) capi.Organization {
 		},
 	}
 }
+
+func (s *Server) presentDomain(d *store.Domain) capi.Domain {
+	base := "/v3/domains/" + d.GUID
+	out := capi.Domain{
+		Resource: resource(&d.Meta), Name: d.Name, Internal: d.Internal, SupportedProtocols: []string{"http"},
+		Relationships: capi.DomainRelationships{
+			Organization: capi.One(d.OrgGUID), SharedOrganizations: capi.Many(d.SharedOrgGUIDs...),
+		},
+		Metadata: metadata(&d.Meta),
+		Links:    capi.Links{"self": s.link(base), "route_reservations": s.link(base + "/route_reservations")},
+	}
+	if d.RouterGroupGUID != "" {
+		out.RouterGroup, out.SupportedProtocols = &capi.GUID{GUID: d.RouterGroupGUID}, []string{"tcp"}
+	}
+	if d.OrgGUID != "" {
+		out.Links["organization"] = s.link("/v3/organizations/" + d.OrgGUID)
+	}
+	return out
+}

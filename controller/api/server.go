@@ -10,7 +10,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/cupola-paas/cupola/store"
@@ -26,6 +28,8 @@ type Options struct {
 	Links     Links
 	Stats     Stats // nil: no figures
 	Logs      Logs  // nil: nowhere
+	// SystemHosts are names that no route may take, besides those of PublicURL and Links.
+	SystemHosts []string
 	// CA returns the certificate of the local CA in PEM form; nil or empty: there is none.
 	CA func() []byte
 	// Ready reports whether the whole can serve, and what is missing; nil: always.
@@ -41,6 +45,21 @@ type Options struct {
 type Links struct {
 	Login, UAA, Logging, LogCache, LogStream, NetworkPolicy, Routing string
 	AppSSH, AppSSHFingerprint                                        string
+}
+
+// hosts are the names that the platform answers at, which no route may take.
+func (s *Server) hosts(more []string) map[string]bool {
+	out := map[string]bool{}
+	l := s.links
+	for _, address := range []string{s.publicURL, l.Login, l.UAA, l.Logging, l.LogCache, l.LogStream, l.NetworkPolicy, l.Routing} {
+		if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
+			out[strings.ToLower(u.Hostname())] = true
+		}
+	}
+	for _, host := range more {
+		out[strings.ToLower(host)] = true
+	}
+	return out
 }
 
 // Stats tells what instances use now; those that are not running are absent.
@@ -81,6 +100,7 @@ type Server struct {
 	maxHold    time.Duration
 	log        *slog.Logger
 
+	system map[string]bool // host names of the platform itself
 	routes []Route
 	mux    *http.ServeMux
 }
@@ -92,6 +112,7 @@ func New(o Options) *Server {
 		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
 	s.fillDefaults()
+	s.system = s.hosts(o.SystemHosts)
 	s.compile(s.table())
 	return s
 }

@@ -1,4 +1,3 @@
 package api
 
-func (s *Server) routeRoutes() []Route    { return nil }
 func (s *Server) manifestRoutes() []Route { return nil }

@@ -1,0 +1,272 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/cupola-paas/cupola/controller/appenv"
+	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/store"
+)
+
+const destinationsMax = 100
+
+func (s *Server) presentRouteDestinations(r *store.Route) capi.Destinations {
+	base := "/v3/routes/" + r.GUID
+	return capi.Destinations{
+		Destinations: presentDestinations(r.Destinations),
+		Links:        capi.Links{"self": s.link(base + "/destinations"), "route": s.link(base)},
+	}
+}
+
+func (s *Server) listDestinations(c *Ctx) error {
+	return c.View(func(tx *store.Tx) error {
+		r, err := store.Routes.Get(tx, c.Path("guid"))
+		if err != nil {
+			return err
+		}
+		guids, byGUID := c.Filter.List("guids")
+		apps, byApp := c.Filter.List("app_guids")
+		r.Destinations = slices.DeleteFunc(r.Destinations, func(d store.Destination) bool {
+			return byGUID && !slices.Contains(guids, d.GUID) || byApp && !slices.Contains(apps, d.AppGUID)
+		})
+		return c.JSON(http.StatusOK, s.presentRouteDestinations(r))
+	})
+}
+
+func (s *Server) addDestinations(c *Ctx) error {
+	var in capi.DestinationsInsert
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if len(in.Destinations) == 0 {
+		return errInvalid("Destinations must have at least one element")
+	}
+	return s.changeRoute(c, func(tx *store.Tx, r *store.Route) (any, error) {
+		for _, d := range in.Destinations {
+			if d.Weight != nil {
+				return nil, errInvalid("Destinations cannot be inserted with a weight; replace all of them instead")
+			}
+			if err := c.mapDestination(tx, r, d); err != nil {
+				return nil, err
+			}
+		}
+		if err := store.Routes.Put(tx, r); err != nil {
+			return nil, err
+		}
+		return s.presentRouteDestinations(r), nil
+	})
+}
+
+// replaceDestinations makes the list the whole of the route's destinations; those that stay keep their GUID.
+func (s *Server) replaceDestinations(c *Ctx) error {
+	var in capi.DestinationsInsert
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if err := checkWeights(in.Destinations); err != nil {
+		return err
+	}
+	return s.changeRoute(c, func(tx *store.Tx, r *store.Route) (any, error) {
+		before := r.Destinations
+		r.Destinations = nil
+		for _, d := range in.Destinations {
+			if err := c.mapDestination(tx, r, d, before...); err != nil {
+				return nil, err
+			}
+		}
+		for _, old := range before {
+			if !slices.ContainsFunc(r.Destinations, func(d store.Destination) bool { return sameTarget(d, old) }) {
+				if err := c.auditMapping(tx, r, old, "audit.app.unmap-route"); err != nil {
+					return nil, err
+				}
+			}
+		}
+		if err := store.Routes.Put(tx, r); err != nil {
+			return nil, err
+		}
+		return s.presentRouteDestinations(r), nil
+	})
+}
+
+// checkWeights wants weights on all or none, making 100 together.
+func checkWeights(all []capi.DestinationInsert) error {
+	sum, weighted := 0, 0
+	for _, d := range all {
+		if d.Weight != nil {
+			sum += int(*d.Weight)
+			weighted++
+		}
+	}
+	if weighted == 0 || weighted == len(all) && sum == 100 {
+		return nil
+	}
+	return errInvalid("Destinations must have weights that sum to 100, or none of them a weight")
+}
+
+// mapDestination adds one destination to r unless it is there. reuse are destinations whose GUIDs a like one takes over.
+func (c *Ctx) mapDestination(tx *store.Tx, r *store.Route, in capi.DestinationInsert, reuse ...store.Destination) error {
+	app, err := store.Apps.Get(tx, in.App.GUID)
+	refused := errInvalid(fmt.Sprintf("App(s) with guid(s) \"%s\" do not exist or you do not have access.", clip(in.App.GUID, 100)))
+	if err != nil {
+		return orElse(err, refused)
+	}
+	if app.SpaceGUID != r.SpaceGUID && !slices.Contains(r.SharedSpaceGUIDs, app.SpaceGUID) {
+		return errInvalid("Routes cannot be mapped to destinations in different spaces.")
+	}
+	d, err := newDestination(tx, r, in)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(r.Destinations, func(have store.Destination) bool { return sameTarget(have, d) }) {
+		return nil
+	}
+	if len(r.Destinations) >= destinationsMax {
+		return errInvalid(fmt.Sprintf("A route may have %d destinations at most", destinationsMax))
+	}
+	known := slices.IndexFunc(reuse, func(old store.Destination) bool { return sameTarget(old, d) })
+	if known >= 0 {
+		d.GUID, d.CreatedAt = reuse[known].GUID, reuse[known].CreatedAt
+	}
+	r.Destinations = append(r.Destinations, d)
+	if known >= 0 {
+		return nil
+	}
+	if err := openPort(tx, app, d); err != nil {
+		return err
+	}
+	return c.auditMapping(tx, r, d, "audit.app.map-route")
+}
+
+// sameTarget reports whether two destinations lead to the same place.
+func sameTarget(a, b store.Destination) bool {
+	return a.AppGUID == b.AppGUID && a.ProcessType == b.ProcessType &&
+		destinationPort(a) == destinationPort(b) && destinationProtocol(a) == destinationProtocol(b)
+}
+
+func newDestination(tx *store.Tx, r *store.Route, in capi.DestinationInsert) (store.Destination, error) {
+	d := store.Destination{
+		GUID: uuid.NewString(), AppGUID: in.App.GUID, ProcessType: "web", Protocol: in.Protocol, CreatedAt: tx.Now, UpdatedAt: tx.Now,
+	}
+	if in.App.Process != nil && in.App.Process.Type != "" {
+		d.ProcessType = in.App.Process.Type
+	}
+	if err := validateName("Process type", d.ProcessType); err != nil {
+		return d, err
+	}
+	if in.Port != nil {
+		if d.Port = int(*in.Port); d.Port < 1024 || d.Port > 65535 {
+			return d, errInvalid("Destinations Port must be between 1024 and 65535")
+		}
+	}
+	if in.Weight != nil {
+		w := int(*in.Weight)
+		if w < 1 || w > 100 {
+			return d, errInvalid("Destinations Weight must be between 1 and 100")
+		}
+		d.Weight = &w
+	}
+	return d, checkProtocol(r, d.Protocol)
+}
+
+func checkProtocol(r *store.Route, protocol string) error {
+	if r.Port != 0 {
+		if protocol == "" || protocol == "tcp" {
+			return nil
+		}
+		return errInvalid("Destination protocol must be 'tcp' if the parent route's protocol is 'tcp'")
+	}
+	if protocol == "" || protocol == "http1" || protocol == "http2" {
+		return nil
+	}
+	return errInvalid("Destination protocol must be 'http1' or 'http2' if the parent route's protocol is 'http'")
+}
+
+// openPort lets the process listen on the destination's port from its next start on; its first port stays $PORT.
+func openPort(tx *store.Tx, app *store.App, d store.Destination) error {
+	if d.Port == 0 || d.Port == appenv.DefaultPort {
+		return nil
+	}
+	processes, _, err := store.Processes.List(tx, store.Query[store.Process]{
+		Where: []store.Cond{store.By("app_type", app.GUID+"/"+d.ProcessType)},
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range processes {
+		if slices.Contains(p.Ports, d.Port) {
+			continue
+		}
+		if len(p.Ports) == 0 {
+			p.Ports = []int{appenv.DefaultPort}
+		}
+		p.Ports = append(p.Ports, d.Port)
+		if err := store.Processes.Put(tx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// auditMapping tells of a route that was mapped to an app or unmapped.
+func (c *Ctx) auditMapping(tx *store.Tx, r *store.Route, d store.Destination, event string) error {
+	app, err := store.Apps.Get(tx, d.AppGUID)
+	if err != nil {
+		return orElse(err, nil) // the app has just been deleted
+	}
+	place, err := placeOf(tx, r.SpaceGUID)
+	if err != nil {
+		return err
+	}
+	return c.audit(tx, Event{Type: event, Target: appTarget(app), Place: place, Data: map[string]any{
+		"route_guid": r.GUID, "route": routeTarget(tx, r).Name, "destination_guid": d.GUID, "process_type": d.ProcessType,
+	}})
+}
+
+func (s *Server) updateDestination(c *Ctx) error {
+	var in capi.DestinationUpdate
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	return s.changeRoute(c, func(tx *store.Tx, r *store.Route) (any, error) {
+		i := slices.IndexFunc(r.Destinations, func(d store.Destination) bool { return d.GUID == c.Path("destination") })
+		if i < 0 {
+			return nil, capi.NotFound("Destination")
+		}
+		protocol := in.Protocol.Or("")
+		if err := checkProtocol(r, protocol); err != nil {
+			return nil, err
+		}
+		r.Destinations[i].Protocol, r.Destinations[i].UpdatedAt = protocol, tx.Now
+		if err := store.Routes.Put(tx, r); err != nil {
+			return nil, err
+		}
+		return presentDestinations(r.Destinations[i : i+1])[0], nil
+	})
+}
+
+func (s *Server) removeDestination(c *Ctx) error {
+	err := c.Update(func(tx *store.Tx) error {
+		r, err := store.Routes.Get(tx, c.Path("guid"))
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(r.Destinations, func(d store.Destination) bool { return d.GUID == c.Path("destination") })
+		if i < 0 {
+			return errInvalid("Unable to unmap route from destination. Ensure the route has a destination with this guid.")
+		}
+		d := r.Destinations[i]
+		r.Destinations = slices.Delete(r.Destinations, i, i+1)
+		if err := store.Routes.Put(tx, r); err != nil {
+			return err
+		}
+		return c.auditMapping(tx, r, d, "audit.app.unmap-route")
+	})
+	if err != nil {
+		return err
+	}
+	return c.NoContent()
+}

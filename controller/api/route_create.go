@@ -1,0 +1,295 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cupola-paas/cupola/controller/appenv"
+	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/store"
+)
+
+const pathBytes = 128
+
+// hostGrammar is one label of RFC 1123 2.1, in lower case.
+var hostGrammar = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// validateHost returns the host in lower case; it is one DNS label, or * for all names below the domain.
+func validateHost(host string) (string, error) {
+	lower := strings.ToLower(host)
+	if lower == "" || lower == "*" || hostGrammar.MatchString(lower) {
+		return lower, nil
+	}
+	return "", errInvalid(fmt.Sprintf("Host '%s' is not valid: use 1 to 63 letters, digits and '-', beginning and ending with a letter or digit, or '*'", clip(host, 100)))
+}
+
+func validatePath(path string) error {
+	switch {
+	case path == "":
+		return nil
+	case path[0] != '/':
+		return errInvalid("Path must begin with '/'")
+	case path == "/":
+		return errInvalid("Path must not be only '/'; leave it out instead")
+	case len(path) > pathBytes:
+		return errInvalid(fmt.Sprintf("Path must have %d characters at most", pathBytes))
+	case strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r == '?' || r == '#' || r == 0x7f }):
+		return errInvalid("Path must not have '?', '#', blanks or control characters")
+	}
+	return nil
+}
+
+func (s *Server) createRoute(c *Ctx) error {
+	var in capi.RouteCreate
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	spaceGUID, domainGUID := in.Relationships.Space.GUID(), in.Relationships.Domain.GUID()
+	if spaceGUID == "" || domainGUID == "" {
+		return errInvalid("Relationships Space and Domain can't be blank: name them as relationships.space.data.guid and relationships.domain.data.guid")
+	}
+	var shown capi.Route
+	err := c.Update(func(tx *store.Tx) error {
+		place, err := c.placeInBody(tx, spaceGUID, Develop)
+		if err != nil {
+			return err
+		}
+		domain, err := usableDomain(tx, place, domainGUID)
+		if err != nil {
+			return err
+		}
+		r := &store.Route{Host: in.Host, Path: in.Path, DomainGUID: domain.GUID, SpaceGUID: spaceGUID}
+		if in.Port != nil {
+			r.Port = int(*in.Port)
+		}
+		if err := patchMetadata(&r.Meta, in.Metadata); err != nil {
+			return err
+		}
+		options, err := mergeOptions(nil, in.Options)
+		if err != nil {
+			return err
+		}
+		if r.Options, err = c.checkOptions(tx, options); err != nil {
+			return err
+		}
+		if err := s.addRoute(c, tx, place, domain, r); err != nil {
+			return err
+		}
+		shown, err = s.routePresenter().present(tx, r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, shown)
+}
+
+// usableDomain returns a domain that routes of the place may use: a shared one, or one that its org has.
+func usableDomain(tx *store.Tx, place Place, guid string) (*store.Domain, error) {
+	d, err := store.Domains.Get(tx, guid)
+	if err != nil {
+		return nil, orElse(err, errInvalid("Invalid domain. Ensure that the domain exists and you have access to it."))
+	}
+	if d.OrgGUID == "" || d.OrgGUID == place.OrgGUID || slices.Contains(d.SharedOrgGUIDs, place.OrgGUID) {
+		return d, nil
+	}
+	return nil, errInvalid("Invalid domain. Ensure that the domain exists and you have access to it.")
+}
+
+// addRoute checks a new route against its domain, the platform's own names, the quota and other routes, and writes it.
+func (s *Server) addRoute(c *Ctx, tx *store.Tx, place Place, domain *store.Domain, r *store.Route) error {
+	if err := c.needFlag(tx, "route_creation", true); err != nil {
+		return err
+	}
+	if err := s.checkRouteName(domain, r); err != nil {
+		return err
+	}
+	if err := s.checkFree(tx, domain, r); err != nil {
+		return err
+	}
+	if err := checkRouteQuota(tx, place); err != nil {
+		return err
+	}
+	if err := store.Routes.Put(tx, r); err != nil {
+		if isConflict(err) {
+			return routeExists(domain, r)
+		}
+		return err
+	}
+	return c.audit(tx, Event{Type: "audit.route.create", Target: routeTarget(tx, r), Place: place, Data: request(map[string]any{"host": r.Host, "path": r.Path, "domain": domain.Name})})
+}
+
+func (s *Server) checkRouteName(domain *store.Domain, r *store.Route) (err error) {
+	if r.Host, err = validateHost(r.Host); err != nil {
+		return err
+	}
+	if err := validatePath(r.Path); err != nil {
+		return err
+	}
+	tcp := domain.RouterGroupGUID != ""
+	switch {
+	case !tcp && r.Port != 0:
+		return errInvalid("Routes with protocol 'http' do not support ports.")
+	case tcp && (r.Host != "" || r.Path != ""):
+		return errInvalid("Routes with protocol 'tcp' do not support hosts or paths.")
+	case tcp && (r.Port < 1024 || r.Port > 65535):
+		return errInvalid("Routes with protocol 'tcp' need a port between 1024 and 65535.")
+	case !tcp && r.Host == "" && domain.OrgGUID == "":
+		return errInvalid("Missing host. Routes in shared domains must have a host defined.")
+	case domain.Internal && (r.Host == "*" || r.Path != ""):
+		return errInvalid("Routes in internal domains cannot have wildcard hosts or paths.")
+	}
+	if name := strings.ToLower(appenv.RouteURL(&store.Route{Host: r.Host}, domain.Name)); s.system[name] {
+		return errInvalid(fmt.Sprintf("Host '%s' on domain '%s' is reserved for the platform itself: choose another host", r.Host, domain.Name))
+	}
+	return nil
+}
+
+// checkFree says clearly when the route is there already, and whose it is as far as that may be told.
+func (s *Server) checkFree(tx *store.Tx, domain *store.Domain, r *store.Route) error {
+	old, err := findRoute(tx, domain, r)
+	if err != nil || old == nil {
+		return err
+	}
+	if old.SpaceGUID == r.SpaceGUID {
+		return routeExists(domain, r)
+	}
+	return routeTaken(domain, r)
+}
+
+func routeTaken(domain *store.Domain, r *store.Route) error {
+	return errInvalid(fmt.Sprintf("The route '%s' is taken by another space: choose another host or path", appenv.RouteURL(r, domain.Name)))
+}
+
+func findRoute(tx *store.Tx, domain *store.Domain, r *store.Route) (*store.Route, error) {
+	key := strings.Join([]string{domain.GUID, strings.ToLower(r.Host), r.Path, strconv.Itoa(r.Port)}, "/")
+	old, err := store.Routes.Find(tx, "key", key)
+	if err != nil {
+		return nil, orElse(err, nil)
+	}
+	return old, nil
+}
+
+// routeExists has the words that clients look for.
+func routeExists(domain *store.Domain, r *store.Route) error {
+	text := "Route already exists"
+	switch {
+	case r.Port != 0:
+		text += fmt.Sprintf(" with port '%d'", r.Port)
+	case r.Host != "" && r.Path != "":
+		text += fmt.Sprintf(" with host '%s' and path '%s'", r.Host, r.Path)
+	case r.Host != "":
+		text += fmt.Sprintf(" with host '%s'", r.Host)
+	case r.Path != "":
+		text += fmt.Sprintf(" with path '%s'", r.Path)
+	}
+	return errInvalid(fmt.Sprintf("%s for domain '%s'.", text, domain.Name))
+}
+
+func checkRouteQuota(tx *store.Tx, place Place) error {
+	_, orgQuota, spaceQuota, err := limits(tx, place.SpaceGUID)
+	if err != nil {
+		return err
+	}
+	if spaceQuota != nil && spaceQuota.Routes != store.Unlimited {
+		n, err := store.Routes.Count(tx, store.By("space", place.SpaceGUID))
+		if err != nil || n >= spaceQuota.Routes {
+			return firstOf(err, errInvalid(fmt.Sprintf("Routes quota exceeded for space: quota '%s' allows %d.", spaceQuota.Name, spaceQuota.Routes)))
+		}
+	}
+	if orgQuota == nil || orgQuota.Routes == store.Unlimited {
+		return nil
+	}
+	spaces, err := spacesOf(tx, []string{place.OrgGUID})
+	if err != nil {
+		return err
+	}
+	n, err := store.Routes.Count(tx, store.By("space", spaces...))
+	if err != nil || n >= orgQuota.Routes {
+		return firstOf(err, errInvalid(fmt.Sprintf("Routes quota exceeded for organization: quota '%s' allows %d.", orgQuota.Name, orgQuota.Routes)))
+	}
+	return nil
+}
+
+// mergeOptions merges requested route options; null deletes.
+func mergeOptions(have map[string]string, change map[string]any) (map[string]string, error) {
+	out := map[string]*string{}
+	for name, v := range change {
+		switch v := v.(type) {
+		case nil:
+			out[name] = nil
+		case string:
+			out[name] = &v
+		case fmt.Stringer: // a number
+			text := v.String()
+			out[name] = &text
+		default:
+			return nil, errInvalid("Options must be strings")
+		}
+	}
+	return merge(have, out), nil
+}
+
+// checkOptions refuses options that the router does not know.
+func (c *Ctx) checkOptions(tx *store.Tx, options map[string]string) (map[string]string, error) {
+	for _, name := range sortedKeys(options) {
+		switch v := options[name]; name {
+		case "loadbalancing":
+			if v == "hash" {
+				if err := c.needFlag(tx, "hash_based_routing", false); err != nil {
+					return nil, err
+				}
+			} else if v != "round-robin" && v != "least-connection" {
+				return nil, errInvalid(fmt.Sprintf("Options Loadbalancing must be one of 'round-robin, least-connection, hash' if present, not '%s'", clip(v, 50)))
+			}
+		case "hash_header", "hash_balance":
+			if options["loadbalancing"] != "hash" {
+				return nil, errInvalid("Options " + name + " can only be set when loadbalancing is hash")
+			}
+		default:
+			return nil, errInvalid(fmt.Sprintf("Unknown field(s): 'options.%s'; valid options are: 'loadbalancing, hash_header, hash_balance'", clip(name, 50)))
+		}
+	}
+	return options, nil
+}
+
+// getReservation says whether a route is taken, to anybody who is signed in: that is what it is for.
+func (s *Server) getReservation(c *Ctx) error {
+	q := c.R.URL.Query()
+	var out capi.RouteReservation
+	err := c.View(func(tx *store.Tx) error {
+		domain, err := store.Domains.Get(tx, c.Path("guid"))
+		if err != nil {
+			return notFound(err, "Domain")
+		}
+		if err := c.seesDomain(tx, domain); err != nil {
+			return err
+		}
+		r := &store.Route{Host: q.Get("host"), Path: q.Get("path")}
+		r.Port, _ = strconv.Atoi(q.Get("port"))
+		old, err := findRoute(tx, domain, r)
+		out.MatchingRoute = old != nil
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+// seesDomain lets everybody see a shared domain and those of an org see the org's.
+func (c *Ctx) seesDomain(tx *store.Tx, d *store.Domain) error {
+	if d.OrgGUID == "" {
+		return nil
+	}
+	for _, org := range append([]string{d.OrgGUID}, d.SharedOrgGUIDs...) {
+		if ok, err := c.Can(tx, Place{OrgGUID: org}, SeeOrg); ok || err != nil {
+			return err
+		}
+	}
+	return capi.NotFound("Domain")
+}
