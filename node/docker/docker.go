@@ -104,6 +104,7 @@ type Docker struct {
 	sizes   sizeCache
 	noInit  atomic.Bool // Docker has no init binary
 	noQuota atomic.Bool // Docker refused a storage quota
+	taking  sync.Mutex  // one takeBack at a time; before mu
 
 	mu        sync.RWMutex
 	instances map[string]*instance
@@ -161,6 +162,7 @@ func (d *Docker) open(ctx context.Context) error {
 		return err
 	}
 	d.wg.Go(func() { d.follow(stream) })
+	d.wg.Go(d.rounds)
 	return nil
 }
 
@@ -185,6 +187,15 @@ func (d *Docker) connect(ctx context.Context) error {
 		return fmt.Errorf("docker: %s runs %s containers; a Docker with Linux containers is needed", api.DaemonHost(), info.OSType)
 	}
 	d.info = d.learn(info)
+	switch {
+	case !info.MemoryLimit:
+		d.warn("memory limits are not enforced: boot the kernel with cgroup_enable=memory")
+	case !info.SwapLimit:
+		d.warn("memory limits do not count swap: boot the kernel with swapaccount=1, or without swap")
+	}
+	if !info.PidsLimit {
+		d.warn("process limits are not enforced: the kernel lacks the pids controller")
+	}
 	return nil
 }
 

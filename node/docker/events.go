@@ -34,10 +34,8 @@ func (d *Docker) subscribe(ctx context.Context) stream {
 }
 
 // follow hands events to instances until the engine closes, and compares everything after each
-// interruption and, slowly, all the time.
+// interruption.
 func (d *Docker) follow(s stream) {
-	tick := time.NewTicker(d.o.Resync)
-	defer tick.Stop()
 	for {
 		select {
 		case <-d.ctx.Done():
@@ -55,6 +53,18 @@ func (d *Docker) follow(s stream) {
 				s.cancel()
 				return
 			}
+		}
+	}
+}
+
+// rounds compares everything, slowly, all the time.
+func (d *Docker) rounds() {
+	tick := time.NewTicker(d.o.Resync)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
 		case <-tick.C:
 			d.resync()
 		}
@@ -103,9 +113,7 @@ func (d *Docker) reconnect() stream {
 			continue
 		}
 		d.setDown(nil)
-		if err := d.fw.apply(); err != nil {
-			d.log.Warn("apply the rules of the bridges", "error", err)
-		}
+		d.applyRules()
 		return s
 	}
 }
@@ -136,15 +144,15 @@ func (d *Docker) resync() {
 	if err := d.takeBack(d.ctx, false); err != nil {
 		return // the event stream says so too
 	}
-	if err := d.fw.apply(); err != nil && d.fw.err == nil {
-		d.log.Warn("apply the rules of the bridges", "error", err)
-	}
+	d.applyRules()
 	d.watchDisk()
 }
 
 // takeBack compares Docker's list of containers with what is in memory. At opening, probe asks those that
 // run, once and side by side, before it returns.
 func (d *Docker) takeBack(ctx context.Context, opening bool) error {
+	d.taking.Lock()
+	defer d.taking.Unlock()
 	f := d.filter()
 	f.Add("label", labelWorkload)
 	list, err := d.api.ContainerList(ctx, container.ListOptions{All: true, Filters: f})
@@ -157,9 +165,10 @@ func (d *Docker) takeBack(ctx context.Context, opening bool) error {
 	for _, c := range list {
 		id := c.Labels[labelID]
 		seen[id] = true
+		starting := d.isPending(id) // asked first: Start adds the instance before it is pending no more
 		if i := d.find(id); i != nil {
 			i.lookAgain(c, !opening)
-		} else if !d.isPending(id) {
+		} else if !starting {
 			work.Go(func() error { return d.adopt(ctx, c) })
 		}
 	}

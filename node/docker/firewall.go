@@ -69,6 +69,13 @@ func (f *firewall) apply() error {
 	return f.jump(f.forwardHook(), f.forward)
 }
 
+// applyRules applies them again later; that there is no iptables has been said at opening.
+func (d *Docker) applyRules() {
+	if err := d.fw.apply(); err != nil && d.fw.err == nil {
+		d.log.Warn("apply the rules of the bridges", "error", err)
+	}
+}
+
 // forwardHook is DOCKER-USER, which Docker never clears; where Docker does without iptables, FORWARD.
 func (f *firewall) forwardHook() string {
 	if ok, err := f.ipt.ChainExists(filterTable, "DOCKER-USER"); err == nil && ok {

@@ -62,11 +62,18 @@ func (d *Docker) newInstance(w node.Workload, containerID string) *instance {
 	}
 }
 
-// add makes the instance known and starts its goroutine.
+// add makes the instance known and starts its goroutine, unless there is one for that workload.
 func (d *Docker) add(i *instance) {
 	d.mu.Lock()
-	d.instances[i.id] = i
+	known := d.instances[i.id] != nil
+	if !known {
+		d.instances[i.id] = i
+	}
 	d.mu.Unlock()
+	if known {
+		i.stopProbes()
+		return
+	}
 	d.notify()
 	i.poke()
 	d.wg.Go(func() { i.run(d.ctx) })
@@ -189,8 +196,8 @@ func (i *instance) observe(ctx context.Context) bool {
 		return true // unreachable: when Docker returns, everything is looked at again
 	}
 	deaths, full := i.takeDeaths(c)
-	if full && len(deaths) == 0 && i.missedDeath(c) {
-		deaths = []death{{at: time.Now(), status: c.State.ExitCode, oom: c.State.OOMKilled}}
+	if full && len(deaths) == 0 {
+		deaths = i.missedDeaths(c)
 	}
 	if i.isStopping() {
 		i.finishStop(ctx, c)
@@ -225,10 +232,17 @@ func (i *instance) takeDeaths(c container.InspectResponse) (fresh []death, full 
 	return fresh, full
 }
 
-// missedDeath: Docker restarted it more often than we know of. After a start of Docker itself its count
+// missedDeaths are restarts by Docker that no event told of. After a start of Docker itself its count
 // begins at zero, so that a restart of Docker is nobody's crash.
-func (i *instance) missedDeath(c container.InspectResponse) bool {
-	return !i.startedAt.IsZero() && c.RestartCount > i.restarts && !started(c).Equal(i.startedAt)
+func (i *instance) missedDeaths(c container.InspectResponse) []death {
+	if i.startedAt.IsZero() || started(c).Equal(i.startedAt) {
+		return nil
+	}
+	var all []death
+	for range c.RestartCount - i.restarts {
+		all = append(all, death{at: time.Now(), status: c.State.ExitCode, oom: c.State.OOMKilled})
+	}
+	return all
 }
 
 // compare takes the step from what we thought to what is.

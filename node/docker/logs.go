@@ -37,7 +37,7 @@ func (d *Docker) Logs(ctx context.Context, id string, since time.Time, fn func(n
 			return ctx.Err()
 		case notFound(err):
 			return nil
-		case err != nil && !unreachable(err) && !errors.Is(err, io.ErrUnexpectedEOF):
+		case err != nil && !unreachable(err) && !conflict(err): // a conflict: it is being removed
 			return failed("logs of workload "+id, err)
 		case err == nil && state == node.Exited:
 			return nil
@@ -65,6 +65,8 @@ func (i *instance) awaitRun(ctx context.Context, news <-chan struct{}, generatio
 			return ctx.Err()
 		case <-i.done:
 			return errGone
+		case <-i.d.ctx.Done():
+			return fmt.Errorf("logs of workload %s: %w: the engine was closed", i.id, node.ErrUnavailable)
 		case <-pause.C:
 			if broken {
 				return nil

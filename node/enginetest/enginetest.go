@@ -27,19 +27,19 @@ const port = 8080
 
 // suite is what the tests share.
 type suite struct {
-	open func(t *testing.T) node.Engine
+	open func(t *testing.T, images string) node.Engine
 	e    node.Engine
 	reg  *Registry
 	img  string
 }
 
 // Run tests an engine. newEngine opens one more engine of the same installation each time it is called,
-// with Backoff as its first back-off; Run closes what it opened. The caller removes what the installation
+// with Backoff as its first back-off; images is what the references of the test's images begin with. Run closes what it opened. The caller removes what the installation
 // has left behind. The engine must run on this machine and pull from loopback registries without TLS.
-func Run(t *testing.T, newEngine func(t *testing.T) node.Engine) {
+func Run(t *testing.T, newEngine func(t *testing.T, images string) node.Engine) {
 	reg := NewRegistry(t)
 	s := &suite{open: newEngine, reg: reg, img: reg.Image(t, "2000:2000")}
-	s.e = newEngine(t)
+	s.e = newEngine(t, reg.Prefix)
 	defer func() {
 		if err := s.e.Close(); err != nil {
 			t.Error(err)

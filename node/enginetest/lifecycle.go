@@ -38,7 +38,7 @@ func (s *suite) takenBack(t *testing.T) {
 	if res := get(t, before, "/health", nil); res != "" {
 		t.Errorf("the app answered %q", res)
 	}
-	s.e = s.open(t)
+	s.e = s.open(t, s.reg.Prefix)
 	after, ok := s.status(t, w.ID)
 	if !ok {
 		t.Fatal("a workload is not listed after opening again")

@@ -1,0 +1,250 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/coreos/go-iptables/iptables"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+	"github.com/google/uuid"
+
+	"github.com/cupola-paas/cupola/node"
+)
+
+func ask(t *testing.T, address, path string) string {
+	t.Helper()
+	res, err := http.Get("http://" + net.JoinHostPort(address, "8080") + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// gateway is the host's address on a bridge.
+func gateway(t *testing.T, d *Docker, name string) string {
+	t.Helper()
+	n, err := d.api.NetworkInspect(context.Background(), name, network.InspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n.IPAM.Config[0].Gateway
+}
+
+func serverOnAllAddresses(t *testing.T) (port string) {
+	t.Helper()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.NotFoundHandler()}}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	_, port, err = net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// TestHostPorts: an app reaches the given port of this machine and no other; a build reaches none.
+func TestHostPorts(t *testing.T) {
+	f := newFixture(t)
+	open, closed := serverOnAllAddresses(t), serverOnAllAddresses(t)
+	number, err := net.LookupPort("tcp", open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := f.open(t, func(o *Options) { o.HostPorts = []int{number} })
+	if d.fw.err != nil {
+		t.Skipf("rules cannot be set here: %v", d.fw.err)
+	}
+	w := f.workload(nil)
+	start(t, d, w)
+	app := until(t, d, w.ID, "it is ready", isReady).Address
+	stage := stagingContainer(t, d, f)
+	for _, c := range []struct {
+		name, from, to string
+		ok             bool
+	}{
+		{"app to an open port", app, gateway(t, d, d.AppsNetwork()) + ":" + open, true},
+		{"app to another port", app, gateway(t, d, d.AppsNetwork()) + ":" + closed, false},
+		{"app to the host on another bridge", app, gateway(t, d, d.StagingNetwork()) + ":" + closed, false},
+		{"app to a build", app, stage + ":8080", false},
+		{"build to an open port", stage, gateway(t, d, d.StagingNetwork()) + ":" + open, false},
+		{"build to the host on another bridge", stage, gateway(t, d, d.AppsNetwork()) + ":" + open, false},
+		{"build to an app", stage, app + ":8080", false},
+		{"build to the metadata service", stage, "169.254.169.254:80", false},
+	} {
+		got := ask(t, c.from, "/dial?to="+url.QueryEscape(c.to))
+		if (got == "connected") != c.ok {
+			t.Errorf("%s: %s", c.name, got)
+		}
+	}
+}
+
+// stagingContainer runs the app on the staging network, as a build would be.
+func stagingContainer(t *testing.T, d *Docker, f *fixture) (address string) {
+	t.Helper()
+	ctx := context.Background()
+	made, err := d.api.ContainerCreate(ctx,
+		&container.Config{Image: f.img, Env: []string{"PORT=8080"}, Labels: map[string]string{LabelInstallation: f.name}},
+		&container.HostConfig{NetworkMode: container.NetworkMode(d.StagingNetwork())}, nil, nil, "cupola-test-"+uuid.NewString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.api.ContainerStart(ctx, made.ID, container.StartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := d.api.ContainerInspect(ctx, made.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = c.NetworkSettings.Networks[d.StagingNetwork()].IPAddress
+	for errors.Is(probe(ctx, node.Check{Type: "port"}, address, []int{8080}), errRefused) {
+	}
+	return address
+}
+
+// TestRules: applying twice changes nothing, what was removed comes back, Purge leaves nothing.
+func TestRules(t *testing.T) {
+	f := newFixture(t)
+	d := f.open(t, func(o *Options) { o.HostPorts = []int{80, 443} })
+	ipt, err := iptables.New()
+	if err != nil {
+		t.Skip(err)
+	}
+	list := func() []string {
+		t.Helper()
+		var all []string
+		for _, chain := range []string{"INPUT", "DOCKER-USER", d.fw.input, d.fw.forward} {
+			rules, err := ipt.List("filter", chain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range rules {
+				if strings.Contains(r, d.fw.input) || strings.Contains(r, d.fw.forward) {
+					all = append(all, r)
+				}
+			}
+		}
+		return all
+	}
+	want := list()
+	if !d.fw.same(d.fw.input, d.fw.inputRules()) || !d.fw.same(d.fw.forward, d.fw.forwardRules()) {
+		t.Errorf("the kernel's rules are written in another way than ours, so that each round rewrites them: %q", want)
+	}
+	if err := d.fw.apply(); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(); !slices.Equal(got, want) {
+		t.Errorf("applied twice: %q, want %q", got, want)
+	}
+	if err := ipt.Delete("filter", "INPUT", "-j", d.fw.input); err != nil {
+		t.Fatal(err)
+	}
+	if err := ipt.ClearChain("filter", d.fw.forward); err != nil {
+		t.Fatal(err)
+	}
+	d.resync()
+	if got := list(); !slices.Equal(got, want) {
+		t.Errorf("after removal and a round: %q, want %q", got, want)
+	}
+	if err := d.Purge(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, chain := range []string{d.fw.input, d.fw.forward} {
+		if ok, err := ipt.ChainExists("filter", chain); ok || err != nil {
+			t.Errorf("chain %s after Purge: %t, %v", chain, ok, err)
+		}
+	}
+	if _, err := d.api.NetworkInspect(context.Background(), d.AppsNetwork(), network.InspectOptions{}); !notFound(err) {
+		t.Errorf("network after Purge: %v", err)
+	}
+}
+
+func TestWithoutIptables(t *testing.T) {
+	f := newFixture(t)
+	path := t.TempDir()
+	d := func() *Docker {
+		t.Setenv("PATH", path)
+		return f.open(t, nil)
+	}()
+	if w := d.Warnings(); !strings.Contains(strings.Join(w, "\n"), "iptables") {
+		t.Errorf("Warnings() = %q, want one that names iptables", w)
+	}
+}
+
+func TestRemoveImages(t *testing.T) {
+	f := newFixture(t)
+	d := f.open(t, nil)
+	ctx := context.Background()
+	used, kept, unused := f.img, f.reg.Image(t, "2001"), f.reg.Image(t, "2002")
+	w := f.workload(nil)
+	start(t, d, w)
+	for _, ref := range []string{kept, unused} {
+		if err := d.Prepull(ctx, ref, "", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.RemoveImages(ctx, func(ref string) bool { return ref == kept }); err != nil {
+		t.Fatal(err)
+	}
+	for ref, want := range map[string]bool{used: true, kept: true, unused: false} {
+		if _, err := d.api.ImageInspect(ctx, ref); (err == nil) != want {
+			t.Errorf("image %s there: %v, want %t", ref, err, want)
+		}
+	}
+	if err := d.Stop(ctx, w.ID, -1); err != nil {
+		t.Fatal(err)
+	}
+	freed, err := d.RemoveImages(ctx, func(string) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if freed < 1<<20 {
+		t.Errorf("freed %d bytes, want the megabytes of the app", freed)
+	}
+}
+
+// TestDiskQuota: an instance above its quota is told so, one above twice of it begins afresh.
+func TestDiskQuota(t *testing.T) {
+	f := newFixture(t)
+	d := f.open(t, nil)
+	if d.quotaEnforced() {
+		t.Skip("the storage driver enforces quotas")
+	}
+	w := f.workload(func(w *node.Workload) { w.DiskMB = 4 })
+	start(t, d, w)
+	s := until(t, d, w.ID, "it is ready", isReady)
+	ask(t, s.Address, "/write?mb=5")
+	d.resync()
+	until(t, d, w.ID, "it is told", func(s node.Status) bool {
+		return strings.Contains(s.Details, "uses 5 MB of its disk quota of 4 MB") && s.Ready
+	})
+	ask(t, s.Address, "/write?mb=5")
+	d.sizes.put(d.find(w.ID).containerID(), 10<<20) // what the next measuring finds, a minute later
+	d.resync()
+	until(t, d, w.ID, "it crashed", func(s node.Status) bool { return s.Crashes == 1 })
+	again := until(t, d, w.ID, "it is ready again", isReady)
+	if again.Generation != s.Generation+1 {
+		t.Errorf("generation = %d, was %d", again.Generation, s.Generation)
+	}
+	n, err := d.layerSize(context.Background(), d.find(w.ID).containerID())
+	if err != nil || n > 1<<20 {
+		t.Errorf("its layer has %d bytes (%v), want it empty", n, err)
+	}
+}
