@@ -108,7 +108,7 @@ func (w *world) mustBuild(req Request) (*Result, string) {
 func (w *world) nothingLeft() {
 	w.t.Helper()
 	list, err := w.docker.ContainerList(context.Background(), container.ListOptions{
-		All: true, Filters: filters.NewArgs(filters.Arg("label", "cupola.installation="+w.options.Installation)),
+		All: true, Filters: filters.NewArgs(filters.Arg("label", "cupola.build.installation="+w.options.Installation)),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -152,7 +152,7 @@ func (w *world) runDroplet(digest string, entrypoint, args []string, env ...stri
 	w.t.Cleanup(func() { w.removeImage(ref) })
 	created, err := w.docker.ContainerCreate(ctx, &container.Config{
 		Image: ref, Entrypoint: entrypoint, Cmd: args, Env: env,
-		Labels: map[string]string{"cupola.installation": w.options.Installation},
+		Labels: map[string]string{"cupola.build.installation": w.options.Installation},
 	}, &container.HostConfig{NetworkMode: "none"}, nil, nil, "")
 	if err != nil {
 		w.t.Fatal(err)

@@ -21,7 +21,7 @@ import (
 
 // Labels of our containers.
 const (
-	installationLabel = "cupola.installation"
+	installationLabel = "cupola.build.installation"
 	buildLabel        = "cupola.build"
 )
 
