@@ -1,0 +1,1 @@
+console.error("the build of this app fails"); process.exit(3);

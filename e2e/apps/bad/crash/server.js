@@ -1,0 +1,1 @@
+console.error("this app ends at once"); process.exit(1);

@@ -1,0 +1,1 @@
+setInterval(() => console.log("still building"), 1000);

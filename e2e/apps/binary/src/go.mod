@@ -1,0 +1,3 @@
+module example.com/binary-sample
+
+go 1.24
