@@ -76,12 +76,6 @@ type buildMetadata struct {
 
 type launcherVersion struct {
 	Version string `json:"version"`
-	Source  struct {
-		Git struct {
-			Repository string `json:"repository"`
-			Commit     string `json:"commit"`
-		} `json:"git"`
-	} `json:"source"`
 }
 
 // parseMetadata reads a LifecycleLabel. Whole numbers stay whole.

@@ -156,7 +156,11 @@ func (e *Export) forLabel(layers []*builtLayer) ([]BuildpackMetadata, error) {
 		m := BuildpackMetadata{Key: b.ID, Version: b.Version, Layers: map[string]LayerMetadata{}}
 		for _, l := range layers {
 			if l.buildpack == b.ID && l.Types.Launch {
-				m.Layers[l.name] = LayerMetadata{SHA: l.blob.Diff.String(), Data: l.Metadata, Types: l.Types}
+				data := l.Metadata
+				if data == nil {
+					data = map[string]any{}
+				}
+				m.Layers[l.name] = LayerMetadata{SHA: l.blob.Diff.String(), Data: data, Types: l.Types}
 			}
 		}
 		if _, err := json.Marshal(m); err != nil {
