@@ -51,7 +51,7 @@ func (t *Table[T]) check(tx *Tx) error {
 	if err != nil {
 		return err
 	}
-	errs = append(errs, t.checkNumbers(tx, found), t.checkEntries(tx, wanted))
+	errs = append(errs, t.checkNumbers(tx, found), t.checkEntries(tx, wanted), t.checkAllUnique(tx))
 	return errors.Join(errs...)
 }
 
@@ -81,6 +81,27 @@ func (t *Table[T]) checkEntries(tx *Tx, wanted map[string]string) error {
 		errs = append(errs, fmt.Errorf("index entry %q of %s is missing", key, guid))
 	}
 	return errors.Join(append(errs, err)...)
+}
+
+// checkAllUnique looks for neighbours with one value in the unique indexes.
+func (t *Table[T]) checkAllUnique(tx *Tx) error {
+	var errs []error
+	for _, ix := range t.indexes {
+		if !ix.isUnique {
+			continue
+		}
+		var prev []byte
+		err := tx.kv.scan(indexPrefix(t.name, ix.name), nil, false, func(key, guid []byte) bool {
+			value := key[:len(key)-positionBytes]
+			if bytes.Equal(value, prev) {
+				errs = append(errs, fmt.Errorf("record %s has the same %s as another", guid, ix.name))
+			}
+			prev = value
+			return true
+		})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // records calls fn with every record in the order of GUIDs, reading past those that can't be read.

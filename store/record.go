@@ -386,6 +386,7 @@ type Stack struct {
 	BuildImage  string `json:"build_image,omitempty"` // by digest; empty until it is prepared
 	RunImage    string `json:"run_image,omitempty"`
 	State       string `json:"state"` // ACTIVE, RESTRICTED, DEPRECATED or DISABLED
+	StateReason string `json:"state_reason,omitempty"`
 }
 
 // SecurityGroup is a set of egress rules. Rules is the API's JSON array.
