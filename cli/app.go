@@ -16,12 +16,12 @@ import (
 
 // appDetails is what `app` shows; with --json it is printed as it is, and its names stay.
 type appDetails struct {
-	App        *capi.App              `json:"app"`
-	Processes  []capi.Process         `json:"processes"`
+	App        *capi.App               `json:"app"`
+	Processes  []capi.Process          `json:"processes"`
 	Stats      map[string][]capi.Stats `json:"stats"` // by GUID of the process
-	Routes     []capi.Route           `json:"routes"`
-	Droplet    *capi.Droplet          `json:"droplet"`    // null before the first one is staged
-	Deployment *capi.Deployment       `json:"deployment"` // null when none is active
+	Routes     []capi.Route            `json:"routes"`
+	Droplet    *capi.Droplet           `json:"droplet"`    // null before the first one is staged
+	Deployment *capi.Deployment        `json:"deployment"` // null when none is active
 }
 
 func showApp(ctx context.Context, s *session, c *cli.Context) error {

@@ -86,10 +86,9 @@ func flagsFirst(command *cli.Command, args []string) []string {
 			rest = append(rest, arg)
 			continue
 		}
-		split := splitJoined(arg, takesValue)
+		split, wantsValue := splitJoined(arg, takesValue)
 		flags = append(flags, split...)
-		last := split[len(split)-1]
-		if name := strings.TrimLeft(last, "-"); takesValue[name] && strings.HasPrefix(last, "-") && len(split) == 1 && i+1 < len(args) {
+		if wantsValue && i+1 < len(args) {
 			i++
 			flags = append(flags, args[i])
 		}
@@ -100,24 +99,25 @@ func flagsFirst(command *cli.Command, args []string) []string {
 	return slices.Concat(flags, []string{"--"}, rest)
 }
 
-// splitJoined takes -fr apart into -f -r, and -i4 into -i 4. Anything else comes back as it is.
-func splitJoined(arg string, takesValue map[string]bool) []string {
-	name := strings.TrimPrefix(arg, "-")
-	if strings.HasPrefix(name, "-") || strings.Contains(name, "=") || len(name) < 2 {
-		return []string{arg}
+// splitJoined takes -fr apart into -f -r, -i4 into -i 4, and -fm into -f -m; anything else comes back as it
+// is. wantsValue says that the next argument belongs to the last flag.
+func splitJoined(arg string, takesValue map[string]bool) (split []string, wantsValue bool) {
+	name := strings.TrimLeft(arg, "-")
+	if value, known := takesValue[name]; known || strings.HasPrefix(arg, "--") || strings.Contains(name, "=") {
+		return []string{arg}, value
 	}
-	if _, known := takesValue[name]; known {
-		return []string{arg}
-	}
-	if value, known := takesValue[name[:1]]; known && value {
-		return []string{"-" + name[:1], name[1:]}
-	}
-	var out []string
-	for _, letter := range strings.Split(name, "") {
-		if value, known := takesValue[letter]; !known || value {
-			return []string{arg}
+	for i := range name {
+		value, known := takesValue[name[i:i+1]]
+		switch {
+		case !known:
+			return []string{arg}, false
+		case !value:
+			split = append(split, "-"+name[i:i+1])
+		case i+1 < len(name):
+			return append(split, "-"+name[i:i+1], name[i+1:]), false
+		default:
+			return append(split, "-"+name[i:i+1]), true
 		}
-		out = append(out, "-"+letter)
 	}
-	return out
+	return split, false
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -86,7 +87,7 @@ func (k *console) app(commands []*cli.Command) *cli.App {
 		HideHelpCommand:           true,
 		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true, // a comma in --var or -b is a comma
-		CustomAppHelpTemplate:     appHelp,
+		CustomAppHelpTemplate:     appHelp(commands),
 		OnUsageError:              usageError,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		Action: func(c *cli.Context) error {
@@ -95,7 +96,15 @@ func (k *console) app(commands []*cli.Command) *cli.App {
 	}
 }
 
-func usageError(_ *cli.Context, err error, _ bool) error { return badUsage("%s", err) }
+// usageError gives the flag library's complaints our words.
+func usageError(c *cli.Context, err error, _ bool) error {
+	text := strings.Replace(err.Error(), "flag provided but not defined:", "there is no flag", 1)
+	hint := "see: cupola --help"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != "cupola" {
+		hint = "see: cupola " + c.Command.Name + " --help"
+	}
+	return badUsage("%s", text).withHint(hint)
+}
 
 // report shows an error and says with which code to exit.
 func (k *console) report(err error) int {

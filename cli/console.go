@@ -61,7 +61,7 @@ func (k *console) command(sp spec) *cli.Command {
 		Description:        sp.details,
 		Flags:              sp.flags,
 		UsageText:          strings.Join(sp.examples, "\n"),
-		CustomHelpTemplate: commandHelp,
+		CustomHelpTemplate: commandHelp(sp),
 		OnUsageError:       usageError,
 		HideHelpCommand:    true,
 		Action: func(c *cli.Context) error {

@@ -71,7 +71,7 @@ func (k *console) explain(err error) (text error, hint string) {
 	case errors.As(err, &connect) && errors.As(connect, &authority):
 		return err, trustHint(connect.URL)
 	case errors.As(err, &connect):
-		return err, "check: cupola api"
+		return err, reachHint(connect.URL)
 	case errors.Is(err, ui.ErrNoAnswer):
 		return errors.New("a question has to be asked, and nobody is there to answer"), "give the answer as a flag: see --help of the command"
 	}
@@ -90,6 +90,16 @@ func trustHint(address string) string {
 		"  cupola api " + api + " --ca-cert cupola-ca.pem"
 }
 
-func isLocalhost(host string) bool { return host == "localhost" || strings.HasSuffix(host, ".localhost") }
+// reachHint says where to look when a server does not answer.
+func reachHint(address string) string {
+	if u, err := url.Parse(address); err == nil && isLocalhost(u.Hostname()) {
+		return "the platform of this machine is started with: cupola server"
+	}
+	return "the API is changed with: cupola api URL"
+}
+
+func isLocalhost(host string) bool {
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
 
 func notFound(err error) bool { return errors.Is(err, capi.ResourceNotFound) }

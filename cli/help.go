@@ -1,38 +1,115 @@
 package cli
 
-// appHelp is what `cupola` and `cupola --help` print.
-const appHelp = `{{.Name}}: {{.Usage}}
+import (
+	"fmt"
+	"strings"
 
-Usage: {{.Name}} COMMAND [ARGUMENTS] [FLAGS]
+	"github.com/urfave/cli/v2"
+
+	"github.com/cupola-paas/cupola/cli/ui"
+)
+
+// categories is the order in which the help shows commands.
+var categories = []string{startCategory, appCategory, routeCategory, orgCategory, catalogueCategory, toolCategory}
+
+const appHelpHead = `cupola: Cloud Foundry in one binary. Push source, get a running app.
+
+Usage: cupola COMMAND [ARGUMENTS] [FLAGS]
 
 Begin with:
   cupola login -a https://api.example.com    log in, once
   cupola push my-app                         push the source in this folder
   cupola logs my-app                         see what it says
-{{range .VisibleCategories}}
-{{if .Name}}{{.Name}}:{{else}}Others:{{end}}
-{{- range .VisibleCommands}}
-  {{join .Names ", " | printf "%-28s"}} {{.Usage}}{{end}}
-{{end}}
-Help for a command: cupola COMMAND --help
 `
+
+// appHelp is what `cupola` and `cupola --help` print.
+func appHelp(commands []*cli.Command) string {
+	rows := map[string][][]string{}
+	order := append([]string(nil), categories...)
+	for _, c := range commands {
+		if c.Hidden {
+			continue
+		}
+		if _, seen := rows[c.Category]; !seen && !contains(order, c.Category) {
+			order = append(order, c.Category)
+		}
+		rows[c.Category] = append(rows[c.Category], []string{"  " + strings.Join(c.Names(), ", "), c.Usage})
+	}
+	var out strings.Builder
+	out.WriteString(appHelpHead)
+	for _, category := range order {
+		if len(rows[category]) == 0 {
+			continue
+		}
+		title := category
+		if title == "" {
+			title = "Others"
+		}
+		fmt.Fprintf(&out, "\n%s:\n%s", title, ui.Columns(rows[category]))
+	}
+	out.WriteString("\nHelp for a command: cupola COMMAND --help\n")
+	return literal(out.String())
+}
+
+func contains(all []string, one string) bool {
+	for _, s := range all {
+		if s == one {
+			return true
+		}
+	}
+	return false
+}
 
 // commandHelp is what `cupola COMMAND --help` prints.
-const commandHelp = `{{.Usage}}
+func commandHelp(sp spec) string {
+	var out strings.Builder
+	usage := strings.TrimSpace("cupola " + sp.name + " " + sp.args)
+	if len(sp.flags) > 0 {
+		usage += " [FLAGS]"
+	}
+	fmt.Fprintf(&out, "%s: %s\n\nUsage: %s\n", sp.name, sp.summary, usage)
+	if len(sp.aliases) > 0 {
+		fmt.Fprintf(&out, "Short: cupola %s\n", strings.Join(sp.aliases, ", "))
+	}
+	if sp.details != "" {
+		fmt.Fprintf(&out, "\n%s\n", sp.details)
+	}
+	if len(sp.examples) > 0 {
+		fmt.Fprintf(&out, "\nExamples:\n  %s\n", strings.Join(sp.examples, "\n  "))
+	}
+	if len(sp.flags) > 0 {
+		var rows [][]string
+		for _, f := range sp.flags {
+			rows = append(rows, flagRow(f))
+		}
+		fmt.Fprintf(&out, "\nFlags:\n%s", ui.Columns(rows))
+	}
+	return literal(out.String())
+}
 
-Usage: cupola {{.Name}}{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}{{if .VisibleFlags}} [FLAGS]{{end}}
-{{- if .Aliases}}
-Short: {{join .Aliases ", "}}{{end}}
-{{- if .Description}}
+// flagRow is such as "-i, --instances NUMBER" and what it is for.
+func flagRow(f cli.Flag) []string {
+	var short, long []string
+	for _, name := range f.Names() {
+		if len(name) == 1 {
+			short = append(short, "-"+name)
+		} else {
+			long = append(long, "--"+name)
+		}
+	}
+	placeholder, usage := "", ""
+	if d, ok := f.(cli.DocGenerationFlag); ok {
+		usage = d.GetUsage()
+		if d.TakesValue() {
+			placeholder = "VALUE"
+			if parts := strings.SplitN(usage, "`", 3); len(parts) == 3 {
+				placeholder = parts[1]
+			}
+			placeholder = " " + placeholder
+		}
+	}
+	return []string{"  " + strings.Join(append(short, long...), ", ") + placeholder, strings.ReplaceAll(usage, "`", "")}
+}
 
-{{.Description}}{{end}}
-{{- if .UsageText}}
-
-Examples:
-{{.UsageText | indent 2}}{{end}}
-{{- if .VisibleFlags}}
-
-Flags:
-{{- range .VisibleFlags}}
-  {{.}}{{end}}{{end}}
-`
+// literal keeps text/template, through which the library sends a help text, from reading it.
+func literal(text string) string { return strings.ReplaceAll(text, "{{", `{{"{{"}}`) }

@@ -130,7 +130,7 @@ func restage(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	droplet, err := s.stage(ctx, app, pkg.GUID)
+	droplet, err := s.stage(ctx, app, pkg.GUID, s.logMark(ctx, app.GUID))
 	if err != nil {
 		return err
 	}

@@ -195,7 +195,7 @@ func (p *pusher) lookUp(ctx context.Context) (map[string]*capi.App, error) {
 }
 
 func (p *pusher) pushApp(ctx context.Context, app *capi.App) error {
-	pkg, err := p.upload(ctx, app)
+	pkg, mark, err := p.upload(ctx, app)
 	if err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (p *pusher) pushApp(ctx context.Context, app *capi.App) error {
 	if p.plan.noStart {
 		return p.uploadedOnly(ctx, app)
 	}
-	droplet, err := p.stage(ctx, app, pkg)
+	droplet, err := p.stage(ctx, app, pkg, mark)
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 // stagingTimeout is how long a push waits for a build; the server has limits of its own.
 const stagingTimeout = 15 * time.Minute
 
-// stage builds a package, shows the staging log while it grows, and returns the GUID of the droplet.
-func (s *session) stage(ctx context.Context, app *capi.App, packageGUID string) (string, error) {
+// stage builds a package, shows the staging log from mark on while it grows, and returns the GUID of the droplet.
+func (s *session) stage(ctx context.Context, app *capi.App, packageGUID string, mark time.Time) (string, error) {
 	s.ui.Notef("Staging app %s:", s.ui.Name(app.Name))
 	build, err := s.client.CreateBuild(ctx, capi.BuildCreate{Package: &capi.GUID{GUID: packageGUID}})
 	if err != nil {
@@ -24,7 +24,10 @@ func (s *session) stage(ctx context.Context, app *capi.App, packageGUID string) 
 	defer s.beforeBreak("")
 	ctx, cancel := context.WithTimeout(ctx, s.minutes("CUPOLA_STAGING_TIMEOUT", stagingTimeout))
 	defer cancel()
-	log := s.followStaging(ctx, app.GUID, build.CreatedAt.Time)
+	if created := build.CreatedAt.Time; mark.Before(created) { // whole seconds, rounded down: no line is missed
+		mark = created
+	}
+	log := s.followStaging(ctx, app.GUID, mark)
 	build, err = s.client.WaitBuild(ctx, build.GUID)
 	log.finish(ctx)
 	if err != nil {
@@ -58,8 +61,17 @@ type stagingLog struct {
 	err     error
 }
 
-// followStaging shows lines from the creation of a build on. The build's time has whole seconds, rounded
-// down, so that no line is missed.
+// logMark is the moment after the newest line of an app's log: where the log of the next build begins. Without
+// it a build that begins in the second in which another has ended would show that one's lines again.
+func (s *session) logMark(ctx context.Context, app string) time.Time {
+	newest, err := s.client.ReadLogs(ctx, app, capi.LogQuery{Limit: 1, Descending: true, Types: []string{"LOG"}})
+	if err != nil || len(newest) == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, newest[0].Timestamp+1)
+}
+
+// followStaging shows the lines of a build.
 func (s *session) followStaging(ctx context.Context, app string, since time.Time) *stagingLog {
 	tail, cancel := context.WithCancel(ctx)
 	l := &stagingLog{session: s, app: app, cancel: cancel, last: since}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,8 +19,9 @@ import (
 // inMemory is up to which size a zip is made in memory.
 const inMemory = 16 << 20
 
-// upload sends the files that the server does not have and returns the GUID of the package.
-func (p *pusher) upload(ctx context.Context, app *capi.App) (string, error) {
+// upload sends the files that the server does not have. It returns the GUID of the package, and where the log of
+// the app stands.
+func (p *pusher) upload(ctx context.Context, app *capi.App) (pkgGUID string, mark time.Time, err error) {
 	source, m := p.sources[app.Name], p.matched[app.Name]
 	if source == nil { // the API gave the name back in another case
 		for name := range p.sources {
@@ -36,18 +38,19 @@ func (p *pusher) upload(ctx context.Context, app *capi.App) (string, error) {
 		return err
 	})
 	group.Go(func() (err error) { zip, err = pack(gctx, source, m); return err })
-	err := group.Wait()
+	group.Go(func() error { mark = p.logMark(gctx, app.GUID); return nil })
+	err = group.Wait()
 	if zip != nil {
 		defer zip.close()
 	}
 	if err != nil {
-		return "", err
+		return "", mark, err
 	}
 	if err := p.send(ctx, pkg.GUID, zip, m); err != nil {
-		return "", err
+		return "", mark, err
 	}
 	p.ui.Notef("Uploaded %s in %d files; %d files were there already.", ui.Bytes(zip.size), zip.files, len(m.have))
-	return pkg.GUID, nil
+	return pkg.GUID, mark, nil
 }
 
 func (p *pusher) send(ctx context.Context, packageGUID string, zip *packed, m *matching) error {

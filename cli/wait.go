@@ -18,7 +18,9 @@ import (
 // standardStartTimeout is how long a command waits for instances.
 const standardStartTimeout = 5 * time.Minute
 
-func (k *console) startTimeout() time.Duration { return k.minutes("CUPOLA_STARTUP_TIMEOUT", standardStartTimeout) }
+func (k *console) startTimeout() time.Duration {
+	return k.minutes("CUPOLA_STARTUP_TIMEOUT", standardStartTimeout)
+}
 
 var (
 	errAllCrashed   = errors.New("all instances have crashed")
