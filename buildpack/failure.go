@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/cupola-paas/cupola/buildpack/lifecycle"
 	"github.com/cupola-paas/cupola/buildpack/lifecycle/export"
@@ -28,6 +29,9 @@ func asError(ctx context.Context, err error) *Error {
 	var reuse *export.ReuseError
 	if errors.As(err, &reuse) {
 		return &Error{Code: BuildFailed, Buildpack: reuse.Buildpack, Message: reuse.Error(), Err: err}
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return &Error{Code: OutOfDisk, Message: "the disk of the build machine is full; free space and stage again", Err: err}
 	}
 	return &Error{Code: Internal, Message: err.Error(), Err: err}
 }

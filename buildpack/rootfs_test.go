@@ -100,19 +100,42 @@ func tarOf(files map[string]string) ([]byte, error) {
 	return b.Bytes(), tw.Close()
 }
 
+// builderImage is the build image with our test buildpacks inside, and the label of a builder.
+func (w *world) builderImage(repository, metadata string) string {
+	w.t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir("testdata/buildpacks", func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files["cnb/"+strings.TrimPrefix(path, "testdata/")] = path
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	files["cnb/order.toml"] = files["cnb/buildpacks/order.toml"]
+	return baseImageOf(w.t, w.host, repository, files, map[string]string{"io.buildpacks.builder.metadata": metadata})
+}
+
 // baseImage pushes an image to host/repository and returns its reference by digest. extra tells images
 // apart.
 func baseImage(t testing.TB, host, repository, extra string, labels map[string]string) string {
+	t.Helper()
+	marker := filepath.Join(t.TempDir(), "marker")
+	if err := os.WriteFile(marker, []byte(extra), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return baseImageOf(t, host, repository, map[string]string{"etc/marker": marker}, labels)
+}
+
+// baseImageOf pushes an image with the tools and more files.
+func baseImageOf(t testing.TB, host, repository string, more, labels map[string]string) string {
 	t.Helper()
 	files, err := rootfs()
 	if err != nil {
 		t.Skipf("no base image can be made of this host's programs: %v", err)
 	}
-	marker := filepath.Join(t.TempDir(), "marker")
-	if err := os.WriteFile(marker, []byte(extra), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	second, err := tarOf(map[string]string{"etc/marker": marker})
+	second, err := tarOf(more)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -337,7 +337,7 @@ func TestRestore(t *testing.T) {
 		return nil
 	})
 	// mods is in the cache, so that the image does not bring it back; types never come back.
-	want := []string{"two/only.sbom.syft.json={\"only\":1}", "two/only.toml=", "x_one/store.toml=[metadata]\nsince = 1\n"}
+	want := []string{"two/only.sbom.syft.json={\"only\":1}", "two/only.toml=[metadata]\n", "x_one/store.toml=[metadata]\nsince = 1\n"}
 	if !slices.Equal(got, want) {
 		t.Errorf("restored %q, want %q", got, want)
 	}
