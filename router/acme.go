@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// acmePatience is how long a handshake waits for the CA. The order goes on behind it.
-	acmePatience = 20 * time.Second
+	// acmePatience is how long a handshake waits for the CA; the order goes on behind it. It is less than
+	// Options.ReadHeaderTimeout, which ends handshakes too.
+	acmePatience = 8 * time.Second
 	// acmeOrderLimit ends an order that gets nowhere.
 	acmeOrderLimit = 5 * time.Minute
 	// After a failed order a name rests: public CAs count failures, and shut out who makes many.
@@ -37,6 +38,8 @@ type acmeSource struct {
 	magic  *certmagic.Config
 	issuer *certmagic.ACMEIssuer
 	cache  *certmagic.Cache
+
+	patience time.Duration // acmePatience; shorter in tests
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -65,7 +68,7 @@ func newACMESource(opts CertOptions) (*acmeSource, error) {
 		return nil, fmt.Errorf("ACME CA %q must be the https URL of a directory", opts.ACMECA)
 	}
 	logger := zapToSlog(opts.Logger)
-	a := &acmeSource{orders: map[string]*order{}, resting: map[string]rest{}}
+	a := &acmeSource{patience: acmePatience, orders: map[string]*order{}, resting: map[string]rest{}}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return a.magic, nil },
@@ -131,7 +134,7 @@ func (a *acmeSource) certificate(hello *tls.ClientHelloInfo, name string) (*tls.
 	if err != nil {
 		return nil, err
 	}
-	patience := time.NewTimer(acmePatience)
+	patience := time.NewTimer(a.patience)
 	defer patience.Stop()
 	select {
 	case <-o.done:
@@ -193,8 +196,12 @@ func (a *acmeSource) restLocked(name string) {
 
 func (a *acmeSource) close() {
 	a.mu.Lock()
+	again := a.closed
 	a.closed = true
 	a.mu.Unlock()
+	if again {
+		return
+	}
 	a.cancel()
 	a.wg.Wait()
 	a.cache.Stop()

@@ -88,7 +88,7 @@ func NewCertificates(opts CertOptions) (*Certificates, error) {
 	return c, nil
 }
 
-// Close stops renewals and waits for what is under way.
+// Close stops renewals and waits for what is under way. It may be called twice.
 func (c *Certificates) Close() error {
 	if c.acme != nil {
 		c.acme.close()

@@ -164,14 +164,16 @@ func (p *pool) fill(from *Route, n *generation) {
 		return
 	}
 	p.endpoints = make([]*endpoint, 0, len(from.Endpoints))
-	weights := make([]int, 0, len(from.Endpoints))
+	var weights []int
 	for _, e := range from.Endpoints {
 		ep := n.endpoint(e)
 		if p.has(ep) {
 			continue
 		}
 		p.endpoints = append(p.endpoints, ep)
-		weights = append(weights, max(e.Weight, 1))
+		if len(from.Endpoints) > 1 {
+			weights = append(weights, max(e.Weight, 1))
+		}
 	}
 	p.setWeights(weights)
 	p.seed()

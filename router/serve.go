@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -295,6 +296,11 @@ func (s *statusWriter) WriteHeader(code int) {
 
 // Flush is for handlers that ask for an http.Flusher.
 func (s *statusWriter) Flush() { _ = http.NewResponseController(s.ResponseWriter).Flush() }
+
+// Hijack is for handlers that ask for an http.Hijacker.
+func (s *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(s.ResponseWriter).Hijack()
+}
 
 func (s *statusWriter) status() int {
 	if s.code == 0 {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -79,18 +80,18 @@ func TestSmuggling(t *testing.T) {
 // TestBrokenResponses has an app say what must not pass.
 func TestBrokenResponses(t *testing.T) {
 	r := start(t, Options{}, CertOptions{})
-	var answer string
+	var answer atomic.Value
 	r.set(t, Route{Host: "a.example.com", Endpoints: []Endpoint{app(t, "i", func(w http.ResponseWriter, _ *http.Request) {
 		c, rw, _ := http.NewResponseController(w).Hijack()
 		defer c.Close()
-		rw.WriteString(answer)
+		rw.WriteString(answer.Load().(string))
 		rw.Flush()
 	})}})
 	for _, text := range []string{
 		"", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
 		"HTTP/1.1 200 OK\r\nX: a\x00b\r\n\r\n", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2<<20) + "\r\n\r\n",
 	} {
-		answer = text
+		answer.Store(text)
 		res, body := r.get(t, "http://a.example.com/")
 		if res.StatusCode != 502 || res.Header.Get(headerRouterError) != "endpoint_failure" {
 			t.Errorf("app said %.60q, client got %d %q", text, res.StatusCode, body)
