@@ -22,7 +22,7 @@ func newTransport(o ClientOptions) (*http.Transport, error) {
 		return nil, errors.New("the CA certificate is not PEM: give a file that begins with -----BEGIN CERTIFICATE-----")
 	}
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
+		Proxy:                 exceptLocalhost(http.ProxyFromEnvironment),
 		DialContext:           dialLocalhost,
 		TLSClientConfig:       &tls.Config{RootCAs: pool, InsecureSkipVerify: o.SkipVerify, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:     true,
