@@ -18,6 +18,7 @@ import (
 // fakeAPI is a small Cloud Foundry: enough state for the commands, and switches for what can go wrong.
 type fakeAPI struct {
 	*httptest.Server
+	secure *httptest.Server // the same with a certificate of an unknown CA
 
 	mu       sync.Mutex
 	mode     map[string]string // switches, see the scripts
@@ -53,7 +54,9 @@ func newFakeAPI() *fakeAPI {
 	f.accountRoutes(mux)
 	f.resourceRoutes(mux)
 	f.pushRoutes(mux)
-	f.Server = httptest.NewServer(f.record(mux))
+	f.Server = httptest.NewUnstartedServer(f.record(mux))
+	f.Start()
+	f.secure = httptest.NewTLSServer(f.record(mux))
 	return f
 }
 

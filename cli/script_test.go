@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/pem"
 	"fmt"
 	"os"
 	"strings"
@@ -22,7 +23,13 @@ func TestScripts(t *testing.T) {
 			fake := newFakeAPI()
 			env.Defer(fake.Close)
 			env.Values[key{}] = fake
+			env.Defer(fake.secure.Close)
 			env.Setenv("API", fake.URL)
+			env.Setenv("SECURE", fake.secure.URL)
+			ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: fake.secure.Certificate().Raw})
+			if err := os.WriteFile(env.WorkDir+"/real-ca.pem", ca, 0o644); err != nil {
+				return err
+			}
 			env.Setenv("CUPOLA_HOME", env.WorkDir+"/home")
 			env.Setenv("TZ", "UTC")
 			env.Setenv("NO_COLOR", "1")
