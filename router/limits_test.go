@@ -154,7 +154,7 @@ func TestCloseGivesPortsUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(r.Listen(), r.Close()); err != nil {
+	if err := errors.Join(r.Listen(t.Context()), r.Close()); err != nil {
 		t.Error(err)
 	}
 	if _, err := net.Dial("tcp", r.HTTPAddr()); err == nil {

@@ -64,7 +64,7 @@ func start(t testing.TB, opts Options, certOpts CertOptions) *running {
 	if r.Router, err = New(opts); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Listen(); err != nil {
+	if err := r.Listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	r.serve(t)
@@ -334,7 +334,7 @@ func TestListenErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Listen(); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := r.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("Listen(%s) = %v, want %q", c.addr, err, c.want)
 		}
 	}

@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// Listen opens the ports. A port that is taken is an error that names it.
-func (rt *Router) Listen() error {
+// Listen opens the ports; ctx ends only the attempt. A port that is taken is an error that names it.
+func (rt *Router) Listen(ctx context.Context) error {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	var err error
-	if rt.http, err = rt.listen("HTTP", rt.opts.HTTPAddr); err != nil {
+	if rt.http, err = rt.listen(ctx, "HTTP", rt.opts.HTTPAddr); err != nil {
 		return err
 	}
-	if rt.https, err = rt.listen("HTTPS", rt.opts.HTTPSAddr); err != nil {
+	if rt.https, err = rt.listen(ctx, "HTTPS", rt.opts.HTTPSAddr); err != nil {
 		rt.closeLocked()
 		return err
 	}
@@ -33,11 +33,11 @@ func (rt *Router) Listen() error {
 	return nil
 }
 
-func (rt *Router) listen(what, addr string) (net.Listener, error) {
+func (rt *Router) listen(ctx context.Context, what, addr string) (net.Listener, error) {
 	if addr == "" {
 		return nil, nil
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s port %s is in use: stop the program that listens there or give another %s address", what, addr, what)
