@@ -123,7 +123,9 @@ func (s *Server) listRoutes(c *Ctx) error {
 		p := s.routePresenter()
 		out, err = answerList(c, tx, Listing[store.Route, capi.Route]{
 			Table: store.Routes, Meta: routeMeta, Present: p.present, Where: where,
-			Include: func(tx *store.Tx, routes []*store.Route) (*capi.Included, error) { return c.includeForRoutes(tx, p, routes) },
+			Include: func(tx *store.Tx, routes []*store.Route) (*capi.Included, error) {
+				return c.includeForRoutes(tx, p, routes)
+			},
 		})
 		return err
 	})
