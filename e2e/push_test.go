@@ -85,9 +85,21 @@ func TestSecondPushRollsWithoutDroppingARequest(t *testing.T) {
 	u.must("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"), "-i", "2")
 	u.answers(app, "/version", 200, "one")
 
-	var failed, total atomic.Int64
+	var out string
+	total, failed, why := u.underLoad(app, func() {
+		writeFile(t, filepath.Join(dir, "version.txt"), "two\n")
+		out = u.must("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))
+	})
+	u.answers(app, "/version", 200, "two")
+	if failed != 0 || total < 50 {
+		t.Errorf("%d of %d requests failed during the second push (the first: %s)\n%s", failed, total, why, out)
+	}
+}
+
+// underLoad asks the app's /version 200 times a second while do runs and for a second after, and counts.
+func (u *user) underLoad(app string, do func()) (total, failed int64, why string) {
+	var sent, lost atomic.Int64
 	var first sync.Once
-	var why string
 	stop := make(chan struct{})
 	var load sync.WaitGroup
 	for range 4 {
@@ -100,24 +112,19 @@ func TestSecondPushRollsWithoutDroppingARequest(t *testing.T) {
 					return
 				case <-tick.C:
 				}
-				total.Add(1)
-				status, body, err := u.get(app, "/version")
-				if err != nil || status != 200 {
-					failed.Add(1)
+				sent.Add(1)
+				if status, body, err := u.get(app, "/version"); err != nil || status != 200 {
+					lost.Add(1)
 					first.Do(func() { why = fmt.Sprint(status, " ", body, " ", err) })
 				}
 			}
 		})
 	}
-	writeFile(t, filepath.Join(dir, "version.txt"), "two\n")
-	out := u.must("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))
+	do()
 	time.Sleep(time.Second)
 	close(stop)
 	load.Wait()
-	u.answers(app, "/version", 200, "two")
-	if failed.Load() != 0 || total.Load() < 50 {
-		t.Errorf("%d of %d requests failed during the second push (the first: %s)\n%s", failed.Load(), total.Load(), why, out)
-	}
+	return sent.Load(), lost.Load(), why
 }
 
 // TestDayOfADeveloper walks through the commands that follow a push.

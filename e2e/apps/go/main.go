@@ -1,4 +1,4 @@
-// Command go-sample is a small HTTP server that shows what the platform gives it.
+// Command sample-go is a web app in Go: a dependency, an embedded page and a graceful end.
 package main
 
 import (
@@ -10,6 +10,9 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 )
 
 func main() {
@@ -17,21 +20,34 @@ func main() {
 	if port == "" {
 		port = "8080"
 	}
-	http.HandleFunc("GET /env/{name}", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintln(w, os.Getenv(r.PathValue("name")))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		p := message.NewPrinter(language.English)
+		p.Fprintf(w, "Hello from %s, %d gophers\n", greeting(), 1234567)
 	})
-	http.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "Hello from instance %s.\n", os.Getenv("CF_INSTANCE_INDEX"))
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, "version.txt")
 	})
-	server := &http.Server{Addr: ":" + port, ReadHeaderTimeout: 10 * time.Second}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
+
+	server := &http.Server{Addr: ":" + port, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	go func() {
 		<-ctx.Done()
-		_ = server.Shutdown(context.Background())
+		if err := server.Shutdown(context.Background()); err != nil {
+			log.Print(err)
+		}
 	}()
-	log.Println("listening on", port)
+	log.Printf("listening on %s", server.Addr)
 	if err := server.ListenAndServe(); err != http.ErrServerClosed {
 		log.Fatal(err)
 	}
+}
+
+func greeting() string {
+	if g := os.Getenv("GREETING"); g != "" {
+		return g
+	}
+	return "Go"
 }
