@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // schemaVersion is the version of the key space and the records that this code writes. A database with a
@@ -102,7 +103,7 @@ func openBolt(path string, noSync bool) (*bbolt.DB, error) {
 		NoSync:          noSync,
 		NoGrowSync:      noSync,
 	})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open the store %s: %w: stop the other cupola server first", path, ErrLocked)
 	}
 	if err != nil {

@@ -184,6 +184,10 @@ func TestDiskFull(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	other := filepath.Join(dir, "other") // somebody else's file on the disk
+	if err := os.WriteFile(other, make([]byte, 200_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	db := openTest(t, dir)
 	n := 0
 	var err error
@@ -202,7 +206,9 @@ func TestDiskFull(t *testing.T) {
 		}
 		return nil
 	})
-	update(t, db, func(tx *Tx) error { return errors.Join(Settings.Delete(tx, "0"), Settings.Delete(tx, "1")) })
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
 	update(t, db, func(tx *Tx) error { return Settings.Put(tx, &Setting{Value: make([]byte, 20_000)}) })
 	blobs, err := OpenBlobs(filepath.Join(dir, "blobs"))
 	if err != nil {

@@ -147,7 +147,7 @@ func (s *source) walkSegment(i int, q Query, fn func(*Envelope) bool) (goOn bool
 	if i+1 < len(s.segments) {
 		end = s.segments[i+1].first
 	}
-	if s.segments[i].first >= q.End || end <= q.Start {
+	if s.segments[i].first >= q.End || end <= q.Start || q.Start >= q.End {
 		return true, nil
 	}
 	data, err := os.ReadFile(s.path(s.segments[i]))
