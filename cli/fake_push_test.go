@@ -26,6 +26,7 @@ func (f *fakeAPI) pushRoutes(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("POST /v3/packages", func(w http.ResponseWriter, r *http.Request) {
 		in := decode[capi.PackageCreate](r)
+		f.requests = append(f.requests, "package "+in.Type+" "+compact(in.Data))
 		reply(w, 201, capi.Package{Resource: f.resource("package"), State: "AWAITING_UPLOAD", Relationships: capi.PackageRelationships{App: *in.Relationships.App}})
 	})
 	mux.HandleFunc("POST /v3/packages/{guid}/upload", f.upload)

@@ -56,7 +56,7 @@ func (p *pusher) run(ctx context.Context) error {
 		if !ok {
 			return fmt.Errorf("the API applied the manifest and has no app %s now: was it deleted by somebody?", quote(entry.Name))
 		}
-		if err := p.pushApp(ctx, app); err != nil {
+		if err := p.pushApp(ctx, entry, app); err != nil {
 			return err
 		}
 	}
@@ -77,6 +77,9 @@ func (p *pusher) openSources(ctx context.Context) error {
 	})
 	var local error
 	for _, app := range p.plan.manifest.Apps {
+		if image, _ := app.Docker(); image != "" {
+			continue
+		}
 		path, err := p.plan.sourceOf(app)
 		if err == nil {
 			err = p.openSource(gctx, app.Name, path)
@@ -194,8 +197,8 @@ func (p *pusher) lookUp(ctx context.Context) (map[string]*capi.App, error) {
 	return byName, nil
 }
 
-func (p *pusher) pushApp(ctx context.Context, app *capi.App) error {
-	pkg, mark, err := p.upload(ctx, app)
+func (p *pusher) pushApp(ctx context.Context, entry *manifest.App, app *capi.App) error {
+	pkg, mark, err := p.hand(ctx, entry, app)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cupola-paas/cupola/cli/bits"
+	"github.com/cupola-paas/cupola/cli/manifest"
 	"github.com/cupola-paas/cupola/cli/ui"
 	"github.com/cupola-paas/cupola/controller/capi"
 )
@@ -19,15 +20,24 @@ import (
 // inMemory is up to which size a zip is made in memory.
 const inMemory = 16 << 20
 
+// hand gives the server what an app is made of: its source, or the reference of an image.
+func (p *pusher) hand(ctx context.Context, entry *manifest.App, app *capi.App) (packageGUID string, mark time.Time, err error) {
+	image, user := entry.Docker()
+	if image == "" {
+		return p.upload(ctx, app, p.sources[entry.Name], p.matched[entry.Name])
+	}
+	pkg, err := p.client.CreatePackage(ctx, capi.PackageCreate{Type: capi.PackageDocker,
+		Data:          &capi.PackageCreateData{Image: image, Username: user, Password: p.getenv("CUPOLA_DOCKER_PASSWORD")},
+		Relationships: capi.PackageCreateRelationships{App: capi.To(app.GUID)}})
+	if err != nil {
+		return "", mark, err
+	}
+	return pkg.GUID, p.logMark(ctx, app.GUID), nil
+}
+
 // upload sends the files that the server does not have. It returns the GUID of the package, and where the log of
 // the app stands.
-func (p *pusher) upload(ctx context.Context, app *capi.App) (pkgGUID string, mark time.Time, err error) {
-	source, m := p.sources[app.Name], p.matched[app.Name]
-	if source == nil { // the API gave the name back in another case
-		for name := range p.sources {
-			source, m = p.sources[name], p.matched[name]
-		}
-	}
+func (p *pusher) upload(ctx context.Context, app *capi.App, source *bits.Source, m *matching) (packageGUID string, mark time.Time, err error) {
 	var (
 		pkg *capi.Package
 		zip *packed

@@ -237,6 +237,16 @@ func TestOverrideErrors(t *testing.T) {
 	}
 }
 
+func TestDocker(t *testing.T) {
+	m := mustParse(t, "applications:\n- name: a\n  docker: {image: reg/app:1, username: u}\n- name: b\n", Variables{})
+	if image, user := m.Apps[0].Docker(); image != "reg/app:1" || user != "u" {
+		t.Errorf("Docker() = %q, %q", image, user)
+	}
+	if image, _ := m.Apps[1].Docker(); image != "" {
+		t.Errorf("Docker() of source = %q", image)
+	}
+}
+
 func TestLoadPaths(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "manifest.yml")

@@ -136,15 +136,19 @@ func (a *App) chooseRoute(o Overrides) {
 	}
 }
 
-// Buildpacks are the buildpacks that the app names, in order.
-func (a *App) Buildpacks() []string {
-	var names []string
-	if packs := lookup(a.node, "buildpacks"); packs != nil {
-		for _, p := range packs.Content {
-			names = append(names, p.Value)
-		}
+// Docker is the image that the app is instead of source, and the user who may pull it; empty: it is source.
+func (a *App) Docker() (image, username string) {
+	docker := lookup(a.node, "docker")
+	if docker == nil {
+		return "", ""
 	}
-	return names
+	if n := lookup(docker, "image"); n != nil {
+		image = n.Value
+	}
+	if n := lookup(docker, "username"); n != nil {
+		username = n.Value
+	}
+	return image, username
 }
 
 func (a *App) set(key string, value *yaml.Node) { put(a.node, key, value) }
