@@ -139,7 +139,6 @@ func TestSetTableRefuses(t *testing.T) {
 		{Route{Host: "a.b", AppGUID: "a\nb"}, "GUID"},
 		{Route{Host: "a.b", Handler: nothing, Endpoints: []Endpoint{{}}}, "handler and endpoints"},
 		{Route{Host: "good.example.com"}, "twice"},
-		{Route{Host: "good.example.com", Path: "/"}, "twice"},
 		{endpoint(func(e *Endpoint) { e.Address = "host:80" }), "ip:port"},
 		{endpoint(func(e *Endpoint) { e.Address = "127.0.0.1:0" }), "ip:port"},
 		{endpoint(func(e *Endpoint) { e.InstanceID = "" }), "instance id"},
@@ -155,6 +154,19 @@ func TestSetTableRefuses(t *testing.T) {
 		if r.lookup.Load().match("good.example.com", "/") == nil {
 			t.Fatal("a refused table was taken in part")
 		}
+	}
+}
+
+func TestSlashAtTheEnd(t *testing.T) {
+	for _, names := range [][]string{{"a.b/x/", "a.b/x", "a.b/x//"}, {"a.b/x", "a.b/x/"}} {
+		l := compileHosts(t, names...)
+		if m := l.match("a.b", "/x/y"); m == nil || m.appGUID != "a.b/x" {
+			t.Errorf("%v: match = %+v, want a.b/x", names, m)
+		}
+	}
+	l := compileHosts(t, "a.b/")
+	if m := l.match("a.b", "/z"); m == nil || m.appGUID != "a.b/" {
+		t.Errorf("a path of one slash: match = %+v", m)
 	}
 }
 

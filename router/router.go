@@ -144,8 +144,15 @@ func compile(t Table, n *generation) (*lookup, error) {
 		to.path = trimSlashes(from.Path)
 		to.appGUID, to.handler, to.allowHTTP = from.AppGUID, from.Handler, from.AllowHTTP
 		to.pool.fill(from, n)
-		if !l.add(from.Host, to) {
+		if to.path == from.Path && !l.add(from.Host, to) {
 			return nil, fmt.Errorf("route %q is there twice: keep one", from.Host+from.Path)
+		}
+	}
+	for i := range t.Routes {
+		// A slash at the end means nothing, but "/x" goes before "/x/" and "/x//": an owner of the one must not
+		// be able to hinder the table by making the other.
+		if to := &routes[i]; to.path != t.Routes[i].Path {
+			l.add(t.Routes[i].Host, to)
 		}
 	}
 	return l, nil

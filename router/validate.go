@@ -16,7 +16,7 @@ const maxIdentifierBytes = 200
 func (t Table) validate() error {
 	var problems []error
 	for i := range t.Routes {
-		if err := t.Routes[i].validate(); err != nil {
+		if err := t.Routes[i].Validate(); err != nil {
 			problems = append(problems, err)
 		}
 		if len(problems) == maxProblems {
@@ -26,7 +26,9 @@ func (t Table) validate() error {
 	return errors.Join(problems...)
 }
 
-func (r *Route) validate() error {
+// Validate returns why SetTable would refuse a table with r, or nil. Who builds tables from what users wrote
+// leaves such routes out, so that one of them does not hold up all others.
+func (r *Route) Validate() error {
 	name := r.Host + r.Path
 	if err := validateHost(r.Host); err != nil {
 		return fmt.Errorf("route %q: %w", name, err)
