@@ -94,7 +94,7 @@ func (s *Server) listOrgDomains(c *Ctx) error {
 // getDefaultDomain is the first shared domain for HTTP, or else the first of the org's own.
 func (s *Server) getDefaultDomain(c *Ctx) error {
 	return c.answer(func(tx *store.Tx) (any, error) {
-		d, err := defaultDomain(tx, c.Path("guid"))
+		d, err := orgDefaultDomain(tx, c.Path("guid"))
 		if err != nil {
 			return nil, notFound(err, "Domain")
 		}
@@ -102,8 +102,8 @@ func (s *Server) getDefaultDomain(c *Ctx) error {
 	})
 }
 
-// defaultDomain is the domain that an org's apps get routes under; store.ErrNotFound when there is none.
-func defaultDomain(tx *store.Tx, orgGUID string) (*store.Domain, error) {
+// orgDefaultDomain is the domain that an org's apps get routes under; store.ErrNotFound when there is none.
+func orgDefaultDomain(tx *store.Tx, orgGUID string) (*store.Domain, error) {
 	for _, index := range []store.Cond{store.By("org", ""), store.By("org", orgGUID)} {
 		found, _, err := store.Domains.List(tx, store.Query[store.Domain]{
 			Where: []store.Cond{index}, Limit: 1,
