@@ -83,6 +83,7 @@ func (i *instance) startAgain(ctx context.Context) {
 	if i.isStopping() {
 		return
 	}
+	i.floor = time.Now()
 	err := i.d.api.ContainerStart(ctx, i.containerID(), container.StartOptions{})
 	switch {
 	case err == nil || notFound(err):

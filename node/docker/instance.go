@@ -40,6 +40,7 @@ type instance struct {
 	restarts  int       // Docker's count
 	pid       int
 	forget    bool      // we ended it ourselves and have counted that already
+	floor     time.Time // our last start; ends before it are over and done with
 	startDue  time.Time // when we start it again; zero: not ours to do
 	health    health
 }
@@ -216,6 +217,9 @@ func (i *instance) takeDeaths(c container.InspectResponse) (fresh []death, full 
 	since := i.startedAt
 	if i.forget {
 		since = started(c)
+	}
+	if i.floor.After(since) {
+		since = i.floor
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -48,12 +48,27 @@ func graceSeconds(grace time.Duration) int {
 	return int((grace + time.Second - 1) / time.Second)
 }
 
+// remove returns when the container is gone, also when somebody else is removing it.
 func (d *Docker) remove(ctx context.Context, containerID string) error {
 	err := d.api.ContainerRemove(ctx, containerID, container.RemoveOptions{Force: true, RemoveVolumes: true})
-	if err != nil && !notFound(err) && !conflict(err) {
+	switch {
+	case err == nil || notFound(err):
+		return nil
+	case !conflict(err):
 		return err
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	gone, errs := d.api.ContainerWait(ctx, containerID, container.WaitConditionRemoved)
+	select {
+	case <-gone:
+		return nil
+	case err := <-errs:
+		if notFound(err) {
+			return nil
+		}
+		return err
+	}
 }
 
 func (i *instance) isStopping() bool {
