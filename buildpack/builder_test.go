@@ -17,9 +17,6 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
 const goarch = runtime.GOARCH
@@ -125,20 +122,7 @@ func (w *world) nothingLeft() {
 	}
 }
 
-func (w *world) pull(digest string) v1.Image {
-	w.t.Helper()
-	ref, err := name.NewDigest(w.host + "/droplets/app@" + digest)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	img, err := remote.Image(ref)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return img
-}
-
-// runImageCommand runs the image in the engine and returns what it prints.
+// runDroplet runs the image in the engine and returns what it prints.
 func (w *world) runDroplet(digest string, entrypoint, args []string, env ...string) string {
 	w.t.Helper()
 	ctx := context.Background()

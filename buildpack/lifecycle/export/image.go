@@ -22,7 +22,7 @@ func (e *Export) assemble(p *parts, m launcher.Metadata) (v1.Image, string, erro
 		return nil, "", err
 	}
 	config := old.DeepCopy()
-	config.Created, config.DockerVersion, config.Container, config.Author = v1.Time{Time: epoch}, "", "", ""
+	config.Created, config.Author = v1.Time{Time: epoch}, ""
 	defaultType := defaultProcess(m)
 	e.configure(&config.Config, defaultType)
 	if err := e.label(&config.Config, p, m); err != nil {
