@@ -82,7 +82,7 @@ func TestBuilderRunImage(t *testing.T) {
 	tests := map[string]string{
 		`{"images":[{"image":"a"}],"stack":{"runImage":{"image":"b"}}}`: "a",
 		`{"stack":{"runImage":{"image":"b"}}}`:                          "b",
-		`{}`: "", `{`: "", "": "",
+		`{}`:                                                            "", `{`: "", "": "",
 	}
 	for text, want := range tests {
 		got, err := builderRunImage(map[string]string{label: text})
