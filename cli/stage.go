@@ -64,12 +64,16 @@ type stagingLog struct {
 // logMark is the moment after the newest line of an app's log: where the log of the next build begins. Without
 // it a build that begins in the second in which another has ended would show that one's lines again.
 func (s *session) logMark(ctx context.Context, app string) time.Time {
-	newest, err := s.client.ReadLogs(ctx, app, capi.LogQuery{Limit: 1, Descending: true, Types: []string{"LOG"}})
+	newest, err := s.client.ReadLogs(ctx, app, capi.LogQuery{End: atOnce(), Limit: 1, Descending: true, Types: []string{"LOG"}})
 	if err != nil || len(newest) == 0 {
 		return time.Time{}
 	}
 	return time.Unix(0, newest[0].Timestamp+1)
 }
+
+// atOnce is an end for log queries beyond any clock's error: a read that has an end is not held by the server
+// until there is news.
+func atOnce() time.Time { return time.Now().Add(time.Hour) }
 
 // followStaging shows the lines of a build.
 func (s *session) followStaging(ctx context.Context, app string, since time.Time) *stagingLog {
@@ -94,7 +98,7 @@ func (l *stagingLog) finish(ctx context.Context) {
 	err := l.err
 	if err == nil && ctx.Err() == nil {
 		var rest []capi.Envelope
-		rest, err = l.session.client.ReadLogs(ctx, l.app, capi.LogQuery{Start: l.last, Limit: 1000, Types: []string{"LOG"}})
+		rest, err = l.session.client.ReadLogs(ctx, l.app, capi.LogQuery{Start: l.last, End: atOnce(), Limit: 1000, Types: []string{"LOG"}})
 		for _, e := range rest {
 			_ = l.show(e) // never fails
 		}
