@@ -51,6 +51,7 @@ type Registry struct {
 	listener net.Listener
 	server   *http.Server
 	served   chan struct{} // closed when the server has ended
+	unused   unusedConns
 
 	// collectMu is held for reading while a request takes note of what it uses, and for writing while
 	// Collect decides about one repository or blob and deletes it.
@@ -84,6 +85,7 @@ func OpenRegistry(o RegistryOptions) (*Registry, error) {
 		Handler:           r.handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
+		ConnState:         r.unused.note,
 		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
 	}
 	go func() {
@@ -130,12 +132,41 @@ func (r *Registry) Handler() http.Handler { return r.handler }
 // Close stops accepting, waits for running requests until ctx ends, cuts off those that are left, and writes to the disk
 // what is not there yet.
 func (r *Registry) Close(ctx context.Context) error {
+	r.unused.close()
 	err := r.server.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, r.server.Close())
 	}
 	<-r.served
 	return errors.Join(err, r.app.Shutdown(), r.disk.flush())
+}
+
+// unusedConns are connections on which nothing was asked yet. Clients open them to have one more; Server.Shutdown would wait
+// five seconds for a first request on each.
+type unusedConns struct {
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // guarded by mu
+}
+
+func (u *unusedConns) note(c net.Conn, state http.ConnState) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if state != http.StateNew {
+		delete(u.conns, c)
+		return
+	}
+	if u.conns == nil {
+		u.conns = map[net.Conn]struct{}{}
+	}
+	u.conns[c] = struct{}{}
+}
+
+func (u *unusedConns) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for c := range u.conns {
+		c.Close()
+	}
 }
 
 // DiskUsage returns the bytes of all files of the registry. It looks at each of them.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -164,6 +165,25 @@ func TestRegistryAddress(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("OpenRegistry at %s = %v, want an error with %q", addr, err, want)
 		}
+	}
+}
+
+// TestRegistryCloseDoesNotWaitForUnusedConnections has a connection on which nothing is asked.
+func TestRegistryCloseDoesNotWaitForUnusedConnections(t *testing.T) {
+	r, err := OpenRegistry(RegistryOptions{Dir: t.TempDir(), Addr: "127.0.0.1:0", Password: testPassword})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", r.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	do(t, r, http.MethodGet, "/v2/", nil) // by now the server has accepted the first one too
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if err := r.Close(ctx); err != nil {
+		t.Errorf("Close: %v", err)
 	}
 }
 
