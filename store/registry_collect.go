@@ -91,8 +91,8 @@ func (c *collector) run() error {
 // purgeUploads deletes uploads from before olderThan, and those of earlier processes, which can't go on.
 func (c *collector) purgeUploads() error {
 	limit := c.olderThan
-	if c.opened.After(limit) {
-		limit = c.opened
+	if before := c.opened.Add(-time.Second); before.After(limit) { // the clock of files is some milliseconds late
+		limit = before
 	}
 	var dead []string
 	err := c.disk.Walk(c.ctx, repositoryRoot, func(info driver.FileInfo) error {
