@@ -1,8 +1,5 @@
 #!/bin/sh
-# Builds the sample into a folder of its own, which is what is pushed: ./build.sh DIR
+# Builds the program that is pushed, beside this script.
 set -eu
-out=${1:?usage: build.sh DIR}
-mkdir -p "$out"
-cd "$(dirname "$0")"
-CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags='-s -w' -o "$out/hello" main.go
-cp manifest.yml "$out/"
+cd "$(dirname "$0")/src"
+CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o ../server .

@@ -1,1 +1,2 @@
-console.error("the build of this app fails"); process.exit(3);
+console.error('build.js: can not find the blueprint');
+process.exit(3);

@@ -1,1 +1,2 @@
-console.error("this app ends at once"); process.exit(1);
+console.error('the sky is falling');
+process.exit(1);

@@ -1,1 +1,1 @@
-require("node:http").createServer((q, s) => s.end("ok\n")).listen(process.env.PORT);
+require('node:http').createServer((req, res) => res.end('here\n')).listen(Number(process.env.PORT), '0.0.0.0', () => console.log('listening'));

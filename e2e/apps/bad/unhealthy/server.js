@@ -1,1 +1,8 @@
-require("node:http").createServer((q, s) => { s.statusCode = q.url === "/health" ? 500 : 200; s.end("\n"); }).listen(process.env.PORT);
+const server = require('node:http').createServer((req, res) => {
+  if (req.url === '/health') {
+    console.error('the database is away');
+    res.statusCode = 500;
+  }
+  res.end('here\n');
+});
+server.listen(Number(process.env.PORT), '0.0.0.0', () => console.log('listening'));
