@@ -144,7 +144,7 @@ func (s *session) showDetails(d *appDetails) {
 	}
 	s.fields(fields)
 	for _, p := range d.Processes {
-		s.showProcess(p, d.Stats[p.GUID])
+		s.showProcess(d.App, p, d.Stats[p.GUID])
 	}
 }
 
@@ -155,7 +155,7 @@ func buildpackLabel(b capi.DropletBuildpack) string {
 	return b.Name
 }
 
-func (s *session) showProcess(p capi.Process, stats []capi.Stats) {
+func (s *session) showProcess(app *capi.App, p capi.Process, stats []capi.Stats) {
 	running := 0
 	for _, i := range stats {
 		if i.State == "RUNNING" {
@@ -167,7 +167,7 @@ func (s *session) showProcess(p capi.Process, stats []capi.Stats) {
 	if p.Command != nil && *p.Command != "" && *p.Command != capi.Hidden {
 		s.ui.Printf("command: %s\n", ui.Clean(*p.Command))
 	}
-	if len(stats) == 0 {
+	if len(stats) == 0 || app.State == "STOPPED" {
 		return
 	}
 	rows := [][]string{{"", "state", "since", "cpu", "memory", "disk", "details"}}

@@ -155,7 +155,7 @@ func scale(ctx context.Context, s *session, c *cli.Context) error {
 			return err
 		}
 		for _, p := range details.Processes {
-			s.showProcess(p, details.Stats[p.GUID])
+			s.showProcess(app, p, details.Stats[p.GUID])
 		}
 		return nil
 	}
