@@ -61,7 +61,7 @@ func (k *console) commands() []*cli.Command {
 	return slices.Concat(
 		k.loginCommands(), k.targetCommands(), k.pushCommands(), k.appCommands(), k.lifecycleCommands(), k.deploymentCommands(),
 		k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(), k.routeCommands(), k.domainCommands(),
-		k.orgCommands(), k.spaceCommands(), k.catalogueCommands(), k.toolCommands(),
+		k.orgCommands(), k.spaceCommands(), k.catalogueCommands(), k.toolCommands(), []*cli.Command{serverCommand()},
 	)
 }
 

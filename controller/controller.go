@@ -143,7 +143,7 @@ func (s *Server) openLogs(context.Context) (err error) {
 	}
 	s.onClose(s.logs.Close)
 	s.tags = newTagger(s.db)
-	s.sink = &logSink{store: s.logs, tags: s.tags}
+	s.sink = &logSink{store: s.logs, tags: s.tags, log: s.log}
 	return nil
 }
 

@@ -91,7 +91,11 @@ func routeExists(tx *store.Tx, host, domain string) bool {
 type appLogs struct{ store *logs.Store }
 
 func (a appLogs) Sweep(keep func(appGUID string) bool) error {
-	for _, source := range a.store.Sources() {
+	sources, err := a.store.Sources()
+	if err != nil {
+		return err
+	}
+	for _, source := range sources {
 		if keep(source) {
 			continue
 		}
@@ -122,6 +126,11 @@ func (a appCaches) Sweep(keep func(appGUID string) bool) error {
 		}
 	}
 	return nil
+}
+
+// clearCache drops the build caches of one app, whatever their stack.
+func (s *Server) clearCache(_ context.Context, appGUID string) error {
+	return appCaches{s.builder}.Sweep(func(app string) bool { return app != appGUID })
 }
 
 // platformInstance is the instance id of lines that the platform itself writes.

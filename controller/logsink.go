@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 type logSink struct {
 	store *logs.Store
 	tags  *tagger
+	log   *slog.Logger
 }
 
 // Platform adds one line of the platform's own.
@@ -33,7 +35,10 @@ func (s *logSink) append(app, sourceType, instance string, at time.Time, stderr 
 	tags["source_type"] = sourceType
 	tags["instance_id"] = instance
 	maps.Copy(tags, more)
-	s.store.Append(logs.Envelope{SourceID: app, InstanceID: instance, Time: at, Stderr: stderr, Payload: text, Tags: tags})
+	err := s.store.Append(logs.Envelope{SourceID: app, InstanceID: instance, Time: at, Stderr: stderr, Payload: text, Tags: tags})
+	if err != nil {
+		s.log.Warn("log line not kept", "app", app, "source", sourceType, "error", err)
+	}
 }
 
 // Line adds a line that an instance or a task printed.
@@ -45,8 +50,12 @@ func (s *logSink) Line(src collect.Source, line node.LogLine) {
 	s.append(src.AppGUID, src.Type, src.Instance, line.Time, line.Stderr, line.Text, more)
 }
 
-// Last is the time of the newest kept line of the app.
-func (s *logSink) Last(src collect.Source) time.Time { return s.store.Last(src.AppGUID) }
+// Last is the time of the newest kept line of this instance or task. Others of the same app may be ahead.
+func (s *logSink) Last(src collect.Source) time.Time {
+	return s.store.LastWhere(src.AppGUID, func(e *logs.Envelope) bool {
+		return e.Tags["process_instance_id"] == src.InstanceID
+	})
+}
 
 // Staging returns the writer of a build's log.
 func (s *logSink) Staging(appGUID string) staging.LineWriter {

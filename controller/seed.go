@@ -66,6 +66,9 @@ func seedBuildpacks(tx *store.Tx) error {
 		return err
 	}
 	for _, b := range system.Buildpacks() {
+		if b.CFName == "" {
+			continue // takes part in detection only
+		}
 		rec, err := store.Buildpacks.Find(tx, "name", b.CFName)
 		if errors.Is(err, store.ErrNotFound) {
 			position++

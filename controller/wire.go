@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cupola-paas/cupola/buildpack"
@@ -33,7 +35,7 @@ func (s *Server) openRouter(ctx context.Context) (err error) {
 	hosts := &knownHosts{db: s.db, system: s.systemNames()}
 	s.certs, err = router.NewCertificates(router.CertOptions{
 		Storage: newCertStorage(s.db), Allowed: hosts.known, Local: s.config.local,
-		ACMEEmail: s.config.ACMEEmail, ACMECA: s.config.ACMECA, ACMERoots: roots, Logger: s.log,
+		DefaultHost: "api." + s.config.Domain, ACMEEmail: s.config.ACMEEmail, ACMECA: s.config.ACMECA, ACMERoots: roots, Logger: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("open the certificates: %w", err)
@@ -182,7 +184,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 		DB: s.db, Auth: s.auth, Blobs: s.blobs, Resources: s.resources, PublicURL: s.url("api"),
 		Links: api.Links{Login: s.url("login"), UAA: s.url("uaa"), LogCache: s.url("log-cache")},
 		Stats: usage{s.engine}, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
-		ReservedHosts: s.systemNames(), Log: s.log,
+		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Log: s.log,
 	})
 	if err := os.MkdirAll(s.dir("build", "uploads"), 0o700); err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 func (l *Loop) Step() error {
 	var table router.Table
 	err := l.DB.View(func(tx *store.Tx) error {
-		table.Routes = append(append(table.Routes, l.System...), appRoutes(tx)...)
+		table.Routes = append(append(table.Routes, l.System...), l.appRoutes(tx)...)
 		return nil
 	})
 	if err != nil {
@@ -83,7 +83,12 @@ func (l *Loop) Step() error {
 // processKey names the processes of one type of one app; during a deployment there are two of them.
 type processKey struct{ app, processType string }
 
-func appRoutes(tx *store.Tx) []router.Route {
+// appRoutes leaves out what would take one of the platform's own names: a route made before the name was.
+func (l *Loop) appRoutes(tx *store.Tx) []router.Route {
+	taken := map[string]bool{}
+	for _, r := range l.System {
+		taken[r.Host] = true
+	}
 	instances := routableInstances(tx)
 	domains := map[string]*store.Domain{}
 	for d := range store.Domains.All(tx) {
@@ -95,7 +100,14 @@ func appRoutes(tx *store.Tx) []router.Route {
 		if d == nil || d.Internal || r.Port != 0 || len(r.Destinations) == 0 {
 			continue
 		}
-		routes = append(routes, appRoute(r, d, instances))
+		made := appRoute(r, d, instances)
+		if err := made.Validate(); err != nil {
+			l.Log.Error("route left out of the table", "route", r.GUID, "error", err) // it must not hold up the others
+			continue
+		}
+		if !taken[made.Host] {
+			routes = append(routes, made)
+		}
 	}
 	return routes
 }
@@ -121,6 +133,10 @@ func appRoute(r *store.Route, d *store.Domain, instances map[processKey][]*store
 		Path:          r.Path,
 		AppGUID:       r.Destinations[0].AppGUID,
 		LoadBalancing: r.Options["loadbalancing"],
+		HashHeader:    r.Options["hash_header"],
+	}
+	if balance, err := strconv.ParseFloat(r.Options["hash_balance"], 64); err == nil {
+		out.HashBalance = balance
 	}
 	for _, dest := range r.Destinations {
 		for _, i := range instances[processKey{dest.AppGUID, dest.ProcessType}] {
