@@ -127,7 +127,7 @@ func (k *console) report(err error) int {
 		k.ui.Error(err, usage.hint)
 		return exitUsage
 	}
-	text, hint := k.explain(err)
+	hint, text := k.explain(err)
 	k.ui.Error(text, hint)
 	return exitFailure
 }

@@ -54,7 +54,7 @@ func withHint(err error, format string, args ...any) error {
 }
 
 // explain gives an error its last words and what to do about it.
-func (k *console) explain(err error) (text error, hint string) {
+func (k *console) explain(err error) (hint string, text error) {
 	var (
 		known     *hinted
 		connect   *capi.ConnectError
@@ -62,21 +62,26 @@ func (k *console) explain(err error) (text error, hint string) {
 	)
 	switch {
 	case errors.As(err, &known):
-		return known.err, known.hint
+		return known.hint, known.err
 	case errors.Is(err, capi.ErrNotLoggedIn), errors.Is(err, capi.InvalidAuthToken):
 		if cfg, e := k.file.Load(); e == nil && cfg.AccessToken == "" {
-			return errors.New("not logged in"), "next: cupola login"
+			return "next: cupola login", errors.New("not logged in")
 		}
-		return errors.New("Session expired: cupola login"), ""
+		return "", expired{}
 	case errors.As(err, &connect) && errors.As(connect, &authority):
-		return err, trustHint(connect.URL)
+		return trustHint(connect.URL), err
 	case errors.As(err, &connect):
-		return err, reachHint(connect.URL)
+		return reachHint(connect.URL), err
 	case errors.Is(err, ui.ErrNoAnswer):
-		return errors.New("a question has to be asked, and nobody is there to answer"), "give the answer as a flag: see --help of the command"
+		return "give the answer as a flag: see --help of the command", errors.New("a question has to be asked, and nobody is there to answer")
 	}
-	return err, ""
+	return "", err
 }
+
+// expired is a login that the server no longer renews.
+type expired struct{}
+
+func (expired) Error() string { return "Session expired: cupola login" }
 
 // trustHint says how to get going with a platform whose CA is not known here.
 func trustHint(address string) string {
