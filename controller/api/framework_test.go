@@ -11,9 +11,6 @@ import (
 	"github.com/cupola-paas/cupola/store"
 )
 
-// testOptions adds what the tests of uploads need.
-func testOptions(t testing.TB, o *Options) {}
-
 func TestDecodeJSON(t *testing.T) {
 	type body struct {
 		Name  string                `json:"name"`

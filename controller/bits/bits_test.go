@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -106,6 +107,16 @@ func TestOpenRefuses(t *testing.T) {
 		if _, err := open(raw, DefaultLimits); err == nil || !strings.Contains(err.Error(), "is cut off or is not a zip") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestLinksThroughLinksEnd(t *testing.T) {
+	files := []file{{"a", link, strings.Repeat("./", 2000) + "b"}, {"b", 0o644, ""}}
+	for i := range 600 {
+		files = append(files, file{fmt.Sprintf("l%d", i), link, strings.Repeat("./", 2000) + "a"})
+	}
+	if _, err := open(makeZip(t, files...), DefaultLimits); err == nil || !strings.Contains(err.Error(), "too many links") {
+		t.Errorf("%v", err)
 	}
 }
 

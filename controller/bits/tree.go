@@ -9,6 +9,10 @@ import (
 // maxHops is how many links may follow one another, as Linux has it.
 const maxHops = 40
 
+// maxSteps bounds the following of all links of an archive together, which otherwise a few thousand links through one
+// another could make as long as they like.
+const maxSteps = 1 << 20
+
 // check looks at the archive as a tree: no name twice, nothing under a file or a link, no link that leads
 // out, and no more bytes than allowed.
 func (a *Archive) check(archiveBytes int64) error {
@@ -27,21 +31,29 @@ func (a *Archive) check(archiveBytes int64) error {
 	if total > a.limits.RatioFrom && total/max(archiveBytes, 1) > a.limits.Ratio {
 		return invalid("", "unpacks to more than %d times its size", a.limits.Ratio)
 	}
+	steps := maxSteps
 	for i := range a.Entries {
-		if err := checkPlace(byName, &a.Entries[i]); err != nil {
+		if err := checkPlace(byName, &a.Entries[i], &steps); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkPlace(byName map[string]*Entry, e *Entry) error {
+func checkPlace(byName map[string]*Entry, e *Entry, steps *int) error {
 	for dir := path.Dir(e.Name); dir != "."; dir = path.Dir(dir) {
 		if up, ok := byName[dir]; ok && !up.Mode.IsDir() {
 			return invalid(e.Name, "lies under %q, which is not a folder", dir)
 		}
 	}
-	if e.Mode.Type() == fs.ModeSymlink && !staysInside(byName, e) {
+	if e.Mode.Type() != fs.ModeSymlink {
+		return nil
+	}
+	inside := staysInside(byName, e, steps)
+	if *steps < 0 {
+		return invalid("", "has too many links that lead through one another")
+	}
+	if !inside {
 		return invalid(e.Name, "is a link to %q, which leads out of the app's folder", e.Link)
 	}
 	return nil
@@ -49,7 +61,7 @@ func checkPlace(byName map[string]*Entry, e *Entry) error {
 
 // staysInside follows the link as the kernel would, through the archive's other links, and reports whether
 // it ever climbs above the root. Cleaning the text alone would miss a/.. where a is itself a link.
-func staysInside(byName map[string]*Entry, e *Entry) bool {
+func staysInside(byName map[string]*Entry, e *Entry, steps *int) bool {
 	var at []string
 	if dir := path.Dir(e.Name); dir != "." {
 		at = strings.Split(dir, "/")
@@ -60,6 +72,9 @@ func staysInside(byName map[string]*Entry, e *Entry) bool {
 	}
 	hops := 0
 	for len(rest) > 0 {
+		if *steps--; *steps < 0 {
+			return false
+		}
 		step := rest[0]
 		rest = rest[1:]
 		switch step {
