@@ -90,14 +90,25 @@ func syntaxError(data []byte, cause error) error {
 	if m := yamlLine.FindStringSubmatch(cause.Error()); m != nil {
 		e.problem = m[2]
 		if line, err := strconv.Atoi(m[1]); err == nil {
-			e.line = line
+			e.line, e.column = line, firstColumn(data, line)
 		}
 	}
-	if line, column, ok := secondOpinion(data); ok {
+	// Of wrong indentation go-yaml blames the line before, so it is not believed there.
+	if line, column, ok := secondOpinion(data); ok && (line >= e.line || !strings.HasPrefix(e.problem, "mapping value")) {
 		e.line, e.column = line, column
 	}
 	e.problem = "not valid YAML: " + e.problem
 	return e
+}
+
+// firstColumn is where the text of a line begins.
+func firstColumn(data []byte, line int) int {
+	lines := strings.Split(string(data), "\n")
+	if line < 1 || line > len(lines) {
+		return 1
+	}
+	text := lines[line-1]
+	return 1 + len(text) - len(strings.TrimLeft(text, " \t"))
 }
 
 func secondOpinion(data []byte) (line, column int, ok bool) {
