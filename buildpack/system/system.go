@@ -97,27 +97,26 @@ func version(folder string) string {
 	return fmt.Sprintf("1.0.%d", binary.BigEndian.Uint32(h.Sum(nil))%1e9)
 }
 
-// Install lays out all buildpacks below dir: dir/buildpacks/<id, "/" as "_">/<version>/{buildpack.toml, bin/detect,
-// bin/build} and dir/order.toml. program is cmd/buildpack, built for the stack; it is there once, under many names.
+// Install lays out all buildpacks below dir: dir/<id, "/" as "_">/<version>/{buildpack.toml, bin/detect, bin/build}
+// and dir/order.toml. program is cmd/buildpack, built for the stack; it is there once, under many names.
 //
-// dir must be new or from an earlier Install: what is there of other versions is removed.
+// dir must be new or from an earlier Install: everything in it is removed first.
 func Install(dir string, program []byte) error {
 	if !bytes.HasPrefix(program, []byte("\x7fELF")) {
 		return errors.New("the buildpacks' program is not a Linux program: build it with `make build`")
 	}
-	root := filepath.Join(dir, "buildpacks")
-	if err := os.RemoveAll(root); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("install buildpacks: %w", err)
 	}
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("install buildpacks: %w", err)
 	}
-	shared := filepath.Join(root, ".program")
+	shared := filepath.Join(dir, ".program")
 	if err := os.WriteFile(shared, program, 0o755); err != nil {
 		return fmt.Errorf("install buildpacks: %w", err)
 	}
 	for _, b := range Buildpacks() {
-		if err := b.install(root, shared); err != nil {
+		if err := b.install(dir, shared); err != nil {
 			return fmt.Errorf("install buildpack %s: %w", b.ID, err)
 		}
 	}
@@ -146,11 +145,11 @@ func readable(dir string) error {
 
 // Dir is where Install puts a buildpack, below its dir.
 func (b Buildpack) Dir() string {
-	return filepath.Join("buildpacks", strings.ReplaceAll(b.ID, "/", "_"), b.Version)
+	return filepath.Join(strings.ReplaceAll(b.ID, "/", "_"), b.Version)
 }
 
 func (b Buildpack) install(root, shared string) error {
-	dir := filepath.Join(filepath.Dir(root), b.Dir())
+	dir := filepath.Join(root, b.Dir())
 	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
 		return err
 	}

@@ -120,10 +120,15 @@ func moduleVersion(version string) string {
 // wanted is the version to build with and where that is said.
 func (b *build) wanted() (version, why string, err error) {
 	for _, name := range []string{"BP_GO_VERSION", "GOVERSION"} {
-		if v := strings.TrimPrefix(b.c.Env(name), "go"); v != "" {
-			version, err = b.newest(v)
-			return version, name + "=" + v, err
+		v := strings.TrimSuffix(strings.TrimPrefix(b.c.Env(name), "go"), ".x")
+		if v == "" {
+			continue
 		}
+		if strings.Count(v, ".") == 2 { // a whole version is taken at its word
+			return v, name, nil
+		}
+		version, err = b.newest(v)
+		return version, name + "=" + v, err
 	}
 	file := "go.mod"
 	if !b.c.Has(file) {

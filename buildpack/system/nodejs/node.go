@@ -1,6 +1,7 @@
 package nodejs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,31 +47,44 @@ func (b *build) installNode() error {
 	return b.node.Write()
 }
 
-// download fetches Node.js and npm as packages.
+// download fetches Node.js and npm as packages, both at once.
 func (b *build) download(headers *cnb.Layer) error {
-	if err := b.node.Reset(); err != nil {
+	for _, l := range []*cnb.Layer{b.node, headers} {
+		if err := l.Reset(); err != nil {
+			return err
+		}
+	}
+	npm := make(chan error, 1)
+	go func() { npm <- b.addNPM() }()
+	if err := errors.Join(b.addNode(headers), <-npm); err != nil {
 		return err
 	}
-	if err := headers.Reset(); err != nil {
-		return err
-	}
+	return b.launchEnv()
+}
+
+// addNode unpacks the program into one layer and the headers into the other.
+func (b *build) addNode(headers *cnb.Layer) error {
 	archive, err := b.pack(nodePackage() + "@" + b.version)
 	if err != nil {
 		return fmt.Errorf("download Node.js %s (check the network and the npm registry's settings): %w", b.version, err)
 	}
 	defer os.RemoveAll(filepath.Dir(archive))
-	for dir, place := range map[string]func(string) string{b.node.Dir: nodeFile, headers.Dir: headerFile} {
-		if err := cnb.Unpack(archive, dir, place); err != nil {
-			return err
+	err = cnb.Unpack(archive, b.c.LayersDir, func(name string) string {
+		if n := nodeFile(name); n != "" {
+			return filepath.Join(b.node.Name, n)
 		}
+		if n := headerFile(name); n != "" {
+			return filepath.Join(headers.Name, n)
+		}
+		return ""
+	})
+	if err != nil {
+		return err
 	}
 	if _, err := os.Stat(b.node.Path("bin", "node")); err != nil {
 		return fmt.Errorf("the package %s@%s has no program bin/node", nodePackage(), b.version)
 	}
-	if err := b.addNPM(); err != nil {
-		return err
-	}
-	return b.launchEnv()
+	return nil
 }
 
 func nodeFile(name string) string {
@@ -103,6 +117,9 @@ func (b *build) addNPM() error {
 	defer os.RemoveAll(filepath.Dir(archive))
 	home := filepath.Join("lib", "node_modules", "npm")
 	if err := cnb.Unpack(archive, b.node.Path(home), npmFile); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.node.Path("bin"), 0o755); err != nil {
 		return err
 	}
 	for _, name := range []string{"npm", "npx"} {
