@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -23,10 +24,6 @@ func (s *Server) domainRoutes() []Route {
 		post(one+"/relationships/shared_organizations", inBody(), s.shareDomain),
 		del(one+"/relationships/shared_organizations/{org}", inBody(), s.unshareDomain),
 	}
-}
-
-func domainTarget(d *store.Domain) store.Actor {
-	return store.Actor{GUID: d.GUID, Type: "domain", Name: d.Name}
 }
 
 // domainFor presents a domain and names, of the orgs that it is shared with, those that the caller may see.
@@ -91,36 +88,18 @@ func (s *Server) listOrgDomains(c *Ctx) error {
 	})
 }
 
-// getDefaultDomain is the first shared domain for HTTP, or else the first of the org's own.
+// getDefaultDomain is the domain that an org's apps get routes under.
 func (s *Server) getDefaultDomain(c *Ctx) error {
 	return c.answer(func(tx *store.Tx) (any, error) {
-		d, err := orgDefaultDomain(tx, c.Path("guid"))
+		d, err := defaultDomain(tx, c.place)
+		if errors.Is(err, capi.UnprocessableEntity) {
+			err = capi.NotFound("Domain")
+		}
 		if err != nil {
-			return nil, notFound(err, "Domain")
+			return nil, err
 		}
 		return s.domainFor(c)(tx, d)
 	})
-}
-
-// orgDefaultDomain is the domain that an org's apps get routes under; store.ErrNotFound when there is none.
-func orgDefaultDomain(tx *store.Tx, orgGUID string) (*store.Domain, error) {
-	for _, index := range []store.Cond{store.By("org", ""), store.By("org", orgGUID)} {
-		found, _, err := store.Domains.List(tx, store.Query[store.Domain]{
-			Where: []store.Cond{index}, Limit: 1,
-			Match: func(d *store.Domain) bool { return !d.Internal && d.RouterGroupGUID == "" },
-		})
-		if err != nil || len(found) > 0 {
-			return firstRecord(found), err
-		}
-	}
-	return nil, store.ErrNotFound
-}
-
-func firstRecord[T any](list []*T) *T {
-	if len(list) == 0 {
-		return nil
-	}
-	return list[0]
 }
 
 // seenDomain is the domain of the path; one that the caller may not see is not found.

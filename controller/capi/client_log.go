@@ -65,7 +65,7 @@ func (c *Client) RecentLogs(ctx context.Context, sourceID string) ([]Envelope, e
 //
 // It reads on from the last line as soon as an answer is there: a server that holds a read until there is
 // news shows a line when it is written. Others are asked four times a second. It gives up after five errors
-// in a row, and at once when the API refuses.
+// in a row, and at once when the login has ended.
 func (c *Client) TailLogs(ctx context.Context, sourceID string, since time.Time, see func(Envelope) error) error {
 	failed := 0
 	for {
