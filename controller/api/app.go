@@ -66,11 +66,11 @@ func appTarget(a *store.App) store.Actor {
 func (s *Server) listApps(c *Ctx) error {
 	var out *page
 	err := c.View(func(tx *store.Tx) error {
-		where, err := c.filterSpaces(tx, "space")
+		where, err := c.appConditions(tx)
 		if err != nil {
 			return err
 		}
-		where = c.filterBy(where, "names", "name", "stacks", "stack", "lifecycle_type", "lifecycle")
+		where = c.filterBy(where, "stacks", "stack", "lifecycle_type", "lifecycle")
 		out, err = answerList(c, tx, Listing[store.App, capi.App]{
 			Table: store.Apps, Meta: appMeta, Where: where, Present: s.presentApp,
 			Include: func(tx *store.Tx, apps []*store.App) (*capi.Included, error) { return c.includeForApps(tx, apps) },
@@ -81,6 +81,32 @@ func (s *Server) listApps(c *Ctx) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, out)
+}
+
+// lookupsMost is up to how many pairs of space and name are looked up one by one.
+const lookupsMost = 1000
+
+// appConditions turns spaces and names into one look-up of the pairs where there are few, because the clients do that
+// several times in a push.
+func (c *Ctx) appConditions(tx *store.Tx) ([]store.Cond, error) {
+	spaces, all, err := c.spacesInView(tx)
+	if err != nil {
+		return nil, err
+	}
+	names, named := c.Filter.List("names")
+	switch {
+	case all:
+		return c.filterBy(nil, "names", "name"), nil
+	case !named || len(spaces)*len(names) > lookupsMost:
+		return c.filterBy([]store.Cond{store.By("space", spaces...)}, "names", "name"), nil
+	}
+	pairs := make([]string, 0, len(spaces)*len(names))
+	for _, space := range spaces {
+		for _, name := range names {
+			pairs = append(pairs, space+"/"+name)
+		}
+	}
+	return []store.Cond{store.By("space_name", pairs...)}, nil
 }
 
 func (s *Server) getApp(c *Ctx) error {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
@@ -68,27 +69,38 @@ func packageAt(tx *store.Tx, c *Ctx) (Place, error) {
 }
 
 // filterSpaces narrows a list to the spaces that the caller may see and, when the query names spaces or
-// orgs, to those. The index is that of the table for the space.
+// orgs, to those. The index is that of the table for the space. One condition comes out of it, since each is a scan.
 func (c *Ctx) filterSpaces(tx *store.Tx, index string) ([]store.Cond, error) {
-	var conds []store.Cond
-	visible, all, err := c.visibleSpaces(tx, SeeSpace)
-	if err != nil {
+	spaces, all, err := c.spacesInView(tx)
+	if err != nil || all {
 		return nil, err
 	}
-	if !all {
-		conds = append(conds, store.By(index, visible...))
+	return []store.Cond{store.By(index, spaces...)}, nil
+}
+
+// spacesInView returns the spaces that a list shows; all is true when it is every space.
+func (c *Ctx) spacesInView(tx *store.Tx) (spaces []string, all bool, err error) {
+	if spaces, all, err = c.visibleSpaces(tx, SeeSpace); err != nil {
+		return nil, false, err
 	}
-	if spaces, ok := c.Filter.List("space_guids"); ok {
-		conds = append(conds, store.By(index, spaces...))
+	narrow := func(asked []string) {
+		if all {
+			spaces, all = asked, false
+			return
+		}
+		spaces = slices.DeleteFunc(spaces, func(s string) bool { return !slices.Contains(asked, s) })
+	}
+	if asked, ok := c.Filter.List("space_guids"); ok {
+		narrow(asked)
 	}
 	if orgs, ok := c.Filter.List("organization_guids"); ok {
-		in, err := spacesOf(tx, orgs)
+		asked, err := spacesOf(tx, orgs)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		conds = append(conds, store.By(index, in...))
+		narrow(asked)
 	}
-	return conds, nil
+	return spaces, all, nil
 }
 
 func spacesOf(tx *store.Tx, orgs []string) ([]string, error) {
