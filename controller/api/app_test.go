@@ -314,8 +314,9 @@ func TestHoldOfBuilds(t *testing.T) {
 	app := w.makeApp("a")
 	b := &store.Build{AppGUID: app, SpaceGUID: w.space, State: store.StateStaging}
 	w.update(func(tx *store.Tx) error { return store.Builds.Put(tx, b) })
+	path := "/v3/builds/" + b.GUID
 	answer := make(chan *reply, 1)
-	go func() { answer <- w.as("developer", http.MethodGet, "/v3/builds/"+b.GUID, nil) }()
+	go func() { answer <- w.as("developer", http.MethodGet, path, nil) }()
 	w.update(func(tx *store.Tx) error { // whether it comes before or after the request, the answer is the end
 		b.State, b.Error = store.StateFailed, "StagingError - no"
 		return store.Builds.Put(tx, b)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"syscall"
 
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
@@ -85,7 +86,7 @@ func (c *Ctx) translate(err error) *capi.Error {
 		return known
 	case errors.Is(err, store.ErrNotFound):
 		return capi.NotFound("Resource")
-	case errors.Is(err, store.ErrNoSpace):
+	case errors.Is(err, store.ErrNoSpace), errors.Is(err, syscall.ENOSPC):
 		c.s.log.Error("store is out of space", "request", c.requestID, "error", err)
 		return errNoSpace
 	case errors.As(err, &conflict):
