@@ -151,7 +151,7 @@ func fromPipfileLock(c *cnb.Context) (*dependencies, error) {
 		} `json:"default"`
 	}
 	if err := json.Unmarshal(text, &lock); err != nil {
-		return nil, fmt.Errorf("Pipfile.lock is not valid JSON: %w", err)
+		return nil, fmt.Errorf("the Pipfile.lock is not valid JSON: %w", err)
 	}
 	d := &dependencies{from: "Pipfile.lock"}
 	for name, p := range lock.Default {

@@ -164,7 +164,7 @@ func (s *site) headerMaps() ([]headerMap, error) {
 	index := map[string]int{}
 	for _, h := range s.Headers {
 		if strings.ContainsAny(h.Value, "\n\r\x00") || strings.Contains(h.Value, "$") || strings.Contains(h.Value, "@") {
-			return nil, fmt.Errorf("Staticfile: the value of the header %s has a line break, $ or @, which is not possible", h.Name)
+			return nil, fmt.Errorf("the Staticfile: the value of the header %s has a line break, $ or @, which is not possible", h.Name)
 		}
 		name := strings.ToLower(h.Name)
 		i, ok := index[name]

@@ -44,7 +44,7 @@ func readOptions(c *cnb.Context) (*Options, error) {
 	}
 	opts, unknown, err := parseOptions(text)
 	if err != nil {
-		return nil, fmt.Errorf("Staticfile: %w", err)
+		return nil, fmt.Errorf("the Staticfile: %w", err)
 	}
 	for _, key := range unknown {
 		c.Log.Warn("Staticfile: the option %q is not known", key)
