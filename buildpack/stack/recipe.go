@@ -62,7 +62,7 @@ func (r recipe) version(pkgs []Package) string {
 // python and staticfile buildpacks so that a rebase patches them.
 var runPackages = []string{
 	"bash", "ca-certificates", "curl", "locales", "netcat-openbsd", "openssl", "procps", "tzdata",
-	"nginx", "libnginx-mod-http-brotli-static", "python3",
+	"nginx", "libnginx-mod-http-brotli-static", "python3", "python-is-python3",
 	"libbrotli1", "libcurl4t64", "libexpat1", "libffi8", "libgmp10", "libjpeg62-turbo", "libpng16-16t64", "libpq5",
 	"libsqlite3-0", "libssl3t64", "libstdc++6", "libwebp7", "libxml2", "libxslt1.1", "libyaml-0-2", "zlib1g",
 }
@@ -80,7 +80,7 @@ var buildPackages = []string{
 var excluded = []string{
 	"dev/*", "proc/*", "run/*", "sys/*", "tmp/*", "var/tmp/*", "var/log/*", "var/mail/*",
 	"boot/*", "media/*", "mnt/*", "srv/*", "root/*",
-	"etc/.pwd.lock", "etc/hostname", "etc/resolv.conf", "etc/machine-id", "etc/mtab", "etc/apt/sources.list.d/*",
+	"etc/.pwd.lock", "etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id", "etc/mtab", "etc/apt/sources.list.d/*",
 	"etc/dpkg/dpkg.cfg.d/cupola", "etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/subuid-", "etc/subgid-",
 	"usr/sbin/policy-rc.d", "usr/share/i18n/*", "usr/share/info/*", "usr/share/lintian/*", "usr/share/locale/*", "usr/share/man/*",
 	"usr/share/bash-completion/*", "usr/share/bug/*", "usr/share/doc-base/*", "var/www/html/*",
