@@ -16,7 +16,7 @@ const stagingTimeout = 15 * time.Minute
 // stage builds a package, shows the staging log from mark on while it grows, and returns the GUID of the droplet.
 func (s *session) stage(ctx context.Context, app *capi.App, packageGUID string, mark time.Time) (string, error) {
 	s.ui.Notef("Staging app %s:", s.ui.Name(app.Name))
-	build, err := s.client.CreateBuild(ctx, capi.BuildCreate{Package: &capi.GUID{GUID: packageGUID}})
+	build, err := s.createBuild(ctx, app, packageGUID)
 	if err != nil {
 		return "", err
 	}
@@ -34,6 +34,30 @@ func (s *session) stage(ctx context.Context, app *capi.App, packageGUID string, 
 		return "", stagingError(app, err)
 	}
 	return string(build.Droplet), nil
+}
+
+// createBuild starts a build. An earlier one of the app that is still staging, left by a push that was cut
+// off perhaps, gives way: the platform stages one at a time, and the newest source is what is wanted.
+func (s *session) createBuild(ctx context.Context, app *capi.App, packageGUID string) (*capi.Build, error) {
+	in := capi.BuildCreate{Package: &capi.GUID{GUID: packageGUID}}
+	build, err := s.client.CreateBuild(ctx, in)
+	if !errors.Is(err, capi.StagingInProgress) {
+		return build, err
+	}
+	earlier, err := s.client.Builds(ctx, capi.Filter{"app_guids": {app.GUID}, "states": {"STAGING"}})
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range earlier {
+		s.ui.Notef("An earlier build of the app is still staging; it is cancelled.")
+		if err := s.client.CancelBuild(ctx, b.GUID); err != nil && !errors.Is(err, capi.UnprocessableEntity) {
+			return nil, err
+		}
+		if _, err := s.client.WaitBuild(ctx, b.GUID); err != nil && !errors.Is(err, capi.StagingError) {
+			return nil, err
+		}
+	}
+	return s.client.CreateBuild(ctx, in)
 }
 
 func stagingError(app *capi.App, err error) error {

@@ -46,6 +46,7 @@ func TestPublicCertificates(t *testing.T) {
 	}
 	resp.Body.Close()
 
+	hostsEntry(t, acmeDomain) // the command line asks the machine's resolver
 	u := &user{platform: p, t: t, home: t.TempDir()}
 	u.must("api", p.url("api", ""), "--skip-ssl-validation")
 	u.must("login", "-u", "admin", "-p", password)

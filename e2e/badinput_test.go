@@ -26,7 +26,7 @@ func TestBadPushes(t *testing.T) {
 	}{
 		{"no such folder", []string{"push", "bad-a", "-p", "/no/such/folder"}, []string{"/no/such/folder", "no"}, false},
 		{"empty folder", []string{"push", "bad-b", "-p", empty}, []string{"empty"}, false},
-		{"malformed manifest", []string{"push", "-f", brokenManifest}, []string{"manifest.yml", "line", "3"}, false},
+		{"malformed manifest", []string{"push", "-f", brokenManifest}, []string{"manifest.yml:3:"}, false},
 		{"name too long", []string{"push", strings.Repeat("n", 300), "-p", "apps/static"}, []string{"255"}, false},
 		{"nothing detects", []string{"push", "bad-c", "-p", "apps/bad/nothing"}, []string{"detect", "nodejs", "package.json"}, true},
 		{"build fails", []string{"push", "bad-d", "-p", "apps/bad/build-fails"}, []string{"3"}, true},
@@ -36,7 +36,7 @@ func TestBadPushes(t *testing.T) {
 		{"crashes", []string{"push", "bad-h", "-p", "apps/bad/crash"}, []string{"exit"}, true},
 		{"unknown buildpack", []string{"push", "bad-i", "-p", "apps/static", "-b", "cobol_buildpack"}, []string{"cobol_buildpack"}, false},
 		{"unknown command", []string{"psuh"}, []string{"push"}, false},
-		{"no target", []string{"app", "there-is-no-such-app"}, []string{"there-is-no-such-app", "not found"}, false},
+		{"no such app", []string{"app", "there-is-no-such-app"}, []string{"there-is-no-such-app", "no app"}, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

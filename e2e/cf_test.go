@@ -23,7 +23,7 @@ func newCF(t *testing.T) *cf {
 	if err != nil {
 		t.Skip("no `cf` on PATH: the unmodified client is not tried")
 	}
-	hostsEntry(t)
+	hostsEntry(t, domain)
 	c := &cf{user: &user{platform: shared, t: t, home: t.TempDir()}, binary: binary}
 	org := "cf-" + strings.ToLower(t.Name())
 	c.cf("api", shared.url("api", ""), "--skip-ssl-validation")
@@ -35,8 +35,8 @@ func newCF(t *testing.T) *cf {
 	return c
 }
 
-// hostsEntry adds the names for the time of the test.
-func hostsEntry(t *testing.T) {
+// hostsEntry adds the names of the platform's own hosts for the time of the test.
+func hostsEntry(t *testing.T, domain string) {
 	t.Helper()
 	const file = "/etc/hosts"
 	before, err := os.ReadFile(file)

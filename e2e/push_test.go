@@ -149,7 +149,7 @@ func TestDayOfADeveloper(t *testing.T) {
 
 	u.must("scale", app, "-i", "3")
 	u.eventually("three instances", func() bool {
-		return strings.Count(u.must("app", app), "running") == 3
+		return strings.Contains(u.must("app", app), "3/3 running")
 	})
 	u.must("scale", app, "-i", "1")
 	u.must("scale", app, "-m", "192M", "-f")
@@ -162,11 +162,11 @@ func TestDayOfADeveloper(t *testing.T) {
 		t.Errorf("env does not show the variables:\n%s", out)
 	}
 
-	u.must("map-route", app, domain, "--hostname", app+"-too", "--path", "/x")
-	u.answers(app+"-too", "/x", 200, "")
-	u.answers(app+"-too", "/y", 404, "")
-	u.must("unmap-route", app, domain, "--hostname", app+"-too", "--path", "/x")
-	u.answers(app+"-too", "/x", 404, "")
+	u.must("map-route", app, domain, "--hostname", app+"-too", "--path", "/env")
+	u.answers(app+"-too", "/env/GREETING", 200, "hello from e2e")
+	u.answers(app+"-too", "/version", 404, "does not exist")
+	u.must("unmap-route", app, domain, "--hostname", app+"-too", "--path", "/env")
+	u.answers(app+"-too", "/env/GREETING", 404, "does not exist")
 
 	u.must("stop", app)
 	u.answers(app, "/", 404, "")

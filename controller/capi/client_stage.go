@@ -11,6 +11,11 @@ func (c *Client) CreateBuild(ctx context.Context, in BuildCreate) (*Build, error
 	return &b, c.change(ctx, http.MethodPost, "/v3/builds", in, &b)
 }
 
+// Builds lists builds; filters are app_guids, states, package_guids.
+func (c *Client) Builds(ctx context.Context, f Filter) ([]Build, error) {
+	return All[Build](ctx, c, "/v3/builds", f)
+}
+
 // Build is a build by GUID.
 func (c *Client) Build(ctx context.Context, guid string) (*Build, error) {
 	var b Build

@@ -18,7 +18,11 @@ func (l *Loop) stackReady(b *store.Build) bool {
 	ready := false
 	_ = l.DB.View(func(tx *store.Tx) error {
 		s, err := findStack(tx, b.Lifecycle.Stack)
-		ready = err != nil || s.BuildImage != "" // an unknown stack is told by the build itself
+		if err != nil {
+			ready = b.Lifecycle.Stack != "" // an unknown stack is told by the build itself
+			return nil
+		}
+		ready = s.BuildImage != ""
 		return nil
 	})
 	return ready
