@@ -30,11 +30,8 @@ const acmeDomain = "acme.example"
 // TestPublicCertificates gets certificates from Pebble, the test CA of Let's Encrypt, over the router's own
 // ports: for the platform's names and for an app, but for no name that nothing leads to.
 func TestPublicCertificates(t *testing.T) {
-	p := own(t) // local certificates first; the ACME CA validates at its ports
-	ca := startPebble(t, p)
-	if err := p.stop(); err != nil {
-		t.Fatal(err)
-	}
+	p := unstarted(t)
+	ca := startPebble(t, p) // it validates at the platform's ports
 	p.domain = acmeDomain
 	p.env = append(p.env, "CUPOLA_DOMAIN="+acmeDomain, "CUPOLA_ACME_EMAIL=ops@example.com",
 		"CUPOLA_ACME_CA="+ca.directory, "CUPOLA_ACME_CA_ROOT="+ca.rootFile)

@@ -15,13 +15,21 @@ import (
 )
 
 // own starts a platform for one test that stops, kills or starves it.
-func own(t *testing.T, env ...string) *platform {
+func own(t *testing.T) *platform {
+	t.Helper()
+	p := unstarted(t)
+	p.boot(t)
+	return p
+}
+
+// unstarted is a platform of the test's own that ends with it, not started yet.
+func unstarted(t *testing.T) *platform {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cupola-e2e-own-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPlatform(dir, env...)
+	p, err := newPlatform(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +41,6 @@ func own(t *testing.T, env ...string) *platform {
 			t.Errorf("clean-up: %v", err)
 		}
 	})
-	p.boot(t)
 	return p
 }
 
@@ -199,7 +206,7 @@ func TestKilledInEveryPhaseOfAPush(t *testing.T) {
 			p.boot(t)
 			u.answers(stable, "/", 200, "")
 			u.must("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))
-			u.answers("sample-node", "/", 200, "")
+			u.answers(app, "/", 200, "")
 			u.must("delete", app, "-f", "-r")
 			u.eventually("no container but the stable app's", func() bool {
 				left := 0

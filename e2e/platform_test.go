@@ -44,7 +44,7 @@ type platform struct {
 }
 
 // newPlatform makes a platform in a folder of its own, with free ports, not started yet.
-func newPlatform(dir string, env ...string) (*platform, error) {
+func newPlatform(dir string) (*platform, error) {
 	binary, err := filepath.Abs(envOr("CUPOLA_BIN", "../bin/cupola"))
 	if err != nil {
 		return nil, err
@@ -63,7 +63,6 @@ func newPlatform(dir string, env ...string) (*platform, error) {
 		"CUPOLA_STACK_CACHE="+envOr("CUPOLA_STACK_CACHE", "/var/cache/cupola/stack"),
 		"CUPOLA_HOME="+filepath.Join(dir, "home"), "NO_COLOR=1",
 	)
-	p.env = append(p.env, env...)
 	p.client = &http.Client{Transport: p.transport(nil), Timeout: 30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	p.log, err = os.OpenFile(filepath.Join(dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
