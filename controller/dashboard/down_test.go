@@ -1,0 +1,105 @@
+package dashboard
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync/atomic"
+	"testing"
+)
+
+// TestAPIDown shows that an API that answers badly, or not at all, makes a page that says so.
+func TestAPIDown(t *testing.T) {
+	w := newWorld(t)
+	var how atomic.Value
+	how.Store("up")
+	w.breakAPI(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			switch how.Load() {
+			case "panics":
+				panic("the API has a bug")
+			case "hangs up":
+				panic(http.ErrAbortHandler)
+			case "fails":
+				rw.WriteHeader(http.StatusInternalServerError)
+			default:
+				next.ServeHTTP(rw, r)
+			}
+		})
+	})
+	token := w.signIn("admin", "secret", "").want(http.StatusOK).csrf()
+	for kind, text := range map[string]string{"panics": "The API had an error of its own.", "hangs up": "The API does not answer.", "fails": "The API had an error of its own."} {
+		how.Store(kind)
+		w.get("/").want(http.StatusServiceUnavailable, "not there", text)
+		w.get("/routes").want(http.StatusServiceUnavailable, text)
+		w.post("/apps/x/stop", url.Values{"csrf": {token}}).want(http.StatusServiceUnavailable, text)
+	}
+	how.Store("fails")
+	w.browser = w.newBrowser()
+	w.signIn("admin", "secret", "").want(http.StatusServiceUnavailable, "The API had an error of its own.").lacks("secret")
+	how.Store("up")
+	w.signIn("admin", "secret", "").want(http.StatusOK, "Sign out")
+}
+
+// breakAPI serves the dashboard anew with something before the API.
+func (w *world) breakAPI(before func(http.Handler) http.Handler) {
+	w.t.Helper()
+	hosts := map[string]http.Handler{}
+	for name, h := range w.hosts {
+		hosts[name] = h
+	}
+	hosts["api.example.com"] = before(hosts["api.example.com"])
+	w.serve(Options{Hosts: hosts})
+}
+
+func TestWithoutTLS(t *testing.T) {
+	d, err := New(Options{URL: "https://dashboard.example.com:8443", APIURL: "https://api.example.com", Hosts: map[string]http.Handler{"x": http.NotFoundHandler()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	d.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "http://dashboard.example.com/routes?page=2", nil))
+	if to := rec.Header().Get("Location"); rec.Code != http.StatusTemporaryRedirect || to != "https://dashboard.example.com:8443/routes?page=2" {
+		t.Errorf("without TLS: %d to %q", rec.Code, to)
+	}
+	rec = httptest.NewRecorder()
+	d.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "http://dashboard.example.com/sign-in", nil))
+	if rec.Code != http.StatusUpgradeRequired {
+		t.Errorf("a form without TLS: %d", rec.Code)
+	}
+	for address, want := range map[string]string{
+		"shop.example.com": "https://shop.example.com:8443/", "shop.example.com/api": "https://shop.example.com:8443/api", "*.example.com": "",
+	} {
+		if got := d.routeURL("http", address); got != want {
+			t.Errorf("routeURL(%q) = %q, want %q", address, got, want)
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for name, o := range map[string]Options{
+		"no address": {APIURL: "https://api.example.com", Hosts: map[string]http.Handler{"x": http.NotFoundHandler()}},
+		"no way":     {URL: "https://dashboard.example.com", APIURL: "https://api.example.com"},
+	} {
+		if _, err := New(o); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestPlainText(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain":                            "plain",
+		"\x1b[1;31mred\x1b[0m":             "red",
+		"\x1b]0;title\x07text":             "text",
+		"bad \xff byte":                    "bad \uFFFD byte",
+		"bell\x07 and \x00 zero":           "bell and  zero",
+		"a\u202egnp.exe":                   "agnp.exe",
+		"tab\there":                        "tab\there",
+		string(make([]byte, lineBytes+10)): " …",
+	} {
+		if got := plainText([]byte(in)); got != want {
+			t.Errorf("plainText(%.20q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package dashboard
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/cupola-paas/cupola/controller/capi"
+)
+
+const (
+	perPage     = 50
+	callTimeout = 15 * time.Second // for all that one page asks of the API
+)
+
+// onePage reads a single page of a collection.
+func onePage[T any](ctx context.Context, c *capi.Client, path string, f capi.Filter) (*capi.List[T], error) {
+	for list, err := range capi.Pages[T](ctx, c, path, f) {
+		return list, err
+	}
+	return &capi.List[T]{}, nil
+}
+
+// paged is the filter of the page that the request asks for.
+func paged(r *http.Request, param string) capi.Filter {
+	n, err := strconv.Atoi(r.URL.Query().Get(param))
+	if err != nil || n < 1 || n > 1_000_000 {
+		n = 1
+	}
+	return capi.Filter{"page": {strconv.Itoa(n)}, "per_page": {strconv.Itoa(perPage)}}
+}
+
+// pager leads from one page to the next.
+type pager struct {
+	Page, Pages    int
+	Count          string // such as "120 apps"
+	Previous, Next string // empty at the ends
+}
+
+func newPager(r *http.Request, param, noun string, f capi.Filter, p capi.Pagination) pager {
+	n, _ := strconv.Atoi(f["page"][0])
+	out := pager{Page: n, Pages: max(p.TotalPages, 1), Count: plural(p.TotalResults, noun)}
+	to := func(n int) string {
+		q := r.URL.Query()
+		q.Set(param, strconv.Itoa(n))
+		return r.URL.Path + "?" + q.Encode()
+	}
+	if n > 1 {
+		out.Previous = to(min(n-1, out.Pages))
+	}
+	if n < out.Pages {
+		out.Next = to(n + 1)
+	}
+	return out
+}
+
+// names finds the names of spaces and orgs that came along with a list.
+type names struct {
+	spaces map[string]capi.Space
+	orgs   map[string]capi.Organization
+}
+
+func namesOf(in *capi.Included) names {
+	n := names{map[string]capi.Space{}, map[string]capi.Organization{}}
+	if in == nil {
+		return n
+	}
+	for _, s := range in.Spaces {
+		n.spaces[s.GUID] = s
+	}
+	for _, o := range in.Organizations {
+		n.orgs[o.GUID] = o
+	}
+	return n
+}
+
+// place is a space as a link to its apps, with its org before it.
+func (n names) place(spaceGUID string) link {
+	s, ok := n.spaces[spaceGUID]
+	if !ok {
+		return link{Text: "–"}
+	}
+	org := n.orgs[s.Relationships.Organization.GUID()]
+	return link{org.Name + " / " + s.Name, "/?space=" + url.QueryEscape(s.GUID)}
+}

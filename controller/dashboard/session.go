@@ -1,0 +1,134 @@
+package dashboard
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cupola-paas/cupola/controller/capi"
+)
+
+const (
+	maxSessions = 1000
+	idleFor     = 30 * time.Minute // without a page asked for; pages that refresh themselves don't count
+	lastsFor    = 12 * time.Hour
+)
+
+// session is one browser that is signed in. user, csrf, client and began never change.
+type session struct {
+	user   string
+	csrf   string
+	client *capi.Client
+	began  time.Time
+
+	mu    sync.Mutex // guards the rest
+	seen  time.Time
+	flash notice
+}
+
+// notice is one sentence for the next page.
+type notice struct {
+	Text string
+	Bad  bool
+}
+
+func (s *session) leave(n notice) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flash = n
+}
+
+// take returns the notice that was left, once.
+func (s *session) take() notice {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.flash
+	s.flash = notice{}
+	return n
+}
+
+func (s *session) over(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.Sub(s.seen) > idleFor || now.Sub(s.began) > lastsFor
+}
+
+func (s *session) touch(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = now
+}
+
+// allows compares the token of a form.
+func (s *session) allows(r *http.Request) bool { return sameSecret(s.csrf, r.PostFormValue("csrf")) }
+
+// sessions are bounded: the oldest makes room for a new one, and only a right password makes a new one.
+type sessions struct {
+	now func() time.Time
+	mu  sync.Mutex
+	by  map[[sha256.Size]byte]*session // by the hash of the id, so that looking one up tells nothing of others
+}
+
+func newSessions(now func() time.Time) *sessions {
+	return &sessions{now: now, by: map[[sha256.Size]byte]*session{}}
+}
+
+// add keeps a new session and returns its id, which only the browser's cookie holds.
+func (s *sessions) add(user string, client *capi.Client) (id string) {
+	now := s.now()
+	id = newSecret()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.makeRoomLocked(now)
+	s.by[sha256.Sum256([]byte(id))] = &session{user: user, csrf: newSecret(), client: client, began: now, seen: now}
+	return id
+}
+
+func (s *sessions) makeRoomLocked(now time.Time) {
+	var oldest [sha256.Size]byte
+	var began time.Time
+	for key, one := range s.by {
+		if one.over(now) {
+			delete(s.by, key)
+		} else if began.IsZero() || one.began.Before(began) {
+			oldest, began = key, one.began
+		}
+	}
+	if len(s.by) >= maxSessions {
+		delete(s.by, oldest)
+	}
+}
+
+// get returns the session with that id, nil where there is none or it is over.
+func (s *sessions) get(id string) *session {
+	key := sha256.Sum256([]byte(id))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.by[key]
+	if one != nil && one.over(s.now()) {
+		delete(s.by, key)
+		return nil
+	}
+	return one
+}
+
+func (s *sessions) drop(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.by, sha256.Sum256([]byte(id)))
+}
+
+// newSecret has 256 bits.
+func newSecret() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func sameSecret(a, b string) bool {
+	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
+}
