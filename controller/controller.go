@@ -134,7 +134,9 @@ func (s *Server) openRegistry(context.Context) (err error) {
 		defer cancel()
 		return s.registry.Close(ctx)
 	})
-	return nil
+	return s.db.Update(func(tx *store.Tx) error { // for Purge, which opens no registry
+		return store.Settings.Put(tx, &store.Setting{Meta: store.Meta{GUID: registryHostSetting}, Value: []byte(s.registry.Host())})
+	})
 }
 
 func (s *Server) openLogs(context.Context) (err error) {
@@ -210,8 +212,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Purge removes all containers, networks and firewall rules of the platform whose data is in c.DataDir. The
-// server must not run. Data on disk is left to the caller.
+// Purge removes all containers, networks, firewall rules and pulled images of the platform whose data is in
+// c.DataDir. The server must not run. Data on disk is left to the caller.
 func Purge(ctx context.Context, c Config, out io.Writer) error {
 	c = c.WithDefaults()
 	if _, err := os.Stat(filepath.Join(c.DataDir, "store")); err != nil {
@@ -222,14 +224,26 @@ func Purge(ctx context.Context, c Config, out io.Writer) error {
 	if err := s.openStore(ctx); err != nil {
 		return err
 	}
-	engine, err := docker.Open(ctx, docker.Options{Installation: s.installation, Host: c.DockerHost, Logger: c.Log})
+	host, err := setting(s.db, registryHostSetting, func() []byte { return []byte(c.RegistryAddr) })
+	if err != nil {
+		return err
+	}
+	engine, err := docker.Open(ctx, docker.Options{Installation: s.installation, Host: c.DockerHost, ImagePrefix: host + "/", Logger: c.Log})
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	if err := engine.Purge(ctx); err != nil {
+	builder, err := buildpack.New(buildpack.Options{Dir: s.dir("build"), DockerHost: c.DockerHost, Installation: s.installation})
+	if err != nil {
+		return err
+	}
+	defer builder.Close()
+	errBuilds := builder.Sweep(ctx, func(string) bool { return false })
+	errEngine := engine.Purge(ctx)
+	_, errImages := engine.RemoveImages(ctx, func(string) bool { return false })
+	if err := errors.Join(errBuilds, errEngine, errImages); err != nil {
 		return fmt.Errorf("purge installation %s: %w", s.installation, err)
 	}
-	fmt.Fprintf(out, "removed containers, networks and rules of installation %s\n", s.installation)
+	fmt.Fprintf(out, "removed containers, networks, rules and images of installation %s\n", s.installation)
 	return nil
 }

@@ -43,8 +43,19 @@ func seedQuota(tx *store.Tx) error {
 	})
 }
 
+// seedDomain makes the shared domain of a new name once; a domain that was deleted stays deleted.
 func seedDomain(tx *store.Tx, name string) error {
-	return addMissing(tx, store.Domains, name, &store.Domain{Name: name})
+	seen, err := store.Settings.Get(tx, appsDomainSetting)
+	if err == nil && string(seen.Value) == name {
+		return nil
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return errors.Join(
+		store.Settings.Put(tx, &store.Setting{Meta: store.Meta{GUID: appsDomainSetting}, Value: []byte(name)}),
+		addMissing(tx, store.Domains, name, &store.Domain{Name: name}),
+	)
 }
 
 // seedSecurityGroups has the two groups that Cloud Foundry ships: public addresses, and DNS.
@@ -77,8 +88,8 @@ func seedBuildpacks(tx *store.Tx) error {
 		if err != nil {
 			return err
 		}
-		if rec.SystemID == b.ID && rec.Version == b.Version {
-			continue
+		if rec.SHA256 != "" || rec.SystemID == b.ID && rec.Version == b.Version {
+			continue // somebody's own upload, or ours already
 		}
 		rec.SystemID, rec.Version, rec.Filename = b.ID, b.Version, b.CFName+"-"+b.Version+".cnb"
 		if err := store.Buildpacks.Put(tx, rec); err != nil {
@@ -92,6 +103,8 @@ func seedBuildpacks(tx *store.Tx) error {
 const (
 	installationSetting = "installation"
 	registrySetting     = "registry.password"
+	registryHostSetting = "registry.host"
+	appsDomainSetting   = "apps_domain"
 )
 
 // setting returns a value of our own, made by fresh at the first call.

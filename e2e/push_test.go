@@ -102,9 +102,9 @@ func (u *user) underLoad(app string, do func()) (total, failed int64, why string
 	var first sync.Once
 	stop := make(chan struct{})
 	var load sync.WaitGroup
-	for range 4 {
+	for range 20 {
 		load.Go(func() {
-			tick := time.NewTicker(20 * time.Millisecond) // 4 x 50 = 200 requests a second
+			tick := time.NewTicker(100 * time.Millisecond) // 20 x 10 = 200 requests a second
 			defer tick.Stop()
 			for {
 				select {

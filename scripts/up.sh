@@ -34,19 +34,25 @@ for _ in $(seq 1800); do
 	body=$(curl -fsSk --max-time 5 --noproxy '*' --resolve "api.$CUPOLA_DOMAIN:${CUPOLA_HTTPS##*:}:127.0.0.1" "$(api_url)/readyz" 2>/dev/null) && ready=1 || ready=0
 	[ $ready = 1 ] && break
 	body=$(curl -sSk --max-time 5 --noproxy '*' --resolve "api.$CUPOLA_DOMAIN:${CUPOLA_HTTPS##*:}:127.0.0.1" "$(api_url)/readyz" 2>/dev/null || true)
-	if [ -n "$body" ] && [ "$body" != "$shown" ]; then printf '    %s\n' "${body//$'\n'/; }"; shown=$body; fi
+	waiting=$(sed -n 's/.*"waiting_for":\["\(.*\)"\].*/\1/p' <<<"$body")
+	if [ -n "$waiting" ] && [ "$waiting" != "$shown" ]; then printf '    waiting for %s\n' "$waiting"; shown=$waiting; fi
 	sleep 0.5
 done
 [ "${ready:-0}" = 1 ] || fail "the server is not ready after 15 minutes; see $server_log"
 
+# quietly COMMAND...: shows what it said only if it fails.
+quietly() {
+	local said
+	said=$("$@" 2>&1) || { printf '%s\n' "$said" >&2; fail "$1 ${2:-} failed"; }
+}
 ca=$CUPOLA_DATA_DIR/ca.pem
-bin/cupola api "$(api_url)" --skip-ssl-validation >/dev/null
+quietly bin/cupola api "$(api_url)" --skip-ssl-validation
 bin/cupola ca >"$ca"
-bin/cupola api "$(api_url)" --ca-cert "$ca" >/dev/null
-bin/cupola login -u admin -p "$(cat "$password_file")" >/dev/null
-bin/cupola create-org demo >/dev/null
-bin/cupola create-space dev -o demo >/dev/null
-bin/cupola target -o demo -s dev >/dev/null
+quietly bin/cupola api "$(api_url)" --ca-cert "$ca"
+quietly bin/cupola login -u admin -p "$(cat "$password_file")"
+quietly bin/cupola create-org demo
+quietly bin/cupola create-space dev -o demo
+quietly bin/cupola target -o demo -s dev
 
 say "pushing the sample app e2e/apps/node"
 bin/cupola push node-sample -p e2e/apps/node -f e2e/apps/node/manifest.yml
