@@ -179,7 +179,7 @@ func (s *session) showProcess(app *capi.App, p capi.Process, stats []capi.Stats)
 
 func (s *session) instanceRow(i capi.Stats) []string {
 	row := []string{fmt.Sprintf("#%d", i.Index), s.state(i.State), "", "", "", "", ""}
-	if i.Uptime > 0 {
+	if i.State == "RUNNING" || i.Uptime > 0 { // an uptime of 0 is an instance that has just come up
 		row[2] = ui.Time(time.Now().Add(-time.Duration(i.Uptime) * time.Second))
 	}
 	if i.Usage != nil && i.State != "DOWN" {

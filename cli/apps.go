@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -191,16 +192,21 @@ func events(ctx context.Context, s *session, c *cli.Context) error {
 	})
 }
 
-// eventDetails are the plain values of an event, in a fixed order.
+// eventDetails are the plain values of an event that a person can use, in a fixed order; --json has them all.
 func eventDetails(data map[string]any) string {
 	var parts []string
 	for key, value := range data {
+		if strings.HasSuffix(key, "_guid") || key == "instance" || key == "crash_timestamp" {
+			continue
+		}
 		switch v := value.(type) {
 		case map[string]any:
 			if inner := eventDetails(v); inner != "" {
 				parts = append(parts, inner)
 			}
 		case nil:
+		case float64:
+			parts = append(parts, key+": "+strconv.FormatFloat(v, 'f', -1, 64))
 		default:
 			parts = append(parts, fmt.Sprintf("%s: %v", key, v))
 		}

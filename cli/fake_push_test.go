@@ -125,7 +125,14 @@ func (f *fakeAPI) upload(w http.ResponseWriter, r *http.Request) {
 func (f *fakeAPI) finishBuild(w http.ResponseWriter, r *http.Request) {
 	build := f.builds[r.PathValue("guid")]
 	if text := f.mode["build"]; text != "" {
-		f.log("STG", "0", "no buildpack wants it")
+		text = strings.ReplaceAll(text, "|", "\n")
+		if !f.modeIs("log", "empty") { // as the platform does: the log has the reason in full
+			_, reason, _ := strings.Cut(text, " - ")
+			for line := range strings.Lines(reason) {
+				f.log("STG", "0", strings.TrimRight(line, "\n"))
+			}
+			f.log("STG", "0", "Staging failed")
+		}
 		build.State, build.Error = "FAILED", &text
 	} else {
 		f.log("STG", "0", "Droplet is written")
@@ -137,6 +144,9 @@ func (f *fakeAPI) finishBuild(w http.ResponseWriter, r *http.Request) {
 	}
 	reply(w, 200, build)
 }
+
+// modeIs says whether a switch has one of these values.
+func (f *fakeAPI) modeIs(name string, values ...string) bool { return slices.Contains(values, f.mode[name]) }
 
 // log writes a line of the only app that matters.
 func (f *fakeAPI) log(source, instance, text string) {
@@ -218,7 +228,7 @@ func (f *fakeAPI) startRoutes(mux *http.ServeMux) {
 			app.State = "STARTED"
 			if action == "stop" {
 				app.State = "STOPPED"
-			} else if f.mode["start"] == "crash" {
+			} else if f.modeIs("start", "crash") {
 				f.log("APP/PROC/WEB", "0", "Error: Cannot find module 'express'")
 			}
 			reply(w, 200, app)
@@ -290,7 +300,7 @@ func (f *fakeAPI) stats(w http.ResponseWriter, r *http.Request) {
 	var items capi.Items[capi.Stats]
 	for i := range n {
 		state := capi.Stats{Type: "web", Index: i, State: "RUNNING", MemQuota: 256 << 20, DiskQuota: 1 << 30, Usage: &capi.Usage{CPU: 0.015, Mem: 30 << 20, Disk: 5 << 20}}
-		if f.mode["start"] == "crash" {
+		if f.modeIs("start", "crash") || (f.modeIs("start", "crash-new") && r.PathValue("guid") == "process-new") {
 			details := "exited with status 1"
 			state.State, state.Details = "CRASHED", &details
 		}
@@ -307,7 +317,7 @@ func (f *fakeAPI) deploymentRoutes(mux *http.ServeMux) {
 			NewProcesses: []capi.NewProcess{{GUID: "process-new", Type: "web"}}}
 		f.deployments = append(f.deployments, d)
 		f.requests = append(f.requests, "deployment "+in.Strategy+" "+compact(in.Options))
-		if f.mode["start"] == "crash" {
+		if f.modeIs("start", "crash", "crash-new") {
 			f.log("APP/PROC/WEB", "0", "Error: Cannot find module 'express'")
 		}
 		reply(w, 201, d)
@@ -315,7 +325,7 @@ func (f *fakeAPI) deploymentRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v3/deployments/{guid}", func(w http.ResponseWriter, r *http.Request) {
 		d := &f.deployments[len(f.deployments)-1]
 		switch {
-		case f.mode["start"] == "crash":
+		case f.modeIs("start", "crash", "crash-new"):
 		case d.Strategy == "canary" && d.Status.Reason == "DEPLOYING":
 			d.Status.Reason = "PAUSED"
 		case d.Status.Value == "ACTIVE" && d.Status.Reason != "PAUSED":

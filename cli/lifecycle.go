@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/cupola-paas/cupola/cli/ui"
 	"github.com/cupola-paas/cupola/controller/capi"
 )
 
@@ -174,7 +175,8 @@ func scale(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s.ui.Notef("App %s has %d instances of %s now, each with %dM memory and %dM disk.", s.ui.Name(app.Name), p.Instances, p.Type, p.MemoryInMB, p.DiskInMB)
+	s.ui.Notef("App %s has %s of %s now, each with %s of memory and %s of disk.",
+		s.ui.Name(app.Name), ui.Count(p.Instances, "instance"), p.Type, ui.Megabytes(p.MemoryInMB), ui.Megabytes(p.DiskInMB))
 	switch {
 	case app.State != "STARTED":
 		return nil

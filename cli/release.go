@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,19 +124,20 @@ func (s *session) followDeployment(ctx context.Context, app *capi.App, d *capi.D
 		s.ui.Notef("The first new instance is healthy; the others follow.")
 		return nil
 	case errors.Is(verdict, errAllCrashed):
-		s.abandon(app, d)
-		return s.crashError(app, watch.last, began, true)
+		return s.crashError(app, watch.last, began, s.abandon(app, d))
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		s.abandon(app, d)
-		return s.timeoutError(app, watch.last, began, true)
+		return s.timeoutError(app, watch.last, began, s.abandon(app, d))
 	case err != nil:
 		return err
 	}
-	return s.judge(ctx, app, ended)
+	if ended.Status.Reason == "DEPLOYED" {
+		s.ui.Notef("   The new version has taken over.")
+	}
+	return s.judge(app, ended)
 }
 
 // judge turns the end of a deployment into the end of the command.
-func (s *session) judge(_ context.Context, app *capi.App, d *capi.Deployment) error {
+func (s *session) judge(app *capi.App, d *capi.Deployment) error {
 	switch d.Status.Reason {
 	case "DEPLOYED":
 		return nil
@@ -146,19 +148,42 @@ func (s *session) judge(_ context.Context, app *capi.App, d *capi.Deployment) er
 	case "SUPERSEDED":
 		return fmt.Errorf("another deployment of %s has taken the place of this one", quote(app.Name))
 	}
-	reason := "the deployment of " + quote(app.Name) + " was cancelled; the version before goes on serving"
+	reason := "the deployment of " + quote(app.Name) + " was cancelled; the version before stays"
 	if d.Status.Details.Error != "" {
 		reason += ": " + d.Status.Details.Error
 	}
 	return withHint(errors.New(reason), "see: cupola logs %s --recent", app.Name)
 }
 
-// abandon cancels a deployment although the command's own time may be over.
-func (s *session) abandon(app *capi.App, d *capi.Deployment) {
+// abandon cancels a deployment although the command's own time may be over, and says what that leaves.
+func (s *session) abandon(app *capi.App, d *capi.Deployment) (left string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	err := s.client.CancelDeployment(ctx, d.GUID)
 	if err != nil && !errors.Is(err, capi.UnprocessableEntity) { // 422: it has ended meanwhile
 		s.ui.Warnf("the deployment of %s could not be cancelled: %v", app.Name, err)
+		return ""
 	}
+	if s.oldRuns(ctx, app, d) {
+		return ". The deployment is cancelled and the version before goes on serving"
+	}
+	return ". The deployment is cancelled; the version before does not run either"
+}
+
+// oldRuns says whether an instance runs that is not of the deployment. What can't be seen is taken to run.
+func (s *session) oldRuns(ctx context.Context, app *capi.App, d *capi.Deployment) bool {
+	processes, err := s.client.AppProcesses(ctx, app.GUID)
+	if err != nil {
+		return true
+	}
+	for _, p := range processes {
+		if slices.ContainsFunc(d.NewProcesses, func(n capi.NewProcess) bool { return n.GUID == p.GUID }) {
+			continue
+		}
+		stats, err := s.client.ProcessStats(ctx, p.GUID)
+		if anyRunning(stats) || (err != nil && !notFound(err)) {
+			return true
+		}
+	}
+	return false
 }

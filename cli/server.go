@@ -62,9 +62,10 @@ func serverFlags() []cli.Flag {
 		text("stack-build-image", "CUPOLA_STACK_BUILD_IMAGE", "build `IMAGE` instead of our stack"),
 		text("stack-run-image", "CUPOLA_STACK_RUN_IMAGE", "run `IMAGE` instead of our stack"),
 		text("builder", "CUPOLA_BUILDER", "a CNB builder `IMAGE` instead of our stack and buildpacks"),
-		&cli.IntFlag{Name: "builds", EnvVars: []string{"CUPOLA_BUILDS"}, Usage: "builds at the same `NUMBER` of times (default: 2)"},
+		&cli.IntFlag{Name: "builds", EnvVars: []string{"CUPOLA_BUILDS"}, Usage: "`NUMBER` of builds at the same time (default: 2)"},
 		&cli.IntFlag{Name: "build-memory", EnvVars: []string{"CUPOLA_BUILD_MEMORY"}, Usage: "`MB` of memory for a build (default: 1024)"},
 		&cli.IntFlag{Name: "build-disk", EnvVars: []string{"CUPOLA_BUILD_DISK"}, Usage: "`MB` of disk for a build (default: 4096)"},
+		&cli.DurationFlag{Name: "build-timeout", EnvVars: []string{"CUPOLA_BUILD_TIMEOUT"}, Usage: "`TIME` that a build may take, such as 10m (default: 15m)"},
 		text("log-level", "CUPOLA_LOG_LEVEL", "debug, info, warn or error (default: info)"),
 	}
 }
@@ -79,7 +80,8 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		ACMEEmail: c.String("acme-email"), ACMECA: c.String("acme-ca"), ACMERoot: c.String("acme-ca-root"),
 		StackCache: c.String("stack-cache"), BuildImage: c.String("stack-build-image"), RunImage: c.String("stack-run-image"),
 		Builder: c.String("builder"), Builds: c.Int("builds"), BuildMemoryMB: c.Int("build-memory"), BuildDiskMB: c.Int("build-disk"),
-		Log: logger,
+		BuildTimeout: c.Duration("build-timeout"),
+		Log:          logger,
 	}, err
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +17,7 @@ const stagingTimeout = 15 * time.Minute
 // stage builds a package, shows the staging log from mark on while it grows, and returns the GUID of the droplet.
 func (s *session) stage(ctx context.Context, app *capi.App, packageGUID string, mark time.Time) (string, error) {
 	s.ui.Notef("Staging app %s:", s.ui.Name(app.Name))
-	build, err := s.createBuild(ctx, app, packageGUID)
+	build, mark, err := s.createBuild(ctx, app, packageGUID, mark)
 	if err != nil {
 		return "", err
 	}
@@ -31,48 +32,81 @@ func (s *session) stage(ctx context.Context, app *capi.App, packageGUID string, 
 	build, err = s.client.WaitBuild(ctx, build.GUID)
 	log.finish(ctx)
 	if err != nil {
-		return "", stagingError(app, err)
+		return "", stagingError(app, err, log)
 	}
 	return string(build.Droplet), nil
 }
 
 // createBuild starts a build. An earlier one of the app that is still staging, left by a push that was cut
-// off perhaps, gives way: the platform stages one at a time, and the newest source is what is wanted.
-func (s *session) createBuild(ctx context.Context, app *capi.App, packageGUID string) (*capi.Build, error) {
+// off perhaps, gives way: the platform stages one at a time, and the newest source is what is wanted. It returns
+// where the log of the new build begins.
+func (s *session) createBuild(ctx context.Context, app *capi.App, packageGUID string, mark time.Time) (*capi.Build, time.Time, error) {
 	in := capi.BuildCreate{Package: &capi.GUID{GUID: packageGUID}}
 	build, err := s.client.CreateBuild(ctx, in)
 	if !errors.Is(err, capi.StagingInProgress) {
-		return build, err
+		return build, mark, err
 	}
 	earlier, err := s.client.Builds(ctx, capi.Filter{"app_guids": {app.GUID}, "states": {"STAGING"}})
 	if err != nil {
-		return nil, err
+		return nil, mark, err
 	}
 	for _, b := range earlier {
 		s.ui.Notef("An earlier build of the app is still staging; it is cancelled.")
 		if err := s.client.CancelBuild(ctx, b.GUID); err != nil && !errors.Is(err, capi.UnprocessableEntity) {
-			return nil, err
+			return nil, mark, err
 		}
 		if _, err := s.client.WaitBuild(ctx, b.GUID); err != nil && !errors.Is(err, capi.StagingError) {
-			return nil, err
+			return nil, mark, err
 		}
 	}
-	return s.client.CreateBuild(ctx, in)
+	if last := s.logMark(ctx, app.GUID); last.After(mark) {
+		mark = last
+	}
+	build, err = s.client.CreateBuild(ctx, in)
+	return build, mark, err
 }
 
-func stagingError(app *capi.App, err error) error {
+// stagingError says why a build has failed. What stands in the log that was just shown is not said in full again.
+func stagingError(app *capi.App, err error, log *stagingLog) error {
 	var e *capi.Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return withHint(errors.New("the build takes longer than this command waits"), "see: cupola logs %s; wait longer with CUPOLA_STAGING_TIMEOUT (minutes)", app.Name)
 	case !errors.As(err, &e):
 		return err
-	case strings.Contains(e.Detail, "NoAppDetected"):
-		return withHint(errors.New("staging failed: "+e.Detail), "is this the right folder? Name a buildpack with -b (see: cupola buildpacks)")
-	case app.State == "STARTED":
-		return withHint(errors.New("staging failed: "+e.Detail), "the version before goes on serving; see: cupola logs %s --recent", app.Name)
 	}
-	return withHint(errors.New("staging failed: "+e.Detail), "see: cupola logs %s --recent", app.Name)
+	reason := withoutCode(e.Detail)
+	logged := log.has(reason)
+	if logged {
+		reason = firstSentence(reason)
+	}
+	failed := errors.New("staging of app " + quote(app.Name) + " failed: " + reason)
+	switch {
+	case strings.HasPrefix(e.Detail, "NoAppDetected"):
+		return withHint(failed, "is this the right folder? Name a buildpack with -b (see: cupola buildpacks)")
+	case app.State == "STARTED":
+		return withHint(failed, "nothing of the app has changed; mend the source and push again")
+	case logged:
+		return withHint(failed, "the log above says more; mend the source and push again")
+	}
+	return withHint(failed, "see: cupola logs %s --recent", app.Name)
+}
+
+// withoutCode takes the name of the error, which is for programs, from a build's error "Name - description".
+func withoutCode(detail string) string {
+	if name, text, ok := strings.Cut(detail, " - "); ok && !strings.ContainsAny(name, " .:") {
+		return text
+	}
+	return detail
+}
+
+// firstSentence is the first line of a text, without what only leads over to the next.
+func firstSentence(text string) string {
+	line, _, more := strings.Cut(text, "\n")
+	if i := strings.LastIndex(line, ". "); more && i > 0 && strings.HasSuffix(line, ":") {
+		return line[:i]
+	}
+	return line
 }
 
 // stagingLog shows the lines of one build.
@@ -82,7 +116,21 @@ type stagingLog struct {
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 	last    time.Time // after the last line that was shown; read when done
+	tail    []string  // the last lines that were shown, trimmed; read when done
 	err     error
+}
+
+// tailLines is how many lines a stagingLog remembers; a reason with more of them is said again in full.
+const tailLines = 100
+
+// has says whether all lines of a text are among the last that were shown.
+func (l *stagingLog) has(text string) bool {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(l.tail, line) {
+			return false
+		}
+	}
+	return true
 }
 
 // logMark is the moment after the newest line of an app's log: where the log of the next build begins. Without
@@ -109,9 +157,12 @@ func (s *session) followStaging(ctx context.Context, app string, since time.Time
 
 func (l *stagingLog) show(e capi.Envelope) error {
 	l.last = time.Unix(0, e.Timestamp+1)
-	if e.Log != nil && e.Tags["source_type"] == "STG" {
-		l.session.ui.Println("   " + logText(e))
+	if e.Log == nil || e.Tags["source_type"] != "STG" {
+		return nil
 	}
+	text := logText(e)
+	l.session.ui.Println("   " + text)
+	l.tail = append(l.tail[max(0, len(l.tail)+1-tailLines):], strings.TrimSpace(text))
 	return nil
 }
 

@@ -59,8 +59,23 @@ func (p *pusher) upload(ctx context.Context, app *capi.App, source *bits.Source,
 	if err := p.send(ctx, pkg.GUID, zip, m); err != nil {
 		return "", mark, err
 	}
-	p.ui.Notef("Uploaded %s in %d files; %d files were there already.", ui.Bytes(zip.size), zip.files, len(m.have))
+	p.ui.Notef("%s", uploaded(zip, len(m.have)))
 	return pkg.GUID, mark, nil
+}
+
+// uploaded is such as: Uploaded 2.1K in 6 files; 1 file was there already.
+func uploaded(zip *packed, there int) string {
+	text := "Nothing to upload"
+	if zip.files > 0 {
+		text = "Uploaded " + ui.Bytes(zip.size) + " in " + ui.Count(zip.files, "file")
+	}
+	switch there {
+	case 0:
+		return text + "."
+	case 1:
+		return text + "; 1 file was there already."
+	}
+	return fmt.Sprintf("%s; %d files were there already.", text, there)
 }
 
 func (p *pusher) send(ctx context.Context, packageGUID string, zip *packed, m *matching) error {

@@ -69,9 +69,9 @@ func (s *session) waitRunning(ctx context.Context, app *capi.App, w startWait) e
 	s.ui.Status("")
 	switch {
 	case errors.Is(err, errAllCrashed):
-		return s.crashError(app, worst, w.since, false)
+		return s.crashError(app, worst, w.since, "")
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return s.timeoutError(app, worst, w.since, false)
+		return s.timeoutError(app, worst, w.since, "")
 	}
 	return err
 }
@@ -191,16 +191,16 @@ func (w *newWatch) stop() error {
 // logTail is how many lines of an app's log a failure shows.
 const logTail = 20
 
-func (s *session) crashError(app *capi.App, stats []capi.Stats, since time.Time, oldServes bool) error {
-	return s.startFailure(app, "app "+quote(app.Name)+" does not start", stats, since, oldServes)
+func (s *session) crashError(app *capi.App, stats []capi.Stats, since time.Time, left string) error {
+	return s.startFailure(app, "app "+quote(app.Name)+" does not start", stats, since, left)
 }
 
-func (s *session) timeoutError(app *capi.App, stats []capi.Stats, since time.Time, oldServes bool) error {
-	return s.startFailure(app, "app "+quote(app.Name)+" has not started in "+s.startTimeout().String(), stats, since, oldServes)
+func (s *session) timeoutError(app *capi.App, stats []capi.Stats, since time.Time, left string) error {
+	return s.startFailure(app, "app "+quote(app.Name)+" has not started in "+s.startTimeout().String(), stats, since, left)
 }
 
-// startFailure says why an app does not run: what the platform saw, and what the app said last.
-func (s *session) startFailure(app *capi.App, text string, stats []capi.Stats, since time.Time, oldServes bool) error {
+// startFailure says why an app does not run: what the platform saw, what the app said last, and what is left.
+func (s *session) startFailure(app *capi.App, text string, stats []capi.Stats, since time.Time, left string) error {
 	s.showLastLog(app, since)
 	for _, i := range stats {
 		if i.Details != nil && *i.Details != "" {
@@ -208,10 +208,7 @@ func (s *session) startFailure(app *capi.App, text string, stats []capi.Stats, s
 			break
 		}
 	}
-	if oldServes {
-		text += ". The deployment is cancelled and the version before goes on serving"
-	}
-	return withHint(errors.New(text), "see: cupola logs %s --recent", app.Name)
+	return withHint(errors.New(text+left), "see: cupola logs %s --recent", app.Name)
 }
 
 func (s *session) showLastLog(app *capi.App, since time.Time) {
@@ -224,14 +221,14 @@ func (s *session) showLastLog(app *capi.App, since time.Time) {
 	}
 	var lines []capi.Envelope
 	for _, e := range batch {
-		if e.Log != nil && e.Tags["source_type"] != "STG" && e.Tags["source_type"] != "RTR" && e.Timestamp > since.Add(-5*time.Second).UnixNano() {
+		if e.Log != nil && strings.HasPrefix(e.Tags["source_type"], "APP") && e.Timestamp > since.Add(-5*time.Second).UnixNano() {
 			lines = append(lines, e)
 		}
 	}
 	if len(lines) == 0 {
 		return
 	}
-	s.ui.Notef("The last lines of its log:")
+	s.ui.Notef("What it said last:")
 	for _, e := range lines[max(0, len(lines)-logTail):] {
 		s.ui.Notef("   [%s/%s] %s", ui.Clean(e.Tags["source_type"]), ui.Clean(e.InstanceID), logText(e))
 	}

@@ -29,8 +29,8 @@ func Explain(err error) string {
 	var b *buildpack.Error
 	switch {
 	case errors.As(err, &b) && b.Code == buildpack.NoBuildpackDetected:
-		return "An app was not successfully detected by any available buildpack. " + b.Message
-	case errors.As(err, &b) && b.Buildpack != "":
+		return "An app was not successfully detected by any available buildpack. " + strings.TrimPrefix(b.Message, "no buildpack can build this app. ")
+	case errors.As(err, &b) && b.Buildpack != "" && !strings.Contains(b.Message, b.Buildpack):
 		return b.Buildpack + ": " + b.Message
 	case errors.As(err, &b):
 		return b.Message
