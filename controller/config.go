@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Config is everything a server needs to know to start. Zero fields mean the defaults of WithDefaults;
@@ -34,6 +35,7 @@ type Config struct {
 	Builds        int    // at the same time; zero: 2
 	BuildMemoryMB int
 	BuildDiskMB   int
+	BuildTimeout  time.Duration // zero: 15 minutes
 	Log           *slog.Logger
 }
 

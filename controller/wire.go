@@ -94,7 +94,7 @@ func (s *Server) openBuilder(context.Context) error {
 		Network: s.engine.StagingNetwork(), Buildpacks: buildpacks,
 		Registry: buildpack.Registry{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
 		BuildEnv: stagingProxies(os.Environ()), CABundle: hostCABundle(),
-		Limits: buildpack.Limits{MemoryMB: s.config.BuildMemoryMB, DiskMB: s.config.BuildDiskMB},
+		Limits: buildpack.Limits{MemoryMB: s.config.BuildMemoryMB, DiskMB: s.config.BuildDiskMB, Timeout: s.config.BuildTimeout},
 	})
 	return err
 }

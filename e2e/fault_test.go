@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -74,11 +75,14 @@ type container struct {
 	State  string
 }
 
+// dockerSocket is where the machine's Docker Engine listens.
+const dockerSocket = "/var/run/docker.sock"
+
 // dockerGet asks the Docker Engine's API.
 func dockerGet(t *testing.T, path string, into any) {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) {
-		return net.Dial("unix", "/var/run/docker.sock")
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", dockerSocket)
 	}}}
 	resp, err := client.Get("http://docker" + path)
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -29,18 +28,16 @@ const password = "example-password"
 
 // platform is one server under test with its data, driven from outside.
 type platform struct {
-	binary  string
-	dir     string // everything of this platform
-	http    string // addresses
-	https   string
-	domain  string
-	env     []string
-	log     *os.File
-	cmd     *exec.Cmd
-	exited  chan error
-	client  *http.Client
-	mu      sync.Mutex
-	stopped bool
+	binary string
+	dir    string // everything of this platform
+	http   string // addresses
+	https  string
+	domain string
+	env    []string
+	log    *os.File
+	cmd    *exec.Cmd
+	exited chan error
+	client *http.Client
 }
 
 // newPlatform makes a platform in a folder of its own, with free ports, not started yet.
@@ -112,8 +109,6 @@ func (p *platform) transport(ca []byte) *http.Transport {
 
 // start runs the server and returns at once.
 func (p *platform) start() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.cmd = exec.Command(p.binary, "server")
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -176,15 +171,22 @@ func (p *platform) kill() {
 
 // remove ends the platform and everything it made.
 func (p *platform) remove() error {
-	errStop := p.stop()
+	err := errors.Join(p.stop(), p.purge())
+	p.log.Close()
+	return errors.Join(err, os.RemoveAll(p.dir))
+}
+
+// purge removes what a stopped platform has left in Docker; doing it twice does no harm.
+func (p *platform) purge() error {
+	if _, err := os.Stat(filepath.Join(p.dir, "data", "store")); err != nil {
+		return nil // it never started, or its data is gone after an earlier purge
+	}
 	cmd := exec.Command(p.binary, "server", "purge", "--yes")
 	cmd.Env = p.env
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("purge: %w: %s", err, out)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("purge: %w: %s", err, out)
 	}
-	p.log.Close()
-	return errors.Join(errStop, err, os.RemoveAll(p.dir))
+	return nil
 }
 
 // tail is the end of the server's log.
