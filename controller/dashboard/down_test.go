@@ -103,3 +103,42 @@ func TestPlainText(t *testing.T) {
 		}
 	}
 }
+
+func TestShellArg(t *testing.T) {
+	for in, want := range map[string]string{
+		"shop": "shop", "ada@example.com": "ada@example.com", "two words": "'two words'", "": "''",
+		"$(reboot)": "'$(reboot)'", "it's; reboot": `'it'\''s; reboot'`,
+	} {
+		if got := shellArg(in); got != want {
+			t.Errorf("shellArg(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+// TestCallerIsKnown shows that the login server counts failed attempts by the browser's address, not by ours.
+func TestCallerIsKnown(t *testing.T) {
+	seen := make(chan string, 1)
+	p := &inProcess{hosts: map[string]http.Handler{"login.example.com": http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		seen <- r.RemoteAddr + " " + r.Header.Get("X-Forwarded-For") + " " + r.Host + r.RequestURI
+	})}}
+	browser := httptest.NewRequest(http.MethodGet, "/", nil)
+	browser.RemoteAddr = "198.51.100.7:4711"
+	browser.Header.Set("X-Forwarded-For", "203.0.113.9")
+	r, err := http.NewRequestWithContext(withCaller(t.Context(), browser), http.MethodPost, "https://login.example.com:8443/oauth/token?a=b", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := p.RoundTrip(r)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%v %v", resp, err)
+	}
+	defer resp.Body.Close()
+	if got, want := <-seen, "198.51.100.7:4711 203.0.113.9 login.example.com:8443/oauth/token?a=b"; got != want {
+		t.Errorf("the handler saw %q, want %q", got, want)
+	}
+	r.URL.Host = "elsewhere.example.com"
+	if resp, err := p.RoundTrip(r); err == nil {
+		resp.Body.Close()
+		t.Error("a host that is not ours was reached")
+	}
+}

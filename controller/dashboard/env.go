@@ -42,7 +42,7 @@ func readEnv(ctx context.Context, c *capi.Client, guid, reveal string) envView {
 	v.add("platform, running", env.RunningEnv, reveal)
 	v.add("platform, staging", env.StagingEnv, reveal)
 	v.add("services", asText(env.SystemEnv), reveal)
-	v.add("app's own data", asText(env.ApplicationEnv), reveal)
+	v.add("platform", asText(env.ApplicationEnv), reveal)
 	return v
 }
 

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -31,6 +32,7 @@ func (d *Dashboard) templates() (map[string]*template.Template, error) {
 		"asset": d.assets.url,
 		"ago":   func(t time.Time) string { return ago(d.now(), t) },
 		"utc":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"arg":   shellArg,
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	}).ParseFS(templateFiles, "templates/layout.html")
 	if err != nil {
@@ -122,6 +124,17 @@ func size(bytes int64) string {
 		return fmt.Sprintf("%d MB", bytes>>20)
 	}
 	return fmt.Sprintf("%d KB", bytes>>10)
+}
+
+var plainArg = regexp.MustCompile(`^[0-9A-Za-z_.@/:][0-9A-Za-z_.@/:-]*$`)
+
+// shellArg is a name as a word of a command that people copy into their shell. Names are chosen by others, so
+// that one must not become a command of its own.
+func shellArg(name string) string {
+	if plainArg.MatchString(name) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // plural is "1 app", "2 apps".
