@@ -22,7 +22,7 @@ func arrange(commands []*cli.Command, args []string) ([]string, error) {
 		if len(rest) == 0 {
 			return []string{program, "--help"}, nil
 		}
-		first, rest = rest[0], []string{"--help"}
+		first, rest = rest[0], append(slices.Clone(rest[1:]), "--help")
 	}
 	if strings.HasPrefix(first, "-") {
 		return slices.Concat([]string{program, first}, rest), nil
@@ -31,10 +31,40 @@ func arrange(commands []*cli.Command, args []string) ([]string, error) {
 	if command == nil {
 		return nil, unknownCommand(commands, first)
 	}
-	if len(command.Subcommands) > 0 || command.SkipFlagParsing {
+	if command.SkipFlagParsing {
 		return slices.Concat([]string{program, first}, rest), nil
 	}
-	return slices.Concat([]string{program, first}, flagsFirst(command, rest)), nil
+	words := []string{program, first}
+	if i, sub := findSubcommand(command, rest); sub != nil {
+		words, command, rest = append(words, sub.Name), sub, slices.Delete(slices.Clone(rest), i, i+1)
+	}
+	return slices.Concat(words, flagsFirst(command, rest)), nil
+}
+
+// findSubcommand looks among what is no flag's value, so that `server --domain purge` stays what it says.
+func findSubcommand(command *cli.Command, args []string) (at int, sub *cli.Command) {
+	takesValue := valueFlags(command)
+	for i := 0; i < len(args); i++ {
+		if len(args[i]) < 2 || args[i][0] != '-' {
+			return i, findCommand(command.Subcommands, args[i])
+		}
+		if takesValue[strings.TrimLeft(args[i], "-")] {
+			i++
+		}
+	}
+	return 0, nil
+}
+
+// valueFlags says of each flag whether a value follows it.
+func valueFlags(command *cli.Command) map[string]bool {
+	takesValue := map[string]bool{"help": false, "h": false}
+	for _, f := range command.Flags {
+		_, isBool := f.(*cli.BoolFlag)
+		for _, name := range f.Names() {
+			takesValue[name] = !isBool
+		}
+	}
+	return takesValue
 }
 
 func findCommand(commands []*cli.Command, name string) *cli.Command {
@@ -64,13 +94,7 @@ func unknownCommand(commands []*cli.Command, name string) error {
 
 // flagsFirst moves flags before arguments. After `--` nothing is a flag.
 func flagsFirst(command *cli.Command, args []string) []string {
-	takesValue := map[string]bool{"help": false, "h": false}
-	for _, f := range command.Flags {
-		_, isBool := f.(*cli.BoolFlag)
-		for _, name := range f.Names() {
-			takesValue[name] = !isBool
-		}
-	}
+	takesValue := valueFlags(command)
 	var flags, rest []string
 	for i := 0; i < len(args); i++ {
 		arg := args[i]

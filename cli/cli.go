@@ -56,12 +56,12 @@ func newConsole() (*console, error) {
 	}, nil
 }
 
-// commands are all commands, in the order of the help. Commands of the server need no console.
+// commands are all commands, in the order of the help.
 func (k *console) commands() []*cli.Command {
 	return slices.Concat(
 		k.loginCommands(), k.targetCommands(), k.pushCommands(), k.appCommands(), k.lifecycleCommands(), k.deploymentCommands(),
 		k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(), k.routeCommands(), k.domainCommands(),
-		k.orgCommands(), k.spaceCommands(), k.catalogueCommands(), k.toolCommands(), []*cli.Command{serverCommand()},
+		k.orgCommands(), k.spaceCommands(), k.catalogueCommands(), k.toolCommands(), []*cli.Command{k.serverCommand()},
 	)
 }
 
@@ -101,7 +101,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	text := strings.Replace(err.Error(), "flag provided but not defined:", "there is no flag", 1)
 	hint := "see: cupola --help"
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != "cupola" {
-		hint = "see: cupola " + c.Command.Name + " --help"
+		hint = "see: cupola " + strings.TrimPrefix(c.Command.HelpName, "cupola ") + " --help"
 	}
 	return badUsage("%s", text).withHint(hint)
 }

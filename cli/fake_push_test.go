@@ -146,7 +146,9 @@ func (f *fakeAPI) finishBuild(w http.ResponseWriter, r *http.Request) {
 }
 
 // modeIs says whether a switch has one of these values.
-func (f *fakeAPI) modeIs(name string, values ...string) bool { return slices.Contains(values, f.mode[name]) }
+func (f *fakeAPI) modeIs(name string, values ...string) bool {
+	return slices.Contains(values, f.mode[name])
+}
 
 // log writes a line of the only app that matters.
 func (f *fakeAPI) log(source, instance, text string) {

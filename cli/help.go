@@ -10,7 +10,7 @@ import (
 )
 
 // categories is the order in which the help shows commands.
-var categories = []string{startCategory, appCategory, routeCategory, orgCategory, catalogueCategory, toolCategory}
+var categories = []string{startCategory, appCategory, routeCategory, orgCategory, catalogueCategory, toolCategory, platformCategory}
 
 const appHelpHead = `cupola: Cloud Foundry in one binary. Push source, get a running app.
 

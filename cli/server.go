@@ -19,25 +19,23 @@ import (
 // stopTime is how long a stop may take before the process ends anyway.
 const stopTime = 10 * time.Second
 
+const platformCategory = "Platform"
+
 // serverCommand runs the platform. Its flags fill controller.Config; nothing below reads the environment.
-func serverCommand() *cli.Command {
-	return &cli.Command{
-		Name:     "server",
-		Category: "PLATFORM",
-		Usage:    "Run the platform on this machine: API, builds, router, instances",
-		Description: `The server needs a Docker Engine beside it and keeps everything that must survive in its data folder.
-Stopping it leaves the apps running; the next start takes them back.
-
-EXAMPLES
-   cupola server                                      # as root: ports 80 and 443, *.cupola.localhost
-   cupola server --domain example.com --acme-email ops@example.com
-   cupola server --data-dir ~/cupola --http 127.0.0.1:8080 --https 127.0.0.1:8443
-
-Logs go to standard error, one JSON object a line unless that is a terminal.`,
-		Flags:       serverFlags(),
-		Action:      runServer,
-		Subcommands: []*cli.Command{purgeCommand()},
-	}
+func (k *console) serverCommand() *cli.Command {
+	server := k.command(spec{name: "server", category: platformCategory, summary: "run the platform on this machine: API, builds, router, instances",
+		details: "It needs a Docker Engine beside it and keeps everything that must survive in its data folder. Stopping it leaves\n" +
+			"the apps running; the next start takes them back. Logs go to the standard error output, one JSON object a line\n" +
+			"unless that is a terminal. Each flag has a variable: CUPOLA_DATA_DIR stands in for --data-dir, and so on.\n" +
+			"`cupola server purge` removes what a stopped platform has left in Docker.",
+		examples: []string{"cupola server                    # as root: ports 80 and 443, *.cupola.localhost",
+			"cupola server --domain example.com --acme-email ops@example.com",
+			"cupola server --data-dir ~/cupola --http 127.0.0.1:8080 --https 127.0.0.1:8443",
+			"cupola server purge --help"},
+		flags: serverFlags()})
+	server.Action = runServer
+	server.Subcommands = []*cli.Command{k.purgeCommand()}
+	return server
 }
 
 func serverFlags() []cli.Flag {
@@ -53,7 +51,7 @@ func serverFlags() []cli.Flag {
 		text("registry", "CUPOLA_REGISTRY", "loopback `HOST:PORT` of the image registry (default: 127.0.0.1:5870)"),
 		text("admin-user", "CUPOLA_ADMIN_USER", "`NAME` of the administrator (default: admin)"),
 		text("admin-password", "CUPOLA_ADMIN_PASSWORD", "the administrator's `PASSWORD`; made and printed once when there is none yet"),
-		text("engine", "CUPOLA_ENGINE", "what runs instances: docker (default: docker)"),
+		text("engine", "CUPOLA_ENGINE", "`ENGINE` that runs instances (default: docker)"),
 		text("docker-host", "CUPOLA_DOCKER_HOST", "`URL` of the Docker Engine (default: DOCKER_HOST, else the usual socket)"),
 		text("acme-email", "CUPOLA_ACME_EMAIL", "get public certificates by ACME, with this `ADDRESS` as contact"),
 		text("acme-ca", "CUPOLA_ACME_CA", "directory `URL` of the ACME CA"),
@@ -66,7 +64,7 @@ func serverFlags() []cli.Flag {
 		&cli.IntFlag{Name: "build-memory", EnvVars: []string{"CUPOLA_BUILD_MEMORY"}, Usage: "`MB` of memory for a build (default: 1024)"},
 		&cli.IntFlag{Name: "build-disk", EnvVars: []string{"CUPOLA_BUILD_DISK"}, Usage: "`MB` of disk for a build (default: 4096)"},
 		&cli.DurationFlag{Name: "build-timeout", EnvVars: []string{"CUPOLA_BUILD_TIMEOUT"}, Usage: "`TIME` that a build may take, such as 10m (default: 15m)"},
-		text("log-level", "CUPOLA_LOG_LEVEL", "debug, info, warn or error (default: info)"),
+		text("log-level", "CUPOLA_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default: info)"),
 	}
 }
 
@@ -90,7 +88,7 @@ func serverLogger(w io.Writer, level string) (*slog.Logger, error) {
 	var l slog.Level
 	if level != "" {
 		if err := l.UnmarshalText([]byte(level)); err != nil {
-			return nil, fmt.Errorf("--log-level %q is not known: use debug, info, warn or error", level)
+			return nil, badUsage("--log-level %q is not known: use debug, info, warn or error", level)
 		}
 	}
 	o := &slog.HandlerOptions{Level: l}
@@ -105,7 +103,7 @@ func serverLogger(w io.Writer, level string) (*slog.Logger, error) {
 // runServer serves until a signal. The first signal stops in order; a second one, or stopTime, cuts it short.
 func runServer(c *cli.Context) error {
 	if c.Args().Present() {
-		return fmt.Errorf("server takes no arguments, but got %q: see cupola server --help", c.Args().First())
+		return badUsage("server does not know what to do with %q", c.Args().First()).withHint("see: cupola server --help")
 	}
 	config, err := serverConfig(c)
 	if err != nil {
@@ -137,20 +135,25 @@ func runServer(c *cli.Context) error {
 	return errors.Join(err, server.Close())
 }
 
-func purgeCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "purge",
-		Usage: "Remove the containers, networks and firewall rules of a stopped platform",
-		Flags: []cli.Flag{
+func (k *console) purgeCommand() *cli.Command {
+	purge := k.command(spec{name: "server purge", summary: "remove what a stopped platform has left in Docker",
+		details: "Containers, images, networks and firewall rules go, and all its apps stop. The data folder stays: delete it\n" +
+			"yourself when nothing of it is wanted any more.",
+		examples: []string{"cupola server purge --yes", "cupola server purge --data-dir ~/cupola --yes"},
+		flags: []cli.Flag{
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"CUPOLA_DATA_DIR"}, Usage: "`FOLDER` of the platform"},
 			&cli.StringFlag{Name: "docker-host", EnvVars: []string{"CUPOLA_DOCKER_HOST"}, Usage: "`URL` of the Docker Engine"},
-			&cli.BoolFlag{Name: "yes", Usage: "do it: all its apps stop"},
-		},
-		Action: func(c *cli.Context) error {
-			if !c.Bool("yes") {
-				return errors.New("purge stops and removes all apps of the platform: add --yes to do it")
-			}
-			return controller.Purge(c.Context, controller.Config{DataDir: c.String("data-dir"), DockerHost: c.String("docker-host")}, c.App.Writer)
-		},
+			&cli.BoolFlag{Name: "yes", Usage: "do it"},
+		}})
+	purge.Name = "purge"
+	purge.Action = func(c *cli.Context) error {
+		if c.Args().Present() {
+			return badUsage("server purge does not know what to do with %q", c.Args().First()).withHint("see: cupola server purge --help")
+		}
+		if !c.Bool("yes") {
+			return badUsage("purge stops and removes all apps of the platform").withHint("to do it: --yes")
+		}
+		return controller.Purge(c.Context, controller.Config{DataDir: c.String("data-dir"), DockerHost: c.String("docker-host")}, c.App.Writer)
 	}
+	return purge
 }
