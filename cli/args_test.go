@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cupola-paas/cupola/cli/ui"
 )
 
 func TestArrange(t *testing.T) {
-	k := &console{}
+	k := &console{ui: &ui.UI{}}
 	tests := []struct{ in, want string }{
 		{"cupola", "cupola"},
 		{"cupola --help", "cupola --help"},
@@ -42,7 +44,7 @@ func TestArrange(t *testing.T) {
 }
 
 func TestArrangeUnknown(t *testing.T) {
-	k := &console{}
+	k := &console{ui: &ui.UI{}}
 	for typed, want := range map[string]string{"pusj": "push", "lgin": "login", "map-rout": "map-route", "zzzzzz": ""} {
 		_, err := arrange(k.commands(), []string{"cupola", typed})
 		var usage *usageProblem
@@ -60,7 +62,7 @@ func FuzzArrange(f *testing.F) {
 	f.Add("push app -p dir")
 	f.Add("delete -fr -- -x")
 	f.Add("scale -i")
-	k := &console{}
+	k := &console{ui: &ui.UI{}}
 	commands := k.commands()
 	f.Fuzz(func(t *testing.T, line string) {
 		args := append([]string{"cupola"}, strings.Fields(line)...)

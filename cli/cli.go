@@ -87,7 +87,7 @@ func (k *console) app(commands []*cli.Command) *cli.App {
 		HideHelpCommand:           true,
 		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true, // a comma in --var or -b is a comma
-		CustomAppHelpTemplate:     appHelp(commands),
+		CustomAppHelpTemplate:     k.appHelp(commands),
 		OnUsageError:              usageError,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		Action: func(c *cli.Context) error {

@@ -2,8 +2,14 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/cupola-paas/cupola/controller/capi"
 )
 
 // The scripts ask the program itself, which answers --generate-bash-completion with one word a line.
@@ -45,4 +51,67 @@ func completion(_ context.Context, s *session, c *cli.Context) error {
 	}
 	s.ui.Printf("%s", script)
 	return nil
+}
+
+// completionTime is how long a person waits for a tab at most.
+const completionTime = 2 * time.Second
+
+// complete prints what can stand where the cursor is: flags after a dash, else the names for the next argument.
+// Whatever goes wrong it says nothing: that is for the command itself.
+func (k *console) complete(sp spec) cli.BashCompleteFunc {
+	return func(c *cli.Context) {
+		if last := os.Args[max(0, len(os.Args)-2)]; strings.HasPrefix(last, "-") {
+			cli.DefaultCompleteWithFlags(c.Command)(c)
+			return
+		}
+		for _, sub := range c.Command.Subcommands {
+			_, _ = fmt.Fprintln(k.ui.Out, sub.Name)
+		}
+		kinds := strings.Fields(sp.args)
+		if n := c.Args().Len(); n < len(kinds) {
+			for _, candidate := range k.candidates(c.Context, sp, strings.Trim(kinds[n], "[]")) {
+				_, _ = fmt.Fprintln(k.ui.Out, candidate)
+			}
+		}
+	}
+}
+
+// candidates are the values of an argument, such as APP_NAME or bash|zsh|fish.
+func (k *console) candidates(ctx context.Context, sp spec, kind string) []string {
+	if strings.Contains(kind, "|") {
+		return strings.Split(kind, "|")
+	}
+	if strings.HasPrefix(sp.name, "create-") && kind != "DOMAIN" { // a name that is not there yet
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	s, err := k.open(ctx, sp.need)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	switch kind {
+	case "APP_NAME":
+		all, _ := s.client.Apps(ctx, capi.Filter{"space_guids": {s.cfg.Space.GUID}})
+		for _, a := range all {
+			names = append(names, a.Name)
+		}
+	case "ORG":
+		all, _ := s.client.Organizations(ctx, nil)
+		for _, o := range all {
+			names = append(names, o.Name)
+		}
+	case "SPACE":
+		all, _ := s.client.Spaces(ctx, capi.Filter{"organization_guids": {s.cfg.Org.GUID}})
+		for _, one := range all {
+			names = append(names, one.Name)
+		}
+	case "DOMAIN":
+		all, _ := s.client.OrgDomains(ctx, s.cfg.Org.GUID)
+		for _, d := range all {
+			names = append(names, d.Name)
+		}
+	}
+	return names
 }

@@ -61,9 +61,10 @@ func (k *console) command(sp spec) *cli.Command {
 		Description:        sp.details,
 		Flags:              sp.flags,
 		UsageText:          strings.Join(sp.examples, "\n"),
-		CustomHelpTemplate: commandHelp(sp),
+		CustomHelpTemplate: k.commandHelp(sp),
 		OnUsageError:       usageError,
 		HideHelpCommand:    true,
+		BashComplete:       k.complete(sp),
 		Action: func(c *cli.Context) error {
 			if err := checkArgs(sp, c.Args().Slice()); err != nil {
 				return err

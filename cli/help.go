@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/cupola-paas/cupola/cli/ui"
 )
 
 // categories is the order in which the help shows commands.
@@ -23,7 +21,7 @@ Begin with:
 `
 
 // appHelp is what `cupola` and `cupola --help` print.
-func appHelp(commands []*cli.Command) string {
+func (k *console) appHelp(commands []*cli.Command) string {
 	rows := map[string][][]string{}
 	order := append([]string(nil), categories...)
 	for _, c := range commands {
@@ -45,7 +43,7 @@ func appHelp(commands []*cli.Command) string {
 		if title == "" {
 			title = "Others"
 		}
-		fmt.Fprintf(&out, "\n%s:\n%s", title, ui.Columns(rows[category]))
+		fmt.Fprintf(&out, "\n%s:\n%s", title, k.ui.Paragraphs(rows[category]))
 	}
 	out.WriteString("\nHelp for a command: cupola COMMAND --help\n")
 	return literal(out.String())
@@ -61,7 +59,7 @@ func contains(all []string, one string) bool {
 }
 
 // commandHelp is what `cupola COMMAND --help` prints.
-func commandHelp(sp spec) string {
+func (k *console) commandHelp(sp spec) string {
 	var out strings.Builder
 	usage := strings.TrimSpace("cupola " + sp.name + " " + sp.args)
 	if len(sp.flags) > 0 {
@@ -82,7 +80,7 @@ func commandHelp(sp spec) string {
 		for _, f := range sp.flags {
 			rows = append(rows, flagRow(f))
 		}
-		fmt.Fprintf(&out, "\nFlags:\n%s", ui.Columns(rows))
+		fmt.Fprintf(&out, "\nFlags:\n%s", k.ui.Paragraphs(rows))
 	}
 	return literal(out.String())
 }

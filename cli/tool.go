@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,6 +89,9 @@ func curl(ctx context.Context, s *session, c *cli.Context) error {
 }
 
 func (s *session) curlOutput(file string, body io.Reader) error {
+	if file == "" && s.ui.OutIsTerminal() {
+		return s.curlPretty(body)
+	}
 	if file == "" {
 		if _, err := io.Copy(s.ui.Out, body); err != nil {
 			return err
@@ -100,6 +105,24 @@ func (s *session) curlOutput(file string, body io.Reader) error {
 	}
 	_, err = io.Copy(out, body)
 	return errors.Join(err, out.Close())
+}
+
+// maxPretty is up to which size an answer is laid out for the eye.
+const maxPretty = 1 << 20
+
+// curlPretty shows JSON with line breaks, as a person wants it; pipes get the bytes of the API.
+func (s *session) curlPretty(body io.Reader) error {
+	data, err := io.ReadAll(io.LimitReader(body, maxPretty))
+	if err != nil {
+		return err
+	}
+	var laidOut bytes.Buffer
+	if len(data) < maxPretty && json.Indent(&laidOut, data, "", "  ") == nil {
+		data = bytes.TrimRight(laidOut.Bytes(), "\n")
+	}
+	_, err = io.Copy(s.ui.Out, io.MultiReader(bytes.NewReader(data), body))
+	s.ui.Println()
+	return err
 }
 
 func parseHeaders(lines []string) (http.Header, error) {

@@ -71,6 +71,45 @@ func Columns(rows [][]string) string {
 	return out.String()
 }
 
+// Paragraphs are rows of two columns like those of Columns, where the second breaks between words so that lines
+// stay within the terminal.
+func (u *UI) Paragraphs(rows [][]string) string {
+	first := 0
+	for _, row := range rows {
+		first = max(first, width(row[0]))
+	}
+	room := u.width - first - 3
+	if room < 24 {
+		return Columns(rows)
+	}
+	var broken [][]string
+	for _, row := range rows {
+		label := row[0]
+		for _, line := range wrap(row[1], room) {
+			broken = append(broken, []string{label, line})
+			label = ""
+		}
+	}
+	return Columns(broken)
+}
+
+// wrap breaks a text between words; a word that is longer than a line keeps its own.
+func wrap(text string, columns int) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case width(*last)+1+width(word) <= columns:
+			*last += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
 var sgr = regexp.MustCompile("^\x1b\\[[0-9;]*m")
 
 // Clean replaces control characters by blanks; colours stay.

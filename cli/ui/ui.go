@@ -20,6 +20,7 @@ type UI struct {
 	Out, Err io.Writer
 
 	outColor, errColor bool
+	outTerminal        bool
 	live               bool // Err can show lines that change
 	width              int
 	inFD               int // of a terminal to ask at; -1: there is none
@@ -34,7 +35,8 @@ func New(in, out, err *os.File, getenv func(string) string) *UI {
 	u := &UI{In: in, Out: out, Err: err, inFD: -1, width: 80}
 	dumb := getenv("TERM") == "dumb"
 	colour := getenv("NO_COLOR") == "" && !dumb
-	u.outColor = colour && term.IsTerminal(int(out.Fd()))
+	u.outTerminal = term.IsTerminal(int(out.Fd()))
+	u.outColor = colour && u.outTerminal
 	u.errColor = colour && term.IsTerminal(int(err.Fd()))
 	u.live = !dumb && term.IsTerminal(int(err.Fd()))
 	if term.IsTerminal(int(in.Fd())) {
@@ -48,6 +50,9 @@ func New(in, out, err *os.File, getenv func(string) string) *UI {
 
 // Live says whether lines can change in place.
 func (u *UI) Live() bool { return u.live }
+
+// OutIsTerminal says whether a person reads the result.
+func (u *UI) OutIsTerminal() bool { return u.outTerminal }
 
 // Println writes a line of the result.
 func (u *UI) Println(args ...any) { u.write(u.Out, fmt.Sprintln(args...)) }

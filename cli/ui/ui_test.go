@@ -55,6 +55,21 @@ func TestTruncate(t *testing.T) {
 	}
 }
 
+func TestParagraphs(t *testing.T) {
+	u, _, _ := pipe("")
+	got := u.Paragraphs([][]string{{"  --a X", "one"}, {"  --b", "the quick brown fox jumps over 日本語 日本語"}})
+	want := "  --a X   one\n" +
+		"  --b     the quick brown fox jumps over\n" +
+		"          日本語 日本語\n"
+	if got != want {
+		t.Errorf("Paragraphs =\n%s\nwant\n%s", got, want)
+	}
+	u.width = 20
+	if got := u.Paragraphs([][]string{{"  --b", "as wide as it must be on a tiny terminal"}}); strings.Count(got, "\n") != 1 {
+		t.Errorf("on a tiny terminal: %q", got)
+	}
+}
+
 func TestNoColourInPipes(t *testing.T) {
 	u, out, err := pipe("")
 	u.Println(u.Good("ok"))
