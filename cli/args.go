@@ -38,7 +38,8 @@ func arrange(commands []*cli.Command, args []string) ([]string, error) {
 	if i, sub := findSubcommand(command, rest); sub != nil {
 		words, command, rest = append(words, sub.Name), sub, slices.Delete(slices.Clone(rest), i, i+1)
 	}
-	return slices.Concat(words, flagsFirst(command, rest)), nil
+	ordered, err := flagsFirst(command, rest)
+	return slices.Concat(words, ordered), err
 }
 
 // findSubcommand looks among what is no flag's value, so that `server --domain purge` stays what it says.
@@ -92,8 +93,15 @@ func unknownCommand(commands []*cli.Command, name string) error {
 	return err.withHint("see: cupola --help")
 }
 
+// completionFlag is what the completion scripts put last: the command must not run then.
+const completionFlag = "--generate-bash-completion"
+
 // flagsFirst moves flags before arguments. After `--` nothing is a flag.
-func flagsFirst(command *cli.Command, args []string) []string {
+func flagsFirst(command *cli.Command, args []string) ([]string, error) {
+	completing := len(args) > 0 && args[len(args)-1] == completionFlag
+	if completing {
+		args = args[:len(args)-1]
+	}
 	takesValue := valueFlags(command)
 	var flags, rest []string
 	for i := 0; i < len(args); i++ {
@@ -106,21 +114,22 @@ func flagsFirst(command *cli.Command, args []string) []string {
 			rest = append(rest, arg)
 			continue
 		}
-		if arg == "--generate-bash-completion" {
-			rest = append(rest, arg)
-			continue
-		}
 		split, wantsValue := splitJoined(arg, takesValue)
-		flags = append(flags, split...)
-		if wantsValue && i+1 < len(args) {
-			i++
-			flags = append(flags, args[i])
+		i++
+		switch {
+		case !wantsValue:
+			flags = append(flags, split...)
+			i--
+		case i < len(args):
+			flags = append(append(flags, split...), args[i])
+		case !completing:
+			return nil, badUsage("%s needs a value", arg).withHint("see: cupola " + command.Name + " --help")
 		}
 	}
-	if len(rest) > 0 && rest[len(rest)-1] == "--generate-bash-completion" {
-		return append(flags, rest...)
+	if completing { // a `--` would let the command run
+		return slices.Concat(flags, rest, []string{completionFlag}), nil
 	}
-	return slices.Concat(flags, []string{"--"}, rest)
+	return slices.Concat(flags, []string{"--"}, rest), nil
 }
 
 // splitJoined takes -fr apart into -f -r, -i4 into -i 4, and -fm into -f -m; anything else comes back as it

@@ -34,6 +34,8 @@ func TestArrange(t *testing.T) {
 		{"cupola apps --nope", "cupola apps --nope --"},
 		{"cupola apps -é", "cupola apps -é --"},
 		{"cupola push - --generate-bash-completion", "cupola push - --generate-bash-completion"},
+		{"cupola push app -c --generate-bash-completion", "cupola push app --generate-bash-completion"},
+		{"cupola run-task app -- --generate-bash-completion", "cupola run-task app --generate-bash-completion"},
 	}
 	for _, tt := range tests {
 		got, err := arrange(k.commands(), strings.Fields(tt.in))
@@ -53,6 +55,17 @@ func TestArrangeUnknown(t *testing.T) {
 		}
 		if got := strings.TrimPrefix(usage.hint, "did you mean: cupola "); want != "" && got != want {
 			t.Errorf("hint for %s is %q, want %q", typed, usage.hint, want)
+		}
+	}
+}
+
+func TestArrangeNeedsValues(t *testing.T) {
+	k := &console{ui: &ui.UI{}}
+	for _, line := range []string{"cupola push app -c", "cupola push -m", "cupola scale app -fm", "cupola server --domain"} {
+		got, err := arrange(k.commands(), strings.Fields(line))
+		var usage *usageProblem
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), "needs a value") {
+			t.Errorf("arrange(%s) = %q, %v, want an error: the flag needs a value", line, got, err)
 		}
 	}
 }

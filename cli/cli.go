@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -96,9 +97,14 @@ func (k *console) app(commands []*cli.Command) *cli.App {
 	}
 }
 
+var badNumber = regexp.MustCompile(`^invalid value (".*") for flag (-\S+): parse error$`)
+
 // usageError gives the flag library's complaints our words.
 func usageError(c *cli.Context, err error, _ bool) error {
 	text := strings.Replace(err.Error(), "flag provided but not defined:", "there is no flag", 1)
+	if m := badNumber.FindStringSubmatch(text); m != nil {
+		text = fmt.Sprintf("%s must be a number, not %s", m[2], m[1])
+	}
 	hint := "see: cupola --help"
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != "cupola" {
 		hint = "see: cupola " + strings.TrimPrefix(c.Command.HelpName, "cupola ") + " --help"

@@ -61,7 +61,7 @@ const completionTime = 2 * time.Second
 func (k *console) complete(sp spec) cli.BashCompleteFunc {
 	return func(c *cli.Context) {
 		if last := os.Args[max(0, len(os.Args)-2)]; strings.HasPrefix(last, "-") {
-			cli.DefaultCompleteWithFlags(c.Command)(c)
+			k.completeFlag(c, sp, last)
 			return
 		}
 		for _, sub := range c.Command.Subcommands {
@@ -73,6 +73,23 @@ func (k *console) complete(sp spec) cli.BashCompleteFunc {
 				_, _ = fmt.Fprintln(k.ui.Out, candidate)
 			}
 		}
+	}
+}
+
+// completeFlag prints the values of a flag that stands there whole, else the flags that begin like it.
+func (k *console) completeFlag(c *cli.Context, sp spec, flag string) {
+	name := strings.TrimLeft(flag, "-")
+	if !valueFlags(c.Command)[name] {
+		cli.DefaultCompleteWithFlags(c.Command)(c)
+		return
+	}
+	kinds := map[string]string{"strategy": "rolling|canary|none", "health-check-type": "port|http|process", "u": "port|http|process",
+		"log-level": "debug|info|warn|error", "org": "ORG", "space": "SPACE"}
+	if sp.name == "target" || sp.name == "login" || sp.name == "create-space" {
+		kinds["o"], kinds["s"] = "ORG", "SPACE"
+	}
+	for _, candidate := range k.candidates(c.Context, spec{need: aLogin}, kinds[name]) {
+		_, _ = fmt.Fprintln(k.ui.Out, candidate)
 	}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -59,13 +60,15 @@ func (c *Ctx) Update(fn func(*store.Tx) error) error {
 
 // JSON writes v as the response.
 func (c *Ctx) JSON(status int, v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // links have ampersands, and people read them
+	if err := encoder.Encode(v); err != nil {
 		return err
 	}
 	c.head("application/json; charset=utf-8")
 	c.W.WriteHeader(status)
-	_, _ = c.W.Write(raw) // a client that has gone away is no error of ours
+	_, _ = c.W.Write(bytes.TrimSuffix(body.Bytes(), []byte("\n"))) // a client that has gone away is no error of ours
 	return nil
 }
 
