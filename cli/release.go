@@ -119,6 +119,7 @@ func (s *session) followDeployment(ctx context.Context, app *capi.App, d *capi.D
 	watch := s.watchNew(ctx, d, noWait)
 	ended, err := s.client.WaitDeployment(watch.ctx, d.GUID, watch.see)
 	verdict := watch.stop()
+	s.ui.Status("")
 	switch {
 	case errors.Is(verdict, errFirstRunning):
 		s.ui.Notef("The first new instance is healthy; the others follow.")

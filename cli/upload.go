@@ -79,7 +79,7 @@ func uploaded(zip *packed, there int) string {
 }
 
 func (p *pusher) send(ctx context.Context, packageGUID string, zip *packed, m *matching) error {
-	up := capi.Upload{Resources: m.have, Size: zip.size, Progress: func(n int64) { p.ui.Progress("Uploading", n, zip.size) }}
+	up := capi.Upload{Resources: m.have, Size: zip.size, Progress: func(n int64) { p.showUpload(n, zip.size) }}
 	if zip.entries > 0 || len(m.have) == 0 {
 		up.Bits = zip.reader
 	} else {
@@ -90,6 +90,15 @@ func (p *pusher) send(ctx context.Context, packageGUID string, zip *packed, m *m
 		return fmt.Errorf("upload the source: %w", err)
 	}
 	return nil
+}
+
+// showUpload shows how much has been sent, and when all is, whom the command waits for.
+func (p *pusher) showUpload(sent, size int64) {
+	if sent < size {
+		p.ui.Progress("Uploading", sent, size)
+		return
+	}
+	p.ui.Status("Uploaded %s; the API puts the source together", ui.Bytes(size))
 }
 
 // packed is a zip on its way.

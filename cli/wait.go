@@ -111,7 +111,9 @@ type progressLine struct {
 	last    string
 }
 
+// newProgressLine shows a first line at once: the API answers only when there is something to tell.
 func newProgressLine(s *session, process string, wanted int) *progressLine {
+	s.ui.Status("   %s: starting", process)
 	return &progressLine{session: s, process: process, wanted: wanted}
 }
 
