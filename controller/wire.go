@@ -18,6 +18,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/appenv"
 	"github.com/cupola-paas/cupola/controller/cleanup"
 	"github.com/cupola-paas/cupola/controller/collect"
+	"github.com/cupola-paas/cupola/controller/dashboard"
 	"github.com/cupola-paas/cupola/controller/routing"
 	"github.com/cupola-paas/cupola/controller/scheduling"
 	"github.com/cupola-paas/cupola/controller/staging"
@@ -194,10 +195,18 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 		"api": handler, "login": identity, "uaa": identity,
 		"log-cache": s.logs.Handler(handler.MayReadLogs),
 	}
+	hosts := map[string]http.Handler{}
 	var routes []router.Route
 	for name, h := range handlers {
-		routes = append(routes, router.Route{Host: name + "." + s.config.Domain, Handler: secureOnly(h), AllowHTTP: true})
+		host := name + "." + s.config.Domain
+		hosts[host] = h
+		routes = append(routes, router.Route{Host: host, Handler: secureOnly(h), AllowHTTP: true})
 	}
+	page, err := dashboard.New(dashboard.Options{URL: s.url("dashboard"), APIURL: s.url("api"), Hosts: hosts, Log: s.log})
+	if err != nil {
+		return nil, err
+	}
+	routes = append(routes, router.Route{Host: "dashboard." + s.config.Domain, Handler: page})
 	return routes, nil
 }
 

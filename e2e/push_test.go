@@ -3,10 +3,14 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -193,6 +197,42 @@ func TestDayOfADeveloper(t *testing.T) {
 	u.answers(app, "/", 404, "")
 	if out := u.must("apps"); strings.Contains(out, app) {
 		t.Errorf("the deleted app is still listed:\n%s", out)
+	}
+}
+
+// TestDashboardSignIn looks at the sign-in page and follows the form with the right and a wrong password.
+func TestDashboardSignIn(t *testing.T) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Transport: shared.transport(nil), Jar: jar, Timeout: 10 * time.Second}
+	page := func(method, path string, form url.Values) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), method, shared.url("dashboard", path), strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Sec-Fetch-Site", "same-origin")
+		resp, err := browser.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body)
+	}
+	token := regexp.MustCompile(`name="csrf" value="([^"]+)"`)
+	for _, c := range []struct{ password, want string }{{"wrong-password", "password"}, {password, "admin"}} {
+		_, body := page(http.MethodGet, "/sign-in", nil)
+		form := url.Values{"username": {"admin"}, "password": {c.password}}
+		if m := token.FindStringSubmatch(body); m != nil {
+			form.Set("csrf", m[1])
+		}
+		status, body := page(http.MethodPost, "/sign-in", form)
+		if !strings.Contains(body, c.want) {
+			t.Errorf("sign-in with %q: %d, the page lacks %q:\n%.600s", c.password, status, c.want, body)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -106,7 +107,9 @@ func (w *world) newBrowser() *http.Client {
 	w.must(err)
 	return &http.Client{Jar: jar, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the test's own server
-		Dial:            func(network, _ string) (net.Conn, error) { return net.Dial(network, w.srv.Listener.Addr().String()) },
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, w.srv.Listener.Addr().String())
+		},
 	}}
 }
 
