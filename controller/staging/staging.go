@@ -11,8 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,6 +72,8 @@ type Loop struct {
 
 	mu   sync.Mutex
 	busy map[string]*job // by app
+
+	told map[string]string // by waiting build: what its log says it waits for; of Step alone
 }
 
 // job is a running build.
@@ -111,6 +115,7 @@ func (l *Loop) Run(ctx context.Context) error {
 func (l *Loop) init() {
 	if l.busy == nil {
 		l.busy, l.wake = map[string]*job{}, make(chan struct{}, 1)
+		l.told = map[string]string{}
 	}
 	if l.Parallel == 0 {
 		l.Parallel = 2
@@ -141,6 +146,9 @@ func (l *Loop) Step(ctx context.Context) error {
 		return fmt.Errorf("read builds: %w", err)
 	}
 	l.cancelUnwanted(waiting)
+	maps.DeleteFunc(l.told, func(guid, _ string) bool {
+		return !slices.ContainsFunc(waiting, func(b *store.Build) bool { return b.GUID == guid })
+	})
 	for _, b := range waiting {
 		if b.Canceled {
 			l.endCanceled(b)
@@ -180,11 +188,16 @@ func (l *Loop) endCanceled(b *store.Build) {
 func (l *Loop) start(ctx context.Context, b *store.Build) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.busy[b.AppGUID] != nil || len(l.busy) >= l.Parallel {
+	if l.busy[b.AppGUID] != nil {
 		return
 	}
-	if !l.stackReady(b) {
-		return // the stack's record changes when it is
+	if len(l.busy) >= l.Parallel {
+		l.tell(b, fmt.Sprintf("Waiting for another build to end: the platform stages %d at a time", l.Parallel))
+		return
+	}
+	if !l.stackReady(b) { // the stack's record changes when it is
+		l.tell(b, "Waiting for the platform's stack, which is being prepared: at the first start of a platform that takes some minutes")
+		return
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	l.busy[b.AppGUID] = &job{b.GUID, cancel}
@@ -201,6 +214,17 @@ func (l *Loop) start(ctx context.Context, b *store.Build) {
 		}()
 		l.stage(ctx, b)
 	})
+}
+
+// tell writes to the log what a build waits for, once, so that nobody takes it for stuck.
+func (l *Loop) tell(b *store.Build, text string) {
+	if l.told[b.GUID] == text {
+		return
+	}
+	l.told[b.GUID] = text
+	out := l.Logs.Staging(b.AppGUID)
+	defer out.Close()
+	fmt.Fprintln(out, text)
 }
 
 // stage does one build from the package to the written end.

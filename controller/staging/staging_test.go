@@ -264,8 +264,12 @@ func TestABuildWaitsForItsStack(t *testing.T) {
 		return errors.Join(err, store.Stacks.Put(tx, s))
 	})
 	w.step()
+	w.step()
 	w.workers.Wait()
 	if got := w.build(b.GUID).State; got != store.StateStaging || len(w.builder.got) != 0 {
 		t.Errorf("build = %s with %d builder calls, want it to wait", got, len(w.builder.got))
+	}
+	if got := strings.Count(w.log.buf.String(), "Waiting for the platform's stack"); got != 1 {
+		t.Errorf("the log says %d times what the build waits for, want once:\n%s", got, w.log.buf.String())
 	}
 }
