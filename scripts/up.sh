@@ -67,6 +67,7 @@ Cupola is up.
 
   app       $app_url
   API       $(api_url)
+  dashboard $(api_url | sed s/api/dashboard/)
   log in    bin/cupola login -a $(api_url) -u admin -p "\$(cat $password_file)"
   with cf   cf api $(api_url) --skip-ssl-validation && cf login -u admin -p "\$(cat $password_file)" -o demo -s dev
   its CA    $ca   (trust it: bin/cupola ca --trust)
