@@ -48,7 +48,7 @@ func runFailure(exit sandbox.Exit, o *lifecycle.Outcome, l Limits) *Error {
 	case exit.OOMKilled, o.OOMKills > 0:
 		return &Error{
 			Code: OutOfMemory, Buildpack: o.Buildpack, ExitCode: o.ExitCode,
-			Message: fmt.Sprintf("the build needed more than its %d MB of memory and was stopped; raise the staging memory limit", l.MemoryMB),
+			Message: fmt.Sprintf("the build needed more than its %d MB of memory and was stopped; give builds more with `cupola server --build-memory`", l.MemoryMB),
 		}
 	}
 	return phaseFailure(exit, o)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/cupola-paas/cupola/buildpack"
 	"github.com/cupola-paas/cupola/controller/api"
@@ -18,8 +21,22 @@ import (
 // This file translates between packages that must not know each other: each type gives one of them what the
 // other has, in the words it asks for.
 
-// usage gives the API the engine's figures.
-type usage struct{ engine node.Engine }
+// usage gives the API the engine's figures. An instance is entitled to the share of the machine's processors
+// that its memory is of the machine's memory, as Cloud Foundry reckons it.
+type usage struct {
+	engine         node.Engine
+	db             *store.DB
+	coresPerMemory float64 // processors for each MB
+}
+
+func newUsage(engine node.Engine, db *store.DB) (usage, error) {
+	var machine unix.Sysinfo_t
+	if err := unix.Sysinfo(&machine); err != nil {
+		return usage{}, fmt.Errorf("read the machine's memory: %w", err)
+	}
+	memoryMB := float64(machine.Totalram) * float64(machine.Unit) / (1 << 20)
+	return usage{engine, db, float64(runtime.NumCPU()) / memoryMB}, nil
+}
 
 func (u usage) Usage(ctx context.Context, ids ...string) (map[string]api.Usage, error) {
 	seen, err := u.engine.Usage(ctx, ids...)
@@ -27,10 +44,23 @@ func (u usage) Usage(ctx context.Context, ids ...string) (map[string]api.Usage, 
 		return nil, err
 	}
 	out := make(map[string]api.Usage, len(seen))
-	for id, s := range seen {
-		out[id] = api.Usage{Time: s.Time, CPU: s.CPU, CPUEntitlement: s.CPU, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes}
+	err = u.db.View(func(tx *store.Tx) error {
+		for id, s := range seen {
+			out[id] = api.Usage{Time: s.Time, CPU: s.CPU, CPUEntitlement: s.CPU / u.entitled(tx, id), MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// entitled is how many processors are an instance's due.
+func (u usage) entitled(tx *store.Tx, id string) float64 {
+	const least = 0.001
+	i, err := store.Instances.Get(tx, id)
+	if err != nil {
+		return 1 // it has just gone
 	}
-	return out, nil
+	return max(least, float64(i.MemoryMB)*u.coresPerMemory)
 }
 
 // sources gives the staging loop the bits of packages.

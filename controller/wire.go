@@ -181,10 +181,14 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 
 // systemRoutes are the platform's own hosts, served in this process.
 func (s *Server) systemRoutes() ([]router.Route, error) {
+	figures, err := newUsage(s.engine, s.db)
+	if err != nil {
+		return nil, err
+	}
 	handler := api.New(api.Options{
 		DB: s.db, Auth: s.auth, Blobs: s.blobs, Resources: s.resources, PublicURL: s.url("api"),
 		Links: api.Links{Login: s.url("login"), UAA: s.url("uaa"), LogCache: s.url("log-cache")},
-		Stats: usage{s.engine}, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
+		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
 		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Log: s.log,
 	})
 	if err := os.MkdirAll(s.dir("build", "uploads"), 0o700); err != nil {

@@ -87,7 +87,7 @@ func (s *Server) presentStats(c *Ctx, seen *snapshot) []capi.Stats {
 		guids = append(guids, i.GUID)
 	}
 	usage, err := s.stats.Usage(c.Context(), guids...)
-	if err != nil {
+	if err != nil && c.Context().Err() == nil {
 		s.log.Warn("usage of instances not known", "process", seen.process.GUID, "error", err)
 	}
 	out := make([]capi.Stats, 0, seen.process.Instances)

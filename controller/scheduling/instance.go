@@ -195,18 +195,28 @@ func (l *Loop) startInstance(ctx context.Context, o startOrder) {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
 		return // we are stopping; the next run takes it up
 	}
+	count := l.noteStart(id, err)
+	if err == nil {
+		return
+	}
+	l.Log.Warn("instance not started", "app", o.instance.AppGUID, "instance", id, "error", err)
+	l.recordFailure(id, err, count)
+}
+
+// noteStart remembers how a Start ended, and until when to wait after a failure. It returns how many have
+// failed in a row.
+func (l *Loop) noteStart(id string, err error) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
 		delete(l.failures, id)
-		return
+		return 0
 	}
 	f := l.failures[id]
 	f.count++
 	f.until = time.Now().Add(min(time.Minute, time.Second<<min(f.count, 6)))
 	l.failures[id] = f
-	l.Log.Warn("instance not started", "app", o.instance.AppGUID, "instance", id, "error", err)
-	go l.recordFailure(id, err, f.count)
+	return f.count
 }
 
 // recordFailure shows in the record why an instance could not be started.
