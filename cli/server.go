@@ -58,7 +58,7 @@ func serverFlags() []cli.Flag {
 		text("acme-ca-root", "CUPOLA_ACME_CA_ROOT", "PEM `FILE` with the CA that the ACME server's own certificate chains to"),
 		text("stack-cache", "CUPOLA_STACK_CACHE", "`FOLDER` for assembled base images (default: below the data folder)"),
 		text("stack-build-image", "CUPOLA_STACK_BUILD_IMAGE", "build `IMAGE` instead of our stack"),
-		text("stack-run-image", "CUPOLA_STACK_RUN_IMAGE", "run `IMAGE` instead of our stack"),
+		text("stack-run-image", "CUPOLA_STACK_RUN_IMAGE", "run `IMAGE` instead of our stack, or instead of the builder's"),
 		text("builder", "CUPOLA_BUILDER", "a CNB builder `IMAGE` instead of our stack and buildpacks"),
 		&cli.IntFlag{Name: "builds", EnvVars: []string{"CUPOLA_BUILDS"}, Usage: "`NUMBER` of builds at the same time (default: 2)"},
 		&cli.IntFlag{Name: "build-memory", EnvVars: []string{"CUPOLA_BUILD_MEMORY"}, Usage: "`MB` of memory for a build (default: 1024)"},

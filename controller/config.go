@@ -31,7 +31,7 @@ type Config struct {
 	StackCache    string // where assembled stacks are kept; empty: DataDir/stack
 	BuildImage    string // base images instead of our stack
 	RunImage      string
-	Builder       string // a CNB builder image instead of our stack and buildpacks
+	Builder       string // a CNB builder image instead of our stack and buildpacks; RunImage may replace its run image
 	Builds        int    // at the same time; zero: 2
 	BuildMemoryMB int
 	BuildDiskMB   int
@@ -102,11 +102,11 @@ func (c Config) Validate() error {
 	if c.Engine != "docker" {
 		return fmt.Errorf("--engine %q is not known: use docker", c.Engine)
 	}
-	if (c.BuildImage == "") != (c.RunImage == "") {
-		return fmt.Errorf("--stack-build-image and --stack-run-image go together: give both or neither")
-	}
 	if c.Builder != "" && c.BuildImage != "" {
-		return fmt.Errorf("--builder brings its own base images: leave out --stack-build-image and --stack-run-image, or --builder")
+		return fmt.Errorf("--builder is a build image itself: leave out --stack-build-image, or --builder")
+	}
+	if c.Builder == "" && (c.BuildImage == "") != (c.RunImage == "") {
+		return fmt.Errorf("--stack-build-image and --stack-run-image go together: give both or neither")
 	}
 	if c.ACMERoot != "" {
 		if _, err := os.Stat(c.ACMERoot); err != nil {

@@ -27,6 +27,7 @@ func TestConfigIsCheckedBeforeAnythingOpens(t *testing.T) {
 		{"engine", func(c *Config) { c.Engine = "magic" }, "--engine"},
 		{"half a stack", func(c *Config) { c.BuildImage = "x" }, "--stack-run-image"},
 		{"builder and stack", func(c *Config) { c.Builder, c.BuildImage, c.RunImage = "b", "x", "y" }, "--builder"},
+		{"builder with another run image", func(c *Config) { c.Builder, c.RunImage = "b", "y" }, ""},
 		{"short password", func(c *Config) { c.AdminPassword = "short" }, "8 characters"},
 		{"missing root", func(c *Config) { c.ACMERoot = "/no/such/file" }, "--acme-ca-root"},
 	} {

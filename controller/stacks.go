@@ -62,7 +62,7 @@ func (s *stacks) set(state string) {
 
 func (s *stacks) prepare(ctx context.Context) error {
 	if s.config.Builder != "" {
-		return s.write("builder", "the builder image "+s.config.Builder, s.config.Builder, "")
+		return s.write("builder", "the builder image "+s.config.Builder, s.config.Builder, s.config.RunImage)
 	}
 	prepared, err := s.images(ctx)
 	if err != nil {

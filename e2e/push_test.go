@@ -264,7 +264,14 @@ func TestOnlyChangedFilesAreUploaded(t *testing.T) {
 		}
 	}
 	u.curl("/v3/packages?order_by=-created_at&app_guids="+u.guid(app), &before)
-	u.must("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))
+	r := u.try("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))
+	if r.code != 0 {
+		t.Fatal(r.all())
+	}
+	sent := regexp.MustCompile(`Uploaded (\d+)(B|\.\d+K|K) in`)
+	if !sent.MatchString(r.err) || !strings.Contains(r.err, "there already") {
+		t.Errorf("the second push is to send a few bytes, not the megabyte that was there already:\n%s", r.err)
+	}
 	u.curl("/v3/packages?order_by=-created_at&app_guids="+u.guid(app), &after)
 	if len(after.Resources) != len(before.Resources)+1 {
 		t.Errorf("packages: %d before, %d after the second push", len(before.Resources), len(after.Resources))
