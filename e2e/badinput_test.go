@@ -28,6 +28,7 @@ func TestBadPushes(t *testing.T) {
 		{"empty folder", []string{"push", "bad-b", "-p", empty}, []string{"empty"}, false},
 		{"malformed manifest", []string{"push", "-f", brokenManifest}, []string{"manifest.yml:3:"}, false},
 		{"name too long", []string{"push", strings.Repeat("n", 300), "-p", "apps/static"}, []string{"255"}, false},
+		{"a name that makes no host", []string{"push", "🚀", "-p", "apps/static", "--no-manifest"}, []string{"🚀", "route"}, false},
 		{"nothing detects", []string{"push", "bad-c", "-p", "apps/bad/nothing"}, []string{"detect", "nodejs", "package.json"}, true},
 		{"build fails", []string{"push", "bad-d", "-p", "apps/bad/build-fails"}, []string{"3"}, true},
 		{"wrong port", []string{"push", "bad-e", "-p", "apps/bad/wrong-port", "-t", "5"}, []string{"3000", "8080"}, true},

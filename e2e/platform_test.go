@@ -296,8 +296,13 @@ func (u *user) guid(app string) string {
 // curl asks the API and decodes its JSON.
 func (u *user) curl(path string, into any) {
 	u.t.Helper()
-	if err := json.Unmarshal([]byte(u.must("curl", path)), into); err != nil {
-		u.t.Fatalf("GET %s: %v", path, err)
+	u.decode(u.must("curl", path), into)
+}
+
+func (u *user) decode(raw string, into any) {
+	u.t.Helper()
+	if err := json.Unmarshal([]byte(raw), into); err != nil {
+		u.t.Fatalf("the API answered %q: %v", raw, err)
 	}
 }
 
