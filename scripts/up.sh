@@ -35,9 +35,15 @@ for _ in $(seq 1800); do
 	[ $ready = 1 ] && break
 	body=$(curl -sSk --max-time 5 --noproxy '*' --resolve "api.$CUPOLA_DOMAIN:${CUPOLA_HTTPS##*:}:127.0.0.1" "$(api_url)/readyz" 2>/dev/null || true)
 	waiting=$(sed -n 's/.*"waiting_for":\["\(.*\)"\].*/\1/p' <<<"$body")
-	if [ -n "$waiting" ] && [ "$waiting" != "$shown" ]; then printf '    waiting for %s\n' "$waiting"; shown=$waiting; fi
+	if [ -t 1 ]; then
+		[ -z "$waiting" ] || printf '\r\033[K    waiting for %s' "$waiting" # one line that changes
+	else
+		step=$(sed 's/, [0-9]*%//' <<<"$waiting") # a line for each step, not for each per cent
+		if [ -n "$step" ] && [ "$step" != "$shown" ]; then printf '    waiting for %s\n' "$step"; shown=$step; fi
+	fi
 	sleep 0.5
 done
+[ ! -t 1 ] || printf '\r\033[K'
 [ "${ready:-0}" = 1 ] || fail "the server is not ready after 15 minutes; see $server_log"
 
 # quietly COMMAND...: shows what it said only if it fails.
