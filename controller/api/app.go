@@ -64,23 +64,17 @@ func appTarget(a *store.App) store.Actor {
 }
 
 func (s *Server) listApps(c *Ctx) error {
-	var out *page
-	err := c.View(func(tx *store.Tx) error {
+	return c.answerPage(func(tx *store.Tx) (*page, error) {
 		where, err := c.appConditions(tx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		where = c.filterBy(where, "stacks", "stack", "lifecycle_type", "lifecycle")
-		out, err = answerList(c, tx, Listing[store.App, capi.App]{
+		return answerList(c, tx, Listing[store.App, capi.App]{
 			Table: store.Apps, Meta: appMeta, Where: where, Present: s.presentApp,
 			Include: func(tx *store.Tx, apps []*store.App) (*capi.Included, error) { return c.includeForApps(tx, apps) },
 		})
-		return err
 	})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, out)
 }
 
 // lookupsMost is up to how many pairs of space and name are looked up one by one.

@@ -53,25 +53,19 @@ func (s *Server) presentBuild(_ *store.Tx, b *store.Build) (capi.Build, error) {
 }
 
 func (s *Server) listBuilds(c *Ctx) error {
-	var out *page
-	err := c.View(func(tx *store.Tx) error {
+	return c.answerPage(func(tx *store.Tx) (*page, error) {
 		where, err := c.filterSpaces(tx, "space")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if app := c.Path("guid"); app != "" {
 			where = append(where, store.By("app", app))
 		}
-		out, err = answerList(c, tx, Listing[store.Build, capi.Build]{
+		return answerList(c, tx, Listing[store.Build, capi.Build]{
 			Table: store.Builds, Meta: buildMeta, Present: s.presentBuild,
 			Where: c.filterBy(where, "states", "state", "app_guids", "app", "package_guids", "package"),
 		})
-		return err
 	})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, out)
 }
 
 // createBuild only writes that a build is wanted; the staging loop finds it.

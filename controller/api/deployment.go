@@ -77,22 +77,16 @@ func firstTime(times ...time.Time) time.Time {
 }
 
 func (s *Server) listDeployments(c *Ctx) error {
-	var out *page
-	err := c.View(func(tx *store.Tx) error {
+	return c.answerPage(func(tx *store.Tx) (*page, error) {
 		where, err := c.filterSpaces(tx, "space")
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out, err = answerList(c, tx, Listing[store.Deployment, capi.Deployment]{
+		return answerList(c, tx, Listing[store.Deployment, capi.Deployment]{
 			Table: store.Deployments, Meta: deploymentMeta, Present: s.presentDeployment,
 			Where: c.filterBy(where, "app_guids", "app", "states", "state", "status_reasons", "reason", "status_values", "status"),
 		})
-		return err
 	})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, out)
 }
 
 // getDeployment is held while nothing that a client waits for has come about.

@@ -84,27 +84,21 @@ func (s *Server) showDroplet(c *Ctx, tx *store.Tx, d *store.Droplet) (capi.Dropl
 }
 
 func (s *Server) listDroplets(c *Ctx) error {
-	var out *page
-	err := c.View(func(tx *store.Tx) error {
+	return c.answerPage(func(tx *store.Tx) (*page, error) {
 		where, err := c.filterSpaces(tx, "space")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if app := c.Path("guid"); app != "" {
 			if where, err = c.ofApp(tx, where, app); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		out, err = answerList(c, tx, Listing[store.Droplet, capi.Droplet]{
+		return answerList(c, tx, Listing[store.Droplet, capi.Droplet]{
 			Table: store.Droplets, Meta: dropletMeta, Present: s.presentDroplet,
 			Where: c.filterBy(where, "states", "state", "app_guids", "app"),
 		})
-		return err
 	})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, out)
 }
 
 // ofApp narrows a list of droplets to an app's, and with current=true to the one it runs.
@@ -122,18 +116,12 @@ func (c *Ctx) ofApp(tx *store.Tx, where []store.Cond, appGUID string) ([]store.C
 }
 
 func (s *Server) listPackageDroplets(c *Ctx) error {
-	var out *page
-	err := c.View(func(tx *store.Tx) (err error) {
-		out, err = answerList(c, tx, Listing[store.Droplet, capi.Droplet]{
+	return c.answerPage(func(tx *store.Tx) (*page, error) {
+		return answerList(c, tx, Listing[store.Droplet, capi.Droplet]{
 			Table: store.Droplets, Meta: dropletMeta, Present: s.presentDroplet,
 			Where: c.filterBy([]store.Cond{store.By("package", c.Path("guid"))}, "states", "state"),
 		})
-		return err
 	})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, out)
 }
 
 func (s *Server) getDroplet(c *Ctx) error {

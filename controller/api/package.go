@@ -75,22 +75,16 @@ func (c *Ctx) filterApps(tx *store.Tx) ([]store.Cond, error) {
 }
 
 func (s *Server) listPackages(c *Ctx) error {
-	var out *page
-	err := c.View(func(tx *store.Tx) error {
+	return c.answerPage(func(tx *store.Tx) (*page, error) {
 		where, err := c.filterApps(tx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out, err = answerList(c, tx, Listing[store.Package, capi.Package]{
+		return answerList(c, tx, Listing[store.Package, capi.Package]{
 			Table: store.Packages, Meta: packageMeta, Present: s.presentPackage,
 			Where: c.filterBy(where, "states", "state", "types", "type"),
 		})
-		return err
 	})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, out)
 }
 
 func (s *Server) createPackage(c *Ctx) error {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"net/url"
 	"strconv"
 
@@ -47,6 +48,19 @@ func answerList[T, R any](c *Ctx, tx *store.Tx, l Listing[T, R]) (*page, error) 
 		p.Included, err = l.Include(tx, records)
 	}
 	return p, err
+}
+
+// answerPage reads a page in one transaction and answers with it.
+func (c *Ctx) answerPage(read func(tx *store.Tx) (*page, error)) error {
+	var out *page
+	err := c.View(func(tx *store.Tx) (err error) {
+		out, err = read(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, out)
 }
 
 func listQuery[T, R any](f *Filter, l Listing[T, R]) store.Query[T] {

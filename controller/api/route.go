@@ -107,11 +107,10 @@ func destinationProtocol(d store.Destination) string {
 }
 
 func (s *Server) listRoutes(c *Ctx) error {
-	var out *page
-	err := c.View(func(tx *store.Tx) error {
+	return c.answerPage(func(tx *store.Tx) (*page, error) {
 		where, err := c.filterSpaces(tx, "space")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if app := c.Path("guid"); app != "" {
 			where = append(where, store.By("app", app))
@@ -121,18 +120,13 @@ func (s *Server) listRoutes(c *Ctx) error {
 			where = append(where, store.By("guid")) // no route has a service yet
 		}
 		p := s.routePresenter()
-		out, err = answerList(c, tx, Listing[store.Route, capi.Route]{
+		return answerList(c, tx, Listing[store.Route, capi.Route]{
 			Table: store.Routes, Meta: routeMeta, Present: p.present, Where: where,
 			Include: func(tx *store.Tx, routes []*store.Route) (*capi.Included, error) {
 				return c.includeForRoutes(tx, p, routes)
 			},
 		})
-		return err
 	})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, out)
 }
 
 func (c *Ctx) includeForRoutes(tx *store.Tx, p *routePresenter, routes []*store.Route) (*capi.Included, error) {

@@ -61,11 +61,10 @@ func (s *Server) showTask(c *Ctx, tx *store.Tx, t *store.Task) (capi.Task, error
 }
 
 func (s *Server) listTasks(c *Ctx) error {
-	var out *page
-	err := c.View(func(tx *store.Tx) error {
+	return c.answerPage(func(tx *store.Tx) (*page, error) {
 		where, err := c.filterSpaces(tx, "space")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if app := c.Path("guid"); app != "" {
 			where = append(where, store.By("app", app))
@@ -77,16 +76,11 @@ func (s *Server) listTasks(c *Ctx) error {
 				where = append(where, store.By("sequence", keys...))
 			}
 		}
-		out, err = answerList(c, tx, Listing[store.Task, capi.Task]{
+		return answerList(c, tx, Listing[store.Task, capi.Task]{
 			Table: store.Tasks, Meta: taskMeta, Present: s.presentTask,
 			Where: c.filterBy(where, "names", "name", "states", "state", "app_guids", "app"),
 		})
-		return err
 	})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, out)
 }
 
 // createTask writes that a task is wanted; the scheduling loop runs it.
