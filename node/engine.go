@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"os"
 	"time"
 )
 
@@ -44,6 +46,10 @@ type Engine interface {
 	Logs(ctx context.Context, id string, since time.Time, fn func(LogLine)) error
 	// Exec runs a command in a running workload, as the workload's user.
 	Exec(ctx context.Context, id string, e Exec) (exitStatus int, err error)
+	// Dial connects from inside a running workload, to its own loopback addresses too; network is tcp, and
+	// address is host:port with names as the workload knows them. What the workload may not reach cannot
+	// be dialed.
+	Dial(ctx context.Context, id, network, address string) (net.Conn, error)
 	// Ping returns nil if the engine can start workloads now, else ErrUnavailable with the reason.
 	Ping(ctx context.Context) error
 	// Close ends all that the engine started in this process. Workloads go on running.
@@ -139,4 +145,14 @@ type Exec struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Resize         <-chan [2]uint16 // columns, rows
+	Signals        <-chan os.Signal // sent to the command's process group
+	// Program, if not nil, is run with Command as its arguments: see Program.
+	Program *Program
+}
+
+// Program is an executable that Exec puts into the workload before it runs it there. It must be linked
+// statically, since the workload's image may have nothing but its app. It stays for the workload's life, owned by root.
+type Program struct {
+	Name    string // lower-case letters
+	Content []byte
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -86,8 +87,11 @@ func (e *engine) Usage(context.Context, ...string) (map[string]node.Usage, error
 }
 func (e *engine) Logs(context.Context, string, time.Time, func(node.LogLine)) error { return nil }
 func (e *engine) Exec(context.Context, string, node.Exec) (int, error)              { return 0, nil }
-func (e *engine) Ping(context.Context) error                                        { return nil }
-func (e *engine) Close() error                                                      { return nil }
+func (e *engine) Dial(context.Context, string, string, string) (net.Conn, error) {
+	return nil, node.ErrNotFound
+}
+func (e *engine) Ping(context.Context) error { return nil }
+func (e *engine) Close() error               { return nil }
 
 var _ node.Engine = (*engine)(nil)
 

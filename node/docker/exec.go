@@ -24,11 +24,19 @@ func (d *Docker) Exec(ctx context.Context, id string, e node.Exec) (int, error) 
 	if i == nil {
 		return 0, fmt.Errorf("exec in workload %s: %w", id, node.ErrNotFound)
 	}
-	if len(e.Command) == 0 {
+	command := e.Command
+	if e.Program != nil {
+		path, err := d.install(ctx, i.containerID(), e.Program)
+		if err != nil {
+			return 0, failed("exec in workload "+id, err)
+		}
+		command = append([]string{path}, command...)
+	}
+	if len(command) == 0 {
 		return 0, fmt.Errorf("exec in workload %s: no command", id)
 	}
 	made, err := d.api.ContainerExecCreate(ctx, i.containerID(), container.ExecOptions{
-		Cmd: e.Command, Env: e.Env, Tty: e.TTY,
+		Cmd: command, Env: e.Env, Tty: e.TTY,
 		AttachStdin: e.Stdin != nil, AttachStdout: true, AttachStderr: true,
 	})
 	if err != nil {
@@ -65,6 +73,9 @@ func (d *Docker) converse(ctx context.Context, execID string, conn types.Hijacke
 	}
 	if e.Resize != nil {
 		d.wg.Go(func() { d.resize(ctx, execID, e.Resize) })
+	}
+	if e.Signals != nil {
+		d.wg.Go(func() { d.signal(ctx, execID, e.Signals) })
 	}
 	out, errOut := writer(e.Stdout), writer(e.Stderr)
 	var err error
@@ -126,19 +137,44 @@ func (d *Docker) execStatus(ctx context.Context, execID string) (int, error) {
 	}
 }
 
-// killExec ends a command that nobody listens to; Docker has no call for it.
+// signal passes signals on to the command until ctx ends; Docker has no call for it.
+func (d *Docker) signal(ctx context.Context, execID string, signals <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s, ok := <-signals:
+			if !ok {
+				return
+			}
+			if n, is := s.(syscall.Signal); is {
+				d.kill(ctx, execID, n)
+			}
+		}
+	}
+}
+
+// killExec ends a command that nobody listens to.
 func (d *Docker) killExec(execID string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	d.kill(ctx, execID, syscall.SIGKILL)
+}
+
+// kill sends a signal to the process group of a command, which runc makes the leader of a session of its own.
+func (d *Docker) kill(ctx context.Context, execID string, s syscall.Signal) {
 	x, err := d.api.ContainerExecInspect(ctx, execID)
-	if err != nil || !x.Running || x.Pid <= 0 || !d.info.local {
+	if err != nil || !x.Running || x.Pid <= 1 || !d.info.local || !inContainer(x.Pid, x.ContainerID) {
 		return
 	}
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(x.Pid) + "/cgroup")
-	if err != nil || !strings.Contains(string(text), x.ContainerID) {
-		return // not that process any more
+	if err := syscall.Kill(-x.Pid, s); err != nil {
+		d.log.Debug("signal a command", "signal", s, "error", err)
 	}
-	if err := syscall.Kill(x.Pid, syscall.SIGKILL); err != nil {
-		d.log.Debug("end a command", "error", err)
-	}
+}
+
+// inContainer reports whether a process belongs to a container, so that a number that has gone to another
+// process is not taken for it.
+func inContainer(pid int, containerID string) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	return err == nil && strings.Contains(string(text), containerID)
 }
