@@ -152,6 +152,20 @@ var (
 	Jobs = newTable("jobs",
 		by("state", func(j *Job) string { return j.State }))
 
+	ServiceInstances = newTable("service_instances",
+		by("name", func(i *ServiceInstance) string { return i.Name }),
+		by("type", func(i *ServiceInstance) string { return i.Type }),
+		by("space", func(i *ServiceInstance) string { return i.SpaceGUID }),
+		by("plan", func(i *ServiceInstance) string { return i.PlanGUID }),
+		by("space_name", func(i *ServiceInstance) string { return join(i.SpaceGUID, i.Name) }).unique())
+
+	ServiceBindings = newTable("service_bindings",
+		by("name", func(b *ServiceBinding) string { return b.Name }),
+		by("type", func(b *ServiceBinding) string { return b.Type }),
+		by("space", func(b *ServiceBinding) string { return b.SpaceGUID }),
+		by("app", func(b *ServiceBinding) string { return b.AppGUID }),
+		by("instance", func(b *ServiceBinding) string { return b.InstanceGUID }))
+
 	Settings = newTable[Setting]("settings")
 )
 
@@ -167,7 +181,8 @@ func allTables() []anyTable {
 	return []anyTable{
 		Orgs, Spaces, OrgQuotas, SpaceQuotas, Users, Clients, RefreshTokens, Roles, Domains, Routes, Apps, Processes,
 		Instances, Packages, Builds, Droplets, Deployments, Tasks, Buildpacks, Stacks, SecurityGroups,
-		IsolationSegments, FeatureFlags, EnvGroups, AuditEvents, Jobs, Settings,
+		IsolationSegments, FeatureFlags, EnvGroups, AuditEvents, Jobs,
+		ServiceInstances, ServiceBindings, Settings,
 	}
 }
 

@@ -42,7 +42,11 @@ func (s *Server) appEnv(tx *store.Tx, app *store.App) (out capi.AppEnv, err erro
 	if out.RunningEnv, err = appenv.Group(tx, "running"); err != nil {
 		return out, err
 	}
-	out.SystemEnv = map[string]any{"VCAP_SERVICES": struct{}{}}
+	services, err := appenv.Services(tx, app.GUID)
+	if err != nil {
+		return out, err
+	}
+	out.SystemEnv = map[string]any{"VCAP_SERVICES": services}
 	out.ApplicationEnv = map[string]any{"VCAP_APPLICATION": vcap}
 	return out, nil
 }

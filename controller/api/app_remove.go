@@ -6,8 +6,8 @@ import (
 	"github.com/cupola-paas/cupola/store"
 )
 
-// removeApp deletes the app with its processes, packages, builds, droplets, deployments, tasks and the
-// destinations that lead to it. Instance records stay: the scheduling loop retires them with their workloads.
+// removeApp deletes the app with its processes, packages, builds, droplets, deployments, tasks, service
+// bindings and the destinations that lead to it. Instance records stay: the scheduling loop retires them with their workloads.
 func removeApp(tx *store.Tx, app *store.App) error {
 	for _, remove := range []func(*store.Tx, string) error{
 		removeDestinations,
@@ -16,6 +16,7 @@ func removeApp(tx *store.Tx, app *store.App) error {
 		removeAll(store.Tasks, func(t *store.Task) string { return t.GUID }),
 		removeAll(store.Builds, func(b *store.Build) string { return b.GUID }),
 		removeAll(store.Droplets, func(d *store.Droplet) string { return d.GUID }),
+		removeAll(store.ServiceBindings, func(b *store.ServiceBinding) string { return b.GUID }),
 		removeAll(store.Packages, func(p *store.Package) string { return p.GUID }),
 	} {
 		if err := remove(tx, app.GUID); err != nil {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -49,7 +48,7 @@ func (s *Server) applyManifest(c *Ctx, tx *store.Tx, place Place, m *manifest) (
 
 func (a *applier) apply() error {
 	for _, step := range []func() error{
-		a.findOrCreate, a.setApp, a.setProcesses, a.setRoutes, a.refuseServices, a.note,
+		a.findOrCreate, a.setApp, a.setProcesses, a.setRoutes, a.bindServices, a.note,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -182,16 +181,11 @@ func (a *applier) setProcess(want *manifestProcess) error {
 	return store.Processes.Put(a.tx, p)
 }
 
-// refuseServices says which service instance is not there; this platform has none to bind yet.
-func (a *applier) refuseServices() error {
-	if len(a.want.services) == 0 {
-		return nil
-	}
-	name := clip(a.want.services[0], 100)
-	return errInvalid(fmt.Sprintf("For service '%s': Service instance '%s' could not be found: create it first, or take it out of the manifest", name, name))
-}
-
 func (a *applier) note() error {
 	a.lines = append(a.lines, "Applied manifest to app with guid "+a.app.GUID)
+	update := Event{Type: "audit.app.update", Target: appTarget(a.app), Place: a.place, Data: map[string]any{"manifest_triggered": true}}
+	if err := a.c.audit(a.tx, update); err != nil {
+		return err
+	}
 	return a.c.audit(a.tx, Event{Type: "audit.app.apply_manifest", Target: appTarget(a.app), Place: a.place, Data: map[string]any{"manifest_triggered": true}})
 }

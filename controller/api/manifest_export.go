@@ -22,6 +22,7 @@ type exported struct {
 	Features   map[string]bool    `yaml:"features,omitempty"`
 	Env        map[string]string  `yaml:"env,omitempty"`
 	Metadata   *exportedMetadata  `yaml:"metadata,omitempty"`
+	Services   []any              `yaml:"services,omitempty"`
 	NoRoute    bool               `yaml:"no-route,omitempty"`
 	Routes     []exportedRoute    `yaml:"routes,omitempty"`
 	Processes  []*exportedProcess `yaml:"processes,omitempty"`
@@ -93,6 +94,10 @@ func exportApp(tx *store.Tx, app *store.App) (*exported, error) {
 		e.Metadata = &exportedMetadata{app.Labels, app.Annotations}
 	}
 	if err := exportRoutes(tx, app, e); err != nil {
+		return nil, err
+	}
+	var err error
+	if e.Services, err = exportServices(tx, app.GUID); err != nil {
 		return nil, err
 	}
 	if app.Lifecycle.Type == capi.LifecycleDocker {

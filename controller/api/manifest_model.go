@@ -28,7 +28,7 @@ type manifestApp struct {
 	env         map[string]*string
 	features    map[string]bool
 	metadata    *capi.MetadataPatch
-	services    []string
+	services    []manifestService
 	processes   []*manifestProcess // at most one of each type
 	routes      []manifestRoute
 	noRoute     bool
@@ -43,6 +43,12 @@ type manifestProcess struct {
 	scale     capi.ProcessScale
 	health    capi.HealthCheckUpdate
 	readiness capi.HealthCheckUpdate
+}
+
+// manifestService is a service instance to bind.
+type manifestService struct {
+	name, binding string
+	parameters    bool // some were given
 }
 
 type manifestRoute struct {
@@ -283,18 +289,37 @@ func (a *manifestApp) setServices(v *yaml3.Node) error {
 		return err
 	}
 	for _, n := range list {
-		if n.Kind == yaml3.MappingNode {
-			if n = field(n, "name"); n == nil {
-				return complain(v, "a service must have a name")
-			}
+		service := manifestService{}
+		if n.Kind != yaml3.MappingNode {
+			service.name, err = textOf("services", n)
+		} else {
+			err = service.read(n)
 		}
-		name, err := textOf("services", n)
 		if err != nil {
 			return err
 		}
-		a.services = append(a.services, name)
+		if service.name == "" {
+			return complain(n, "a service must have a name")
+		}
+		a.services = append(a.services, service)
 	}
 	return nil
+}
+
+func (m *manifestService) read(n *yaml3.Node) error {
+	return fields(n, func(key, v *yaml3.Node) (err error) {
+		switch key.Value {
+		case "name":
+			m.name, err = textOf("service name", v)
+		case "binding_name":
+			m.binding, err = textOf("binding_name", v)
+		case "parameters":
+			m.parameters = !isNull(v) && len(v.Content) > 0
+		default:
+			err = complain(key, "a service has no attribute '%s'", clip(key.Value, 100))
+		}
+		return err
+	})
 }
 
 func (a *manifestApp) setRoutes(v *yaml3.Node) error {

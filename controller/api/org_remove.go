@@ -24,11 +24,12 @@ func removeOrg(tx *store.Tx, org *store.Org) error {
 	)
 }
 
-// removeSpace deletes a space with its apps, routes and roles.
+// removeSpace deletes a space with its apps, service instances, routes and roles.
 func removeSpace(tx *store.Tx, space *store.Space) error {
 	by := store.By("space", space.GUID)
 	return firstOf(
 		each(tx, store.Apps, removeApp, by),
+		each(tx, store.ServiceInstances, removeServiceInstance, by),
 		each(tx, store.Routes, func(tx *store.Tx, r *store.Route) error { return store.Routes.Delete(tx, r.GUID) }, by),
 		each(tx, store.Routes, func(tx *store.Tx, r *store.Route) error {
 			r.SharedSpaceGUIDs = without(r.SharedSpaceGUIDs, space.GUID)

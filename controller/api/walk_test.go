@@ -43,6 +43,8 @@ func (w *world) resources() map[string]string {
 		"/v3/apps": app, "/v3/processes": app, "/v3/spaces": w.space, "/v3/organizations": w.org, "/v3/domains": w.domain,
 		"/v3/packages": w.makePackage(app), "/v3/routes": w.makeRoute("walk").want(201).guid(),
 	}
+	guids["/v3/service_instances"] = w.makeService("walk", nil).want(201).guid()
+	guids["/v3/service_credential_bindings"] = w.bindApp(app, guids["/v3/service_instances"], nil).want(201).guid()
 	w.update(func(tx *store.Tx) error {
 		b := &store.Build{AppGUID: app, SpaceGUID: w.space, State: store.StateFailed}
 		d := &store.Deployment{AppGUID: app, SpaceGUID: w.space, Status: store.DeploymentFinalized, Reason: store.DeploymentDeployed}
@@ -62,7 +64,7 @@ func TestEveryRouteRefusesStrangers(t *testing.T) {
 	w := newWorld(t)
 	guids := w.resources()
 	var secrets []string
-	for _, kind := range []string{"/v3/apps", "/v3/packages", "/v3/routes", "/v3/builds", "/v3/deployments", "/v3/tasks", "/v3/droplets", "/v3/spaces", "/v3/organizations"} {
+	for _, kind := range []string{"/v3/apps", "/v3/packages", "/v3/routes", "/v3/builds", "/v3/deployments", "/v3/tasks", "/v3/droplets", "/v3/spaces", "/v3/organizations", "/v3/service_credential_bindings"} {
 		secrets = append(secrets, guids[kind])
 	}
 	walked := 0

@@ -137,6 +137,9 @@ func (e Env) Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Dr
 	if err != nil {
 		return nil, err
 	}
+	if err := addServices(tx, env, app.GUID); err != nil {
+		return nil, err
+	}
 	vcap.InstanceID, vcap.InstanceIndex, vcap.Host = i.GUID, &i.Index, "0.0.0.0"
 	if err := addVCAP(env, vcap); err != nil {
 		return nil, err
@@ -191,6 +194,9 @@ func (e Env) base(tx *store.Tx, groupName string, app *store.App, p *store.Proce
 	if err != nil {
 		return nil, err
 	}
+	if err := addServices(tx, env, app.GUID); err != nil {
+		return nil, err
+	}
 	return env, addVCAP(env, vcap)
 }
 
@@ -211,7 +217,6 @@ func Group(tx *store.Tx, name string) (map[string]string, error) {
 func addVCAP(env map[string]string, vcap *Application) error {
 	raw, err := json.Marshal(vcap)
 	env["VCAP_APPLICATION"] = string(raw)
-	env["VCAP_SERVICES"] = "{}"
 	return err
 }
 

@@ -19,12 +19,13 @@ type Pagination struct {
 
 // Included holds the related resources that a request asked for with include; each once.
 type Included struct {
-	Apps          []App          `json:"apps,omitempty"`
-	Domains       []Domain       `json:"domains,omitempty"`
-	Organizations []Organization `json:"organizations,omitempty"`
-	Routes        []Route        `json:"routes,omitempty"`
-	Spaces        []Space        `json:"spaces,omitempty"`
-	Users         []User         `json:"users,omitempty"`
+	Apps             []App             `json:"apps,omitempty"`
+	Domains          []Domain          `json:"domains,omitempty"`
+	Organizations    []Organization    `json:"organizations,omitempty"`
+	Routes           []Route           `json:"routes,omitempty"`
+	ServiceInstances []ServiceInstance `json:"service_instances,omitempty"`
+	Spaces           []Space           `json:"spaces,omitempty"`
+	Users            []User            `json:"users,omitempty"`
 }
 
 // Items is a list without pages, such as process stats.
