@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -115,9 +116,10 @@ func (s *session) processDetails(ctx context.Context, d *appDetails) error {
 	return nil
 }
 
-// ignoreGone forgives that a deployment took a process away between two requests.
+// ignoreGone forgives that something went away between two requests, such as a process by a deployment, and that
+// the platform does not know such a thing at all.
 func ignoreGone(err error) error {
-	if notFound(err) {
+	if notFound(err) || errors.Is(err, capi.UnknownRequest) {
 		return nil
 	}
 	return err
@@ -127,7 +129,7 @@ func (s *session) showDetails(d *appDetails) {
 	fields := [][2]string{
 		{"name", s.ui.Name(d.App.Name)},
 		{"requested state", s.state(d.App.State)},
-		{"urls", joinNames(d.Routes, func(r capi.Route) string { return s.appURL(r.URL) })},
+		{"urls", joinNames(d.Routes, func(r capi.Route) string { return s.routeURL(r) })},
 	}
 	if d.Droplet != nil {
 		fields = append(fields, [2]string{"last uploaded", ui.Time(d.Droplet.CreatedAt.Time)})

@@ -123,7 +123,7 @@ func (s *session) urlsOf(appGUID string, routes []capi.Route) string {
 	var urls []string
 	for _, r := range routes {
 		if slices.ContainsFunc(r.Destinations, func(d capi.Destination) bool { return d.App.GUID == appGUID }) {
-			urls = append(urls, s.appURL(r.URL))
+			urls = append(urls, s.routeURL(r))
 		}
 	}
 	return strings.Join(urls, ", ")

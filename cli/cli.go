@@ -61,8 +61,11 @@ func newConsole() (*console, error) {
 func (k *console) commands() []*cli.Command {
 	return slices.Concat(
 		k.loginCommands(), k.targetCommands(), k.pushCommands(), k.appCommands(), k.lifecycleCommands(), k.deploymentCommands(),
-		k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(), k.routeCommands(), k.domainCommands(),
-		k.orgCommands(), k.spaceCommands(), k.catalogueCommands(), k.toolCommands(), []*cli.Command{k.serverCommand()},
+		k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(),
+		k.routeCommands(), k.routeShareCommands(), k.domainCommands(),
+		k.securityGroupCommands(), k.networkPolicyCommands(), k.orgCommands(), k.spaceCommands(),
+		k.userCommands(), k.roleCommands(), k.quotaCommands(), k.segmentCommands(), k.featureFlagCommands(), k.environmentGroupCommands(),
+		k.catalogueCommands(), k.toolCommands(), []*cli.Command{k.serverCommand()},
 	)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,7 @@ type console struct {
 	ui     *ui.UI
 	file   *config.File
 	getenv func(string) string
+	specs  []spec // of the commands, in the order of the help
 
 	mu      sync.Mutex
 	onBreak string // what the first Ctrl-C says instead of ending the command; empty: it ends it
@@ -47,11 +49,17 @@ type spec struct {
 	details  string // what the flags do not say
 	examples []string
 	flags    []cli.Flag
+	noJSON   bool     // its result is no data: --json means nothing
+	api      []string // the routes of the API that it uses, for docs/cli-commands.md
 	need     need
 	run      func(ctx context.Context, s *session, c *cli.Context) error
 }
 
 func (k *console) command(sp spec) *cli.Command {
+	if !sp.noJSON && !slices.Contains(sp.flags, cli.Flag(jsonFlag)) {
+		sp.flags = slices.Concat(sp.flags, []cli.Flag{jsonFlag})
+	}
+	k.specs = append(k.specs, sp)
 	return &cli.Command{
 		Name:               sp.name,
 		Aliases:            sp.aliases,
@@ -69,11 +77,17 @@ func (k *console) command(sp spec) *cli.Command {
 			if err := checkArgs(sp, c.Args().Slice()); err != nil {
 				return err
 			}
+			if !sp.noJSON && c.Bool("json") {
+				k.ui.JSONOnly()
+			}
 			s, err := k.open(c.Context, sp.need)
 			if err != nil {
 				return err
 			}
-			return sp.run(c.Context, s, c)
+			if err := sp.run(c.Context, s, c); err != nil {
+				return err
+			}
+			return k.ui.FinishJSON()
 		},
 	}
 }

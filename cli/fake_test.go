@@ -41,12 +41,13 @@ type fakeAPI struct {
 	logs        map[string][]capi.Envelope
 	known       map[string]bool // SHA-1 of files
 	manifests   []string
-	uploads     []string // names in the zip, of each upload
+	uploads     []string                    // names in the zip, of each upload
+	any         map[string][]map[string]any // resources of collections that have no handlers of their own, by path
 }
 
 func newFakeAPI() *fakeAPI {
 	f := &fakeAPI{mode: map[string]string{}, tokens: map[string]bool{}, refresh: map[string]bool{}, builds: map[string]*capi.Build{},
-		env: map[string]map[string]string{}, logs: map[string][]capi.Envelope{}, known: map[string]bool{}}
+		env: map[string]map[string]string{}, logs: map[string][]capi.Envelope{}, known: map[string]bool{}, any: map[string][]map[string]any{}}
 	f.orgs = []capi.Organization{{Resource: f.resource("org"), Name: "engines"}}
 	f.spaces = []capi.Space{{Resource: f.resource("space"), Name: "dev", Relationships: capi.SpaceRelationships{Organization: capi.One(f.orgs[0].GUID)}}}
 	f.domains = []capi.Domain{{Resource: f.resource("domain"), Name: "apps.test", SupportedProtocols: []string{"http"}}}
@@ -54,6 +55,7 @@ func newFakeAPI() *fakeAPI {
 	f.accountRoutes(mux)
 	f.resourceRoutes(mux)
 	f.pushRoutes(mux)
+	f.anyRoutes(mux)
 	f.Server = httptest.NewUnstartedServer(f.record(mux))
 	f.Start()
 	f.secure = httptest.NewTLSServer(f.record(mux))
@@ -133,7 +135,8 @@ func (f *fakeAPI) accountRoutes(mux *http.ServeMux) {
 		link := func(path string) *capi.RootLink { return &capi.RootLink{Href: f.URL + path} }
 		v3 := link("/v3")
 		v3.Meta = &capi.LinkMeta{Version: "3.211.0"}
-		reply(w, 200, capi.Root{Links: map[string]*capi.RootLink{"self": link(""), "cloud_controller_v3": v3, "login": link(""), "uaa": link(""), "log_cache": link("")}})
+		reply(w, 200, capi.Root{Links: map[string]*capi.RootLink{"self": link(""), "cloud_controller_v3": v3, "login": link(""), "uaa": link(""), "log_cache": link(""),
+			"routing": link("/routing"), "network_policy_v1": link("/networking/v1/external")}})
 	})
 	mux.HandleFunc("GET /ca.pem", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "-----BEGIN CERTIFICATE-----\nZmFrZQ==\n-----END CERTIFICATE-----\n")

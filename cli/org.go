@@ -16,20 +16,25 @@ const orgCategory = "Orgs and spaces"
 var (
 	jsonFlag  = &cli.BoolFlag{Name: "json", Usage: "print the API's resources as JSON"}
 	guidFlag  = &cli.BoolFlag{Name: "guid", Usage: "print the GUID and nothing else"}
-	forceFlag = &cli.BoolFlag{Name: "f", Usage: "do not ask"}
+	forceFlag = &cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask"}
+	quotaFlag = &cli.StringFlag{Name: "quota", Aliases: []string{"q"}, Usage: "`QUOTA` that it gets"}
 	labelFlag = &cli.StringFlag{Name: "labels", Usage: "show those that match the `SELECTOR`, such as env=prod"}
 )
 
 func (k *console) orgCommands() []*cli.Command {
 	return []*cli.Command{
 		k.command(spec{name: "orgs", aliases: []string{"o"}, category: orgCategory, summary: "list the orgs that you may see",
-			flags: []cli.Flag{jsonFlag, labelFlag}, need: aLogin, run: orgs}),
+			flags: []cli.Flag{jsonFlag, labelFlag}, need: aLogin, run: orgs, api: []string{"GET /v3/organizations"}}),
 		k.command(spec{name: "org", category: orgCategory, summary: "show an org", args: "ORG", min: 1, max: 1,
-			flags: []cli.Flag{jsonFlag, guidFlag}, need: aLogin, run: showOrg}),
+			flags: []cli.Flag{jsonFlag, guidFlag}, need: aLogin, run: showOrg,
+			api: []string{"GET /v3/organizations", "GET /v3/organizations/:guid/domains", "GET /v3/organization_quotas/:guid", "GET /v3/spaces", "GET /v3/isolation_segments"}}),
 		k.command(spec{name: "create-org", aliases: []string{"co"}, category: orgCategory, summary: "make an org", args: "ORG", min: 1, max: 1,
-			examples: []string{"cupola create-org engines"}, need: aLogin, run: createOrg}),
+			examples: []string{"cupola create-org engines", "cupola create-org engines -q small"}, flags: []cli.Flag{quotaFlag}, need: aLogin, run: createOrg,
+			api: []string{"POST /v3/organizations", "POST /v3/roles", "GET /v3/organization_quotas", "POST /v3/organization_quotas/:guid/relationships/organizations"}}),
+		k.command(spec{name: "rename-org", category: orgCategory, summary: "give an org another name", args: "ORG NEW_NAME", min: 2, max: 2, need: aLogin,
+			api: []string{"GET /v3/organizations", "PATCH /v3/organizations/:guid"}, run: renameOrg}),
 		k.command(spec{name: "delete-org", category: orgCategory, summary: "delete an org with all that is in it", args: "ORG", min: 1, max: 1,
-			flags: []cli.Flag{forceFlag}, need: aLogin, run: deleteOrg}),
+			flags: []cli.Flag{forceFlag}, need: aLogin, run: deleteOrg, api: []string{"GET /v3/organizations", "DELETE /v3/organizations/:guid", "GET /v3/jobs/:guid"}}),
 	}
 }
 
@@ -91,17 +96,55 @@ func showOrg(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	quota, err := s.quotaName(ctx, orgQuotaKind, org.Relationships.Quota)
+	if err != nil {
+		return err
+	}
+	segments, err := capi.All[capi.IsolationSegment](ctx, s.client, segmentKind.path, capi.Filter{"organization_guids": {org.GUID}})
+	if ignoreGone(err) != nil {
+		return err
+	}
 	s.fields([][2]string{
 		{"name", s.ui.Name(org.Name)},
 		{"domains", joinNames(domains, func(d capi.Domain) string { return d.Name })},
+		{"quota", quota},
 		{"spaces", joinNames(spaces, func(sp capi.Space) string { return sp.Name })},
+		{"isolation segments", joinNames(segments, func(one capi.IsolationSegment) string { return one.Name })},
 		{"suspended", map[bool]string{true: "yes"}[org.Suspended]},
 	})
 	return nil
 }
 
+// quotaName is the name of a quota that something has, empty when it has none.
+func (s *session) quotaName(ctx context.Context, k kind, quota capi.ToOne) (string, error) {
+	if quota.GUID() == "" {
+		return "", nil
+	}
+	one, err := capi.Get[capi.OrganizationQuota](ctx, s.client, k.path+"/"+quota.GUID())
+	if notFound(err) {
+		return "", nil // it may not be seen
+	}
+	return one.Name, err
+}
+
+func renameOrg(ctx context.Context, s *session, c *cli.Context) error {
+	from, to := c.Args().Get(0), c.Args().Get(1)
+	if err := s.rename(ctx, orgKind, nil, from, to); err != nil {
+		return err
+	}
+	return s.forgetTarget(func(cfg *config.Config) {
+		if cfg.Org.Name == from {
+			cfg.Org.Name = to
+		}
+	})
+}
+
 func createOrg(ctx context.Context, s *session, c *cli.Context) error {
 	name := c.Args().First()
+	quota, err := s.quotaFlag(ctx, c, orgQuotaKind, nil)
+	if err != nil {
+		return err
+	}
 	org, err := s.client.CreateOrganization(ctx, capi.OrganizationCreate{Name: name})
 	if taken(err) {
 		s.ui.Notef("Org %s is there already.", s.ui.Name(name))
@@ -110,9 +153,22 @@ func createOrg(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if quota != "" {
+		if err := s.client.Relate(ctx, orgQuotaKind.path+"/"+quota+"/relationships/organizations", org.GUID); err != nil {
+			return fmt.Errorf("org %s is made, but did not get the quota: %w", quote(name), err)
+		}
+	}
 	s.ui.Notef("Org %s is made.", s.ui.Name(org.Name))
 	s.ui.Hintf("next: cupola target -o %s", name)
-	return nil
+	return s.answer(org)
+}
+
+// quotaFlag is the GUID of the quota that --quota names, empty without it.
+func (s *session) quotaFlag(ctx context.Context, c *cli.Context, k kind, f capi.Filter) (string, error) {
+	if c.String("quota") == "" {
+		return "", nil
+	}
+	return s.guidOf(ctx, k, c.String("quota"), f)
 }
 
 // taken says that a name is in use, which for create commands means that all is as wanted.

@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -15,28 +15,50 @@ import (
 
 const routeCategory = "Routes and domains"
 
-func (k *console) routeCommands() []*cli.Command {
-	address := []cli.Flag{
+// routeFlags name a route; more are the command's own.
+func routeFlags(more ...cli.Flag) []cli.Flag {
+	return slices.Concat([]cli.Flag{
 		&cli.StringFlag{Name: "hostname", Aliases: []string{"n"}, Usage: "`HOST` in front of the domain"},
 		&cli.StringFlag{Name: "path", Usage: "`PATH` behind the domain"},
-	}
-	with := func(more ...cli.Flag) []cli.Flag { return slices.Concat(address, more) }
+		&cli.IntFlag{Name: "port", Usage: "`PORT` of a TCP route"},
+	}, more)
+}
+
+var optionFlag = &cli.StringSliceFlag{Name: "option", Aliases: []string{"o"}, Usage: "`NAME=VALUE` of an option, such as loadbalancing=least-connection; can be repeated"}
+
+func (k *console) routeCommands() []*cli.Command {
+	find := []string{"GET /v3/domains", "GET /v3/routes"}
+	api := func(more ...string) []string { return slices.Concat(find, more) }
 	return []*cli.Command{
 		k.command(spec{name: "routes", aliases: []string{"r"}, category: routeCategory, summary: "list the routes of the space",
-			flags: []cli.Flag{jsonFlag, labelFlag, &cli.BoolFlag{Name: "org-level", Usage: "of all spaces of the org"}}, need: aSpace, run: routes}),
+			flags: []cli.Flag{jsonFlag, labelFlag, &cli.BoolFlag{Name: "org-level", Usage: "of all spaces of the org"}}, need: aSpace, run: routes,
+			api: []string{"GET /v3/routes", "GET /v3/apps", "GET /v3/spaces"}}),
+		k.command(spec{name: "route", aliases: []string{"ro"}, category: routeCategory, summary: "show a route and where it leads", args: "DOMAIN", min: 1, max: 1,
+			examples: []string{"cupola route example.com --hostname shop"}, flags: routeFlags(), need: anOrg, run: showRoute, api: api("GET /v3/apps")}),
+		k.command(spec{name: "check-route", category: routeCategory, summary: "say whether there is a route, in any space", args: "DOMAIN", min: 1, max: 1,
+			flags: routeFlags(), need: aLogin, run: checkRoute, api: []string{"GET /v3/domains", "GET /v3/domains/:guid/route_reservations"}}),
 		k.command(spec{name: "create-route", category: routeCategory, summary: "reserve a route", args: "DOMAIN", min: 1, max: 1,
-			examples: []string{"cupola create-route example.com --hostname shop --path /cart"}, flags: address, need: aSpace, run: createRoute}),
+			examples: []string{"cupola create-route example.com --hostname shop --path /cart", "cupola create-route tcp.example.com --port 1025"},
+			flags:    routeFlags(optionFlag), need: aSpace, run: createRoute, api: []string{"GET /v3/domains", "POST /v3/routes"}}),
+		k.command(spec{name: "update-route", category: routeCategory, summary: "change how requests of a route are spread", args: "DOMAIN", min: 1, max: 1,
+			details:  "Options are loadbalancing (round-robin, least-connection, hash), hash_header and hash_balance.",
+			examples: []string{"cupola update-route example.com -n shop -o loadbalancing=least-connection", "cupola update-route example.com -n shop -r loadbalancing"},
+			flags:    routeFlags(optionFlag, &cli.StringSliceFlag{Name: "remove-option", Aliases: []string{"r"}, Usage: "`NAME` of an option that is to go; can be repeated"}),
+			need:     aSpace, run: updateRoute, api: api("PATCH /v3/routes/:guid")}),
 		k.command(spec{name: "map-route", category: routeCategory, summary: "lead a route to an app; the route is made if needed", args: "APP_NAME DOMAIN", min: 2, max: 2,
-			examples: []string{"cupola map-route my-app example.com --hostname shop"},
-			flags: with(&cli.IntFlag{Name: "app-port", Usage: "`PORT` that the app listens on, when it is not the usual one"},
-				&cli.StringFlag{Name: "app-protocol", Usage: "`PROTOCOL` that the app speaks: http1 or http2"}),
-			need: aSpace, run: mapRoute}),
+			examples: []string{"cupola map-route my-app example.com --hostname shop", "cupola map-route my-app tcp.example.com --port 1025"},
+			flags: routeFlags(&cli.IntFlag{Name: "app-port", Usage: "`PORT` that the app listens on, when it is not the usual one"},
+				&cli.StringFlag{Name: "app-protocol", Usage: "`PROTOCOL` that the app speaks: http1 or http2"}, optionFlag),
+			need: aSpace, run: mapRoute, api: api("GET /v3/apps", "POST /v3/routes", "POST /v3/routes/:guid/destinations")}),
+		k.command(spec{name: "update-destination", category: routeCategory, summary: "change the protocol that a route speaks with an app", args: "APP_NAME DOMAIN", min: 2, max: 2,
+			flags: routeFlags(&cli.StringFlag{Name: "app-protocol", Usage: "`PROTOCOL`: http1 or http2"}),
+			need:  aSpace, run: updateDestination, api: api("GET /v3/apps", "GET /v3/routes/:guid/destinations", "PATCH /v3/routes/:guid/destinations/:guid")}),
 		k.command(spec{name: "unmap-route", category: routeCategory, summary: "no longer lead a route to an app; the route stays", args: "APP_NAME DOMAIN", min: 2, max: 2,
-			flags: address, need: aSpace, run: unmapRoute}),
+			flags: routeFlags(), need: aSpace, run: unmapRoute, api: api("GET /v3/apps", "GET /v3/routes/:guid/destinations", "DELETE /v3/routes/:guid/destinations/:guid")}),
 		k.command(spec{name: "delete-route", category: routeCategory, summary: "delete a route", args: "DOMAIN", min: 1, max: 1,
-			flags: with(forceFlag), need: aSpace, run: deleteRoute}),
+			flags: routeFlags(forceFlag), need: aSpace, run: deleteRoute, api: api("DELETE /v3/routes/:guid")}),
 		k.command(spec{name: "delete-orphaned-routes", category: routeCategory, summary: "delete the routes of the space that lead nowhere",
-			flags: []cli.Flag{forceFlag}, need: aSpace, run: deleteOrphanedRoutes}),
+			flags: []cli.Flag{forceFlag}, need: aSpace, run: deleteOrphanedRoutes, api: []string{"DELETE /v3/spaces/:guid/routes?unmapped=true"}}),
 	}
 }
 
@@ -71,7 +93,7 @@ func routes(ctx context.Context, s *session, c *cli.Context) error {
 	}
 	return list(s, c, all, "There is no route yet. One comes with a push, or: cupola create-route DOMAIN --hostname HOST",
 		[]string{"space", "url", "protocol", "apps"}, func(r capi.Route) []string {
-			return []string{spaceNames[r.Relationships.Space.GUID()], s.appURL(r.URL), r.Protocol, destinationNames(r, appNames)}
+			return []string{spaceNames[r.Relationships.Space.GUID()], s.routeURL(r), r.Protocol, destinationNames(r, appNames)}
 		})
 }
 
@@ -96,153 +118,88 @@ func destinationNames(r capi.Route, apps map[string]string) string {
 type address struct {
 	domain     *capi.Domain
 	host, path string
+	port       int // of a TCP route; 0: none is named
 }
 
 func (a address) String() string {
-	if a.host == "" {
-		return a.domain.Name + a.path
+	name := a.domain.Name + a.path
+	if a.host != "" {
+		name = a.host + "." + name
 	}
-	return a.host + "." + a.domain.Name + a.path
+	if a.port != 0 {
+		name += fmt.Sprintf(":%d", a.port)
+	}
+	return name
 }
 
+// tcp says that routes of the domain have a port and no name.
+func (a address) tcp() bool { return slices.Contains(a.domain.SupportedProtocols, "tcp") }
+
 func (s *session) address(ctx context.Context, c *cli.Context, domainName string) (address, error) {
-	a := address{host: c.String("hostname"), path: c.String("path")}
+	a := address{host: c.String("hostname"), path: c.String("path"), port: c.Int("port")}
+	if a.port != 0 && a.host+a.path != "" {
+		return a, badUsage("--port is for TCP routes, which have neither --hostname nor --path")
+	}
+	if a.port < 0 || a.port > 65535 {
+		return a, badUsage("--port is a number from 1 to 65535, not %d", a.port)
+	}
 	if a.path != "" && !strings.HasPrefix(a.path, "/") {
 		a.path = "/" + a.path
 	}
-	domain, err := s.client.DomainByName(ctx, domainName)
-	if notFound(err) {
-		return a, withHint(fmt.Errorf("there is no domain %s", quote(domainName)), "see: cupola domains")
-	}
+	domain, err := find[capi.Domain](ctx, s, domainKind, domainName, nil)
 	a.domain = domain
 	return a, err
 }
 
-func (s *session) makeRoute(ctx context.Context, a address) (*capi.Route, error) {
-	return s.client.CreateRoute(ctx, capi.RouteCreate{Host: a.host, Path: a.path,
-		Relationships: capi.RouteCreateRelationships{Space: capi.To(s.cfg.Space.GUID), Domain: capi.To(a.domain.GUID)}})
+// findRoute is the route of an address; ResourceNotFound when there is none.
+func (s *session) findRoute(ctx context.Context, a address) (*capi.Route, error) {
+	if a.port == 0 {
+		return s.client.FindRoute(ctx, a.domain.GUID, a.host, a.path)
+	}
+	return capi.First[capi.Route](ctx, s.client, "/v3/routes", capi.Filter{"domain_guids": {a.domain.GUID}, "hosts": {""}, "paths": {""}, "ports": {strconv.Itoa(a.port)}}, "Route")
 }
 
-func createRoute(ctx context.Context, s *session, c *cli.Context) error {
-	a, err := s.address(ctx, c, c.Args().First())
+// mustFindRoute is findRoute with an error that says what to do.
+func (s *session) mustFindRoute(ctx context.Context, c *cli.Context, domainName string) (address, *capi.Route, error) {
+	a, err := s.address(ctx, c, domainName)
 	if err != nil {
-		return err
+		return a, nil, err
 	}
-	route, err := s.makeRoute(ctx, a)
-	if taken(err) {
-		s.ui.Notef("Route %s is there already.", s.ui.Name(a.String()))
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	s.ui.Notef("Route %s is made.", s.ui.Name(route.URL))
-	s.ui.Hintf("next: cupola map-route APP_NAME %s", strings.TrimSpace(a.domain.Name+" "+a.flags()))
-	return nil
-}
-
-// flags is how the route was named on the command line.
-func (a address) flags() string {
-	var parts []string
-	if a.host != "" {
-		parts = append(parts, "--hostname "+a.host)
-	}
-	if a.path != "" {
-		parts = append(parts, "--path "+a.path)
-	}
-	return strings.Join(parts, " ")
-}
-
-func mapRoute(ctx context.Context, s *session, c *cli.Context) error {
-	app, err := s.app(ctx, c.Args().Get(0))
-	if err != nil {
-		return err
-	}
-	a, err := s.address(ctx, c, c.Args().Get(1))
-	if err != nil {
-		return err
-	}
-	route, err := s.client.FindRoute(ctx, a.domain.GUID, a.host, a.path)
+	route, err := s.findRoute(ctx, a)
 	if notFound(err) {
-		route, err = s.makeRoute(ctx, a)
+		err = withHint(fmt.Errorf("there is no route %s", a), "see: cupola routes")
 	}
-	if err != nil {
-		return err
-	}
-	if err := s.client.MapRoute(ctx, route.GUID, app.GUID, c.Int("app-port"), c.String("app-protocol")); err != nil {
-		return err
-	}
-	s.ui.Notef("Route %s leads to %s.", s.ui.Name(s.appURL(route.URL)), s.ui.Name(app.Name))
-	return nil
+	return a, route, err
 }
 
-func unmapRoute(ctx context.Context, s *session, c *cli.Context) error {
-	app, err := s.app(ctx, c.Args().Get(0))
-	if err != nil {
-		return err
+func (s *session) makeRoute(ctx context.Context, a address, options map[string]any) (*capi.Route, error) {
+	in := capi.RouteCreate{Host: a.host, Path: a.path, Options: options,
+		Relationships: capi.RouteCreateRelationships{Space: capi.To(s.cfg.Space.GUID), Domain: capi.To(a.domain.GUID)}}
+	if a.port != 0 {
+		port := capi.Int(a.port)
+		in.Port = &port
 	}
-	a, err := s.address(ctx, c, c.Args().Get(1))
-	if err != nil {
-		return err
-	}
-	route, err := s.client.FindRoute(ctx, a.domain.GUID, a.host, a.path)
-	if notFound(err) {
-		return withHint(fmt.Errorf("there is no route %s", a), "see: cupola routes")
-	}
-	if err != nil {
-		return err
-	}
-	destinations, err := s.client.Destinations(ctx, route.GUID)
-	if err != nil {
-		return err
-	}
-	removed := 0
-	for _, d := range destinations {
-		if d.App.GUID != app.GUID {
-			continue
+	return s.client.CreateRoute(ctx, in)
+}
+
+// optionsOf are the route options of the flags; nil when there is none.
+func optionsOf(c *cli.Context) (map[string]any, error) {
+	var options map[string]any
+	for _, given := range c.StringSlice("option") {
+		name, value, ok := strings.Cut(given, "=")
+		if !ok || name == "" {
+			return nil, badUsage("-o %s is no option", quote(given)).withHint("write it as: -o loadbalancing=least-connection")
 		}
-		if err := s.client.UnmapRoute(ctx, route.GUID, d.GUID); err != nil && !notFound(err) {
-			return err
+		if options == nil {
+			options = map[string]any{}
 		}
-		removed++
+		options[name] = value
 	}
-	if removed == 0 {
-		return errors.New("the route " + a.String() + " does not lead to " + quote(app.Name))
+	for _, name := range c.StringSlice("remove-option") {
+		if options == nil {
+			options = map[string]any{}
+		}
+		options[name] = nil
 	}
-	s.ui.Notef("Route %s no longer leads to %s.", s.ui.Name(a.String()), s.ui.Name(app.Name))
-	return nil
-}
-
-func deleteRoute(ctx context.Context, s *session, c *cli.Context) error {
-	a, err := s.address(ctx, c, c.Args().First())
-	if err != nil {
-		return err
-	}
-	route, err := s.client.FindRoute(ctx, a.domain.GUID, a.host, a.path)
-	if notFound(err) {
-		s.ui.Notef("There is no route %s.", a)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if ok, err := s.sure(c, "Delete route %s?", a); !ok {
-		return err
-	}
-	if err := s.client.DeleteRoute(ctx, route.GUID); err != nil && !notFound(err) {
-		return err
-	}
-	s.ui.Notef("Route %s is deleted.", a)
-	return nil
-}
-
-func deleteOrphanedRoutes(ctx context.Context, s *session, c *cli.Context) error {
-	if ok, err := s.sure(c, "Delete all routes of space %s that lead nowhere?", quote(s.cfg.Space.Name)); !ok {
-		return err
-	}
-	if err := s.client.DeleteUnmappedRoutes(ctx, s.cfg.Space.GUID); err != nil {
-		return err
-	}
-	s.ui.Notef("Routes that lead nowhere are deleted.")
-	return nil
+	return options, nil
 }

@@ -142,4 +142,12 @@ func (s *session) appURL(routeURL string) string {
 	return api.Scheme + "://" + host + path
 }
 
+// routeURL is where a route is found: a TCP route has a port of its own.
+func (s *session) routeURL(r capi.Route) string {
+	if r.Protocol == "tcp" {
+		return r.URL
+	}
+	return s.appURL(r.URL)
+}
+
 func quote(name string) string { return `"` + ui.Clean(name) + `"` }

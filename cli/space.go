@@ -17,14 +17,21 @@ func (k *console) spaceCommands() []*cli.Command {
 	inOrg := &cli.StringFlag{Name: "o", Usage: "in `ORG` instead of the targeted one"}
 	return []*cli.Command{
 		k.command(spec{name: "spaces", category: orgCategory, summary: "list the spaces of the org",
-			flags: []cli.Flag{jsonFlag, labelFlag}, need: anOrg, run: spaces}),
+			flags: []cli.Flag{jsonFlag, labelFlag}, need: anOrg, run: spaces, api: []string{"GET /v3/spaces"}}),
 		k.command(spec{name: "space", category: orgCategory, summary: "show a space", args: "SPACE", min: 1, max: 1,
-			flags: []cli.Flag{jsonFlag, guidFlag}, need: anOrg, run: showSpace}),
+			flags: []cli.Flag{jsonFlag, guidFlag, &cli.BoolFlag{Name: "security-group-rules", Usage: "show the rules of its security groups too"}},
+			need:  anOrg, run: showSpace, api: []string{"GET /v3/spaces", "GET /v3/apps", "GET /v3/service_instances", "GET /v3/space_quotas/:guid",
+				"GET /v3/spaces/:guid/running_security_groups", "GET /v3/spaces/:guid/staging_security_groups",
+				"GET /v3/spaces/:guid/relationships/isolation_segment", "GET /v3/isolation_segments/:guid"}}),
 		k.command(spec{name: "create-space", aliases: []string{"csp"}, category: orgCategory, summary: "make a space; you become its manager and developer",
 			args: "SPACE", min: 1, max: 1, examples: []string{"cupola create-space dev", "cupola create-space dev -o engines"},
-			flags: []cli.Flag{inOrg}, need: aLogin, run: createSpace}),
+			flags: []cli.Flag{inOrg, quotaFlag}, need: aLogin, run: createSpace,
+			api: []string{"POST /v3/spaces", "POST /v3/roles", "GET /v3/space_quotas", "POST /v3/space_quotas/:guid/relationships/spaces"}}),
+		k.command(spec{name: "rename-space", category: orgCategory, summary: "give a space of the org another name", args: "SPACE NEW_NAME", min: 2, max: 2,
+			need: anOrg, run: renameSpace, api: []string{"GET /v3/spaces", "PATCH /v3/spaces/:guid"}}),
 		k.command(spec{name: "delete-space", category: orgCategory, summary: "delete a space with all that is in it", args: "SPACE", min: 1, max: 1,
-			flags: []cli.Flag{forceFlag, inOrg}, need: aLogin, run: deleteSpace}),
+			flags: []cli.Flag{forceFlag, inOrg}, need: aLogin, run: deleteSpace,
+			api: []string{"GET /v3/spaces", "DELETE /v3/spaces/:guid", "GET /v3/jobs/:guid"}}),
 	}
 }
 
@@ -56,16 +63,7 @@ func showSpace(ctx context.Context, s *session, c *cli.Context) error {
 	case c.Bool("json"):
 		return s.ui.JSON(space)
 	}
-	apps, err := s.client.Apps(ctx, capi.Filter{"space_guids": {space.GUID}, "order_by": {"name"}})
-	if err != nil {
-		return err
-	}
-	s.fields([][2]string{
-		{"name", s.ui.Name(space.Name)},
-		{"org", s.cfg.Org.Name},
-		{"apps", joinNames(apps, func(a capi.App) string { return a.Name })},
-	})
-	return nil
+	return s.showSpaceDetails(ctx, space, c.Bool("security-group-rules"))
 }
 
 // orgFlag is the org of -o, or the targeted one.
@@ -89,6 +87,10 @@ func createSpace(ctx context.Context, s *session, c *cli.Context) error {
 		return err
 	}
 	name := c.Args().First()
+	quota, err := s.quotaFlag(ctx, c, spaceQuotaKind, capi.Filter{"organization_guids": {org.GUID}})
+	if err != nil {
+		return err
+	}
 	space, err := s.client.CreateSpace(ctx, capi.SpaceCreate{Name: name, Relationships: capi.SpaceCreateRelationships{Organization: capi.To(org.GUID)}})
 	if taken(err) {
 		s.ui.Notef("Space %s is there already.", s.ui.Name(name))
@@ -100,9 +102,26 @@ func createSpace(ctx context.Context, s *session, c *cli.Context) error {
 	if err := s.takeRoles(ctx, org.GUID, space.GUID); err != nil {
 		return fmt.Errorf("space %s is made, but you could not be made its developer: %w", quote(name), err)
 	}
+	if quota != "" {
+		if err := s.client.Relate(ctx, spaceQuotaKind.path+"/"+quota+"/relationships/spaces", space.GUID); err != nil {
+			return fmt.Errorf("space %s is made, but did not get the quota: %w", quote(name), err)
+		}
+	}
 	s.ui.Notef("Space %s is made in org %s.", s.ui.Name(name), s.ui.Name(org.Name))
 	s.ui.Hintf("next: cupola target -o %s -s %s", org.Name, name)
-	return nil
+	return s.answer(space)
+}
+
+func renameSpace(ctx context.Context, s *session, c *cli.Context) error {
+	from, to := c.Args().Get(0), c.Args().Get(1)
+	if err := s.rename(ctx, spaceKind, s.inOrg(), from, to); err != nil {
+		return err
+	}
+	return s.forgetTarget(func(cfg *config.Config) {
+		if cfg.Space.Name == from {
+			cfg.Space.Name = to
+		}
+	})
 }
 
 // takeRoles gives the caller the roles of one who makes a space. A client has none.

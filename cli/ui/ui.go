@@ -25,6 +25,10 @@ type UI struct {
 	width              int
 	inFD               int // of a terminal to ask at; -1: there is none
 
+	jsonOnly  bool     // Out gets JSON alone
+	wroteJSON bool     // it got some
+	notes     []string // what Notef said meanwhile
+
 	mu      sync.Mutex
 	status  string // the changing line that stands on Err now
 	pending []byte // of In, read but not yet asked for
@@ -54,14 +58,36 @@ func (u *UI) Live() bool { return u.live }
 // OutIsTerminal says whether a person reads the result.
 func (u *UI) OutIsTerminal() bool { return u.outTerminal }
 
+// JSONOnly has Out get nothing but JSON from now on: the rest of the result goes to Err, where the progress is. It
+// is called before anything is written.
+func (u *UI) JSONOnly() { u.jsonOnly, u.outColor = true, u.errColor }
+
+// WantsJSON says that Out gets JSON alone.
+func (u *UI) WantsJSON() bool { return u.jsonOnly }
+
 // Println writes a line of the result.
-func (u *UI) Println(args ...any) { u.write(u.Out, fmt.Sprintln(args...)) }
+func (u *UI) Println(args ...any) { u.write(u.result(), fmt.Sprintln(args...)) }
 
 // Printf writes a part of the result.
-func (u *UI) Printf(format string, args ...any) { u.write(u.Out, fmt.Sprintf(format, args...)) }
+func (u *UI) Printf(format string, args ...any) { u.write(u.result(), fmt.Sprintf(format, args...)) }
+
+func (u *UI) result() io.Writer {
+	if u.jsonOnly {
+		return u.Err
+	}
+	return u.Out
+}
 
 // Notef writes a line about what is going on.
-func (u *UI) Notef(format string, args ...any) { u.write(u.Err, fmt.Sprintf(format, args...)+"\n") }
+func (u *UI) Notef(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	u.write(u.Err, text+"\n")
+	if u.jsonOnly {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.notes = append(u.notes, escapes.ReplaceAllString(text, ""))
+	}
+}
 
 // Hintf writes a line that says what could come next.
 func (u *UI) Hintf(format string, args ...any) {
@@ -88,8 +114,34 @@ func (u *UI) JSON(v any) error {
 	if err != nil {
 		return err
 	}
-	u.Printf("%s\n", data)
+	u.writeJSON(data)
 	return nil
+}
+
+// JSONLine writes v as one line of the result, for results that have no end.
+func (u *UI) JSONLine(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	u.writeJSON(data)
+	return nil
+}
+
+func (u *UI) writeJSON(data []byte) {
+	u.wroteJSON = true
+	u.write(u.Out, string(data)+"\n")
+}
+
+// FinishJSON is for the end of a command that was asked for JSON and has done what it does: where it wrote none,
+// its notes are the result.
+func (u *UI) FinishJSON() error {
+	if !u.jsonOnly || u.wroteJSON {
+		return nil
+	}
+	return u.JSON(struct {
+		Notes []string `json:"notes"`
+	}{append([]string{}, u.notes...)})
 }
 
 // write keeps the changing line below what is written.

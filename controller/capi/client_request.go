@@ -67,7 +67,7 @@ func (c *Client) send(ctx context.Context, cl call, out any) error {
 	if resp.StatusCode >= 400 {
 		return answerError(resp, body)
 	}
-	if cl.jobURL != nil {
+	if cl.jobURL != nil && resp.StatusCode == http.StatusAccepted {
 		*cl.jobURL = resp.Header.Get("Location")
 	}
 	if out == nil || len(bytes.TrimSpace(body)) == 0 {
@@ -127,11 +127,15 @@ func (c *Client) attempt(ctx context.Context, cl call, token string) (*http.Resp
 }
 
 func (c *Client) exchange(req *http.Request, token string) (*http.Response, error) {
+	return c.exchangeBy(c.http, req, token)
+}
+
+func (c *Client) exchangeBy(hc *http.Client, req *http.Request, token string) (*http.Response, error) {
 	req.Header.Set("User-Agent", c.userAgent)
 	if token != "" && req.Header.Get("Authorization") == "" {
 		req.Header.Set("Authorization", "bearer "+token)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := hc.Do(req)
 	if err != nil {
 		if cause := context.Cause(req.Context()); cause != nil && errors.Is(cause, context.Canceled) {
 			return nil, cause

@@ -73,10 +73,45 @@ func (c *Client) Login(ctx context.Context, username, password string) (Token, e
 	return c.session.grant(ctx, url.Values{"grant_type": {"password"}, "username": {username}, "password": {password}})
 }
 
+// LoginOrigin is Login for a user of the identity provider with that origin.
+func (c *Client) LoginOrigin(ctx context.Context, username, password, origin string) (Token, error) {
+	hint, err := json.Marshal(map[string]string{"origin": origin})
+	if err != nil {
+		return Token{}, err
+	}
+	return c.session.grant(ctx, url.Values{"grant_type": {"password"}, "username": {username}, "password": {password}, loginHint: {string(hint)}})
+}
+
+// LoginPasscode gets a token by a one-time passcode, which a person who is signed in at the authorization server
+// gets at its page /passcode.
+func (c *Client) LoginPasscode(ctx context.Context, passcode string) (Token, error) {
+	return c.session.grant(ctx, url.Values{"grant_type": {"password"}, "passcode": {passcode}})
+}
+
+// LoginAssertion gets a token for the user of a token of another authorization server (RFC 7523 2.1); an id and a
+// secret are those of an OAuth client that stands in for this one, empty otherwise.
+func (c *Client) LoginAssertion(ctx context.Context, id, secret, assertion string) (Token, error) {
+	form := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {assertion}}
+	if id != "" {
+		form.Set("client_id", id)
+		form.Set("client_secret", secret)
+	}
+	return c.session.grant(ctx, form)
+}
+
 // LoginClient gets a token for a client by its secret and keeps it. Such a token can't be renewed.
 func (c *Client) LoginClient(ctx context.Context, id, secret string) (Token, error) {
 	return c.session.grant(ctx, url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}})
 }
+
+// LoginClientAssertion is LoginClient with a signed assertion in place of the secret (RFC 7523 2.2).
+func (c *Client) LoginClientAssertion(ctx context.Context, id, assertion string) (Token, error) {
+	return c.session.grant(ctx, url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_assertion": {assertion},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}})
+}
+
+// loginHint is the field of a grant that travels in the query.
+const loginHint = "login_hint"
 
 // AccessToken is a token that is good for at least a minute more.
 func (c *Client) AccessToken(ctx context.Context) (string, error) { return c.session.access(ctx) }
@@ -180,14 +215,19 @@ func (s *session) grantLocked(ctx context.Context, form url.Values) error {
 	if err != nil {
 		return err
 	}
+	address := login + "/oauth/token"
+	if hint := form.Get(loginHint); hint != "" {
+		form.Del(loginHint)
+		address += "?" + url.Values{loginHint: {hint}}.Encode()
+	}
 	body := form.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, login+"/oauth/token", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	if form.Get("grant_type") != "client_credentials" {
+	if form.Get("client_id") == "" {
 		req.SetBasicAuth(url.QueryEscape(s.id), url.QueryEscape(s.secret))
 	}
 	resp, err := s.client.exchange(req, "")
