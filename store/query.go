@@ -22,6 +22,8 @@ type Query[T any] struct {
 	// Match, if not nil, is a further condition on the decoded record. It makes List decode all
 	// records that Where leaves.
 	Match func(*T) bool
+	// After, if not empty, is the GUID of a record that must exist: only records made after it match.
+	After string
 	// OrderBy is "" or "created_at" for creation order, "updated_at", or a single-valued index of the table.
 	// Equal values are in creation order.
 	OrderBy string
@@ -49,11 +51,14 @@ func (t *Table[T]) List(tx *Tx, q Query[T]) ([]*T, int, error) {
 }
 
 func (t *Table[T]) list(tx *Tx, q Query[T]) ([]*T, int, error) {
-	if q.Match == nil && len(q.Where) == 0 {
+	if q.Match == nil && len(q.Where) == 0 && q.After == "" {
 		return t.listAll(tx, q)
 	}
 	found, err := t.find(tx, q.Where)
 	if err != nil {
+		return nil, 0, err
+	}
+	if found, err = t.after(tx, found, q.After); err != nil {
 		return nil, 0, err
 	}
 	if found, err = t.order(tx, found, q); err != nil {
@@ -64,6 +69,25 @@ func (t *Table[T]) list(tx *Tx, q Query[T]) ([]*T, int, error) {
 	}
 	recs, err := t.readAll(tx, page(found, q.Offset, q.Limit))
 	return recs, len(found), err
+}
+
+// after drops the entries, given in creation order, that were made before the record or are it.
+func (t *Table[T]) after(tx *Tx, found []entry, guid string) ([]entry, error) {
+	if guid == "" {
+		return found, nil
+	}
+	marks, err := t.findGUIDs(tx, []string{guid})
+	if err != nil {
+		return nil, err
+	}
+	if len(marks) == 0 {
+		return nil, ErrNotFound
+	}
+	first, _ := slices.BinarySearchFunc(found, marks[0], compareEntries)
+	for first < len(found) && compareEntries(found[first], marks[0]) <= 0 {
+		first++
+	}
+	return found[first:], nil
 }
 
 // listAll walks the ordering index itself, up to the end of the page; the total is the table's count.

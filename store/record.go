@@ -179,6 +179,7 @@ type Process struct {
 	Ports          []int       `json:"ports,omitempty"`        // empty: 8080 for web, none for others
 	DropletGUID    string      `json:"droplet_guid,omitempty"` // empty: the app's current droplet
 	DeploymentGUID string      `json:"deployment_guid,omitempty"`
+	RevisionGUID   string      `json:"revision_guid,omitempty"` // what was last deployed; empty: the app has no revisions
 	// Version changes with each start and restart of the app. Instances belong to (process, version);
 	// those of another version are replaced.
 	Version string `json:"version"`
@@ -297,7 +298,11 @@ type Droplet struct {
 	Lifecycle    Lifecycle          `json:"lifecycle"`
 	Repository   string             `json:"repository,omitempty"` // in our registry, such as droplets/<app guid>
 	ImageDigest  string             `json:"image_digest,omitempty"`
-	Docker       DockerImage        `json:"docker,omitzero"` // instead of Repository and ImageDigest
+	Docker       DockerImage        `json:"docker,omitzero"` // instead of Repository; ImageDigest pins it
+	User         string             `json:"user,omitempty"`  // of a Docker image; empty: root
+	Ports        []int              `json:"ports,omitempty"` // that a Docker image exposes
+	Sidecars     []SidecarSpec      `json:"sidecars,omitempty"`
+	SHA256       string             `json:"sha256,omitempty"` // blob of an uploaded droplet
 	ProcessTypes map[string]string  `json:"process_types,omitempty"`
 	Buildpacks   []DropletBuildpack `json:"buildpacks,omitempty"`
 	Stack        string             `json:"stack,omitempty"`
@@ -310,6 +315,43 @@ type DropletBuildpack struct {
 	DetectOutput  string `json:"detect_output,omitempty"`
 	BuildpackName string `json:"buildpack_name,omitempty"`
 	Version       string `json:"version,omitempty"`
+}
+
+// SidecarSpec is a further command in the containers of some process types. MemoryMB zero: no part of its own.
+type SidecarSpec struct {
+	Name         string   `json:"name"`
+	Command      string   `json:"command"`
+	ProcessTypes []string `json:"process_types,omitempty"`
+	MemoryMB     int      `json:"memory_mb,omitempty"`
+}
+
+// Origins of a Sidecar.
+const (
+	SidecarByUser      = "user"
+	SidecarByBuildpack = "buildpack"
+)
+
+// Sidecar is a SidecarSpec of an app, by a person or by the app's current droplet.
+type Sidecar struct {
+	Meta
+	SidecarSpec
+	AppGUID   string `json:"app_guid"`
+	SpaceGUID string `json:"space_guid"`
+	Origin    string `json:"origin"`
+}
+
+// Revision is what an app was made of at one of its starts: droplet, environment, commands and sidecars. It
+// does not change.
+type Revision struct {
+	Meta
+	AppGUID     string            `json:"app_guid"`
+	SpaceGUID   string            `json:"space_guid"`
+	Version     int               `json:"version"` // counts from 1 in each app
+	DropletGUID string            `json:"droplet_guid"`
+	Description string            `json:"description"`
+	Environment map[string]string `json:"environment,omitempty"`
+	Commands    map[string]string `json:"commands,omitempty"` // by process type; empty: the droplet's
+	Sidecars    []SidecarSpec     `json:"sidecars,omitempty"`
 }
 
 // Values and reasons of a deployment's status (CAPI v3).
@@ -327,23 +369,36 @@ const (
 // Deployment replaces a process's instances by those of another droplet, without a gap.
 type Deployment struct {
 	Meta
-	AppGUID             string    `json:"app_guid"`
-	SpaceGUID           string    `json:"space_guid"`
-	Strategy            string    `json:"strategy"` // rolling or canary
-	Status              string    `json:"status"`
-	Reason              string    `json:"reason"`
-	Error               string    `json:"error,omitempty"`
-	DropletGUID         string    `json:"droplet_guid"`
-	PreviousDropletGUID string    `json:"previous_droplet_guid,omitempty"`
-	NewProcessGUID      string    `json:"new_process_guid,omitempty"` // the cloned web process
-	NewProcessType      string    `json:"new_process_type,omitempty"`
-	OldProcessGUIDs     []string  `json:"old_process_guids,omitempty"`
-	WantedInstances     int       `json:"wanted_instances"`
-	MaxInFlight         int       `json:"max_in_flight"`
-	CanarySteps         []int     `json:"canary_steps,omitempty"` // weights in percent
-	CanaryStep          int       `json:"canary_step,omitempty"`  // from 1
-	HealthyAt           time.Time `json:"healthy_at,omitzero"`
-	StatusAt            time.Time `json:"status_at"`
+	AppGUID             string `json:"app_guid"`
+	SpaceGUID           string `json:"space_guid"`
+	Strategy            string `json:"strategy"` // rolling or canary
+	Status              string `json:"status"`
+	Reason              string `json:"reason"`
+	Error               string `json:"error,omitempty"`
+	DropletGUID         string `json:"droplet_guid"`
+	PreviousDropletGUID string `json:"previous_droplet_guid,omitempty"`
+	RevisionGUID        string `json:"revision_guid,omitempty"`
+	RevisionVersion     int    `json:"revision_version,omitempty"`
+	// ByRevision: the deployment goes back to an earlier revision, environment and commands included. A
+	// cancel then gives back those of PreviousRevisionGUID.
+	ByRevision           bool     `json:"by_revision,omitempty"`
+	PreviousRevisionGUID string   `json:"previous_revision_guid,omitempty"`
+	NewProcessGUID       string   `json:"new_process_guid,omitempty"` // the cloned web process
+	NewProcessType       string   `json:"new_process_type,omitempty"`
+	OldProcessGUIDs      []string `json:"old_process_guids,omitempty"`
+	WantedInstances      int      `json:"wanted_instances"`
+	PreviousInstances    int      `json:"previous_instances,omitempty"` // that a cancel brings back; zero: WantedInstances
+	MaxInFlight          int      `json:"max_in_flight"`
+	// What the client asked for the new web process; nil where it said nothing.
+	WebInstances *int      `json:"web_instances,omitempty"`
+	MemoryMB     *int      `json:"memory_mb,omitempty"`
+	DiskMB       *int      `json:"disk_mb,omitempty"`
+	LogRateBytes *int      `json:"log_rate_bytes,omitempty"`
+	CanarySteps  []int     `json:"canary_steps,omitempty"` // weights in percent
+	CanaryStep   int       `json:"canary_step,omitempty"`  // from 1
+	HealthyAt    time.Time `json:"healthy_at,omitzero"`
+	StatusAt     time.Time `json:"status_at"`
+	StepAt       time.Time `json:"step_at,omitzero"` // when new instances were last added
 }
 
 // Task is a command run once on a droplet.
@@ -357,6 +412,7 @@ type Task struct {
 	State         string `json:"state"`
 	MemoryMB      int    `json:"memory_mb"`
 	DiskMB        int    `json:"disk_mb"`
+	LogRateBytes  int    `json:"log_rate_bytes,omitempty"` // zero, as of old records: no limit
 	DropletGUID   string `json:"droplet_guid"`
 	FailureReason string `json:"failure_reason,omitempty"`
 }
@@ -429,6 +485,48 @@ type AuditEvent struct {
 	Data      []byte `json:"data,omitempty"`
 	SpaceGUID string `json:"space_guid,omitempty"`
 	OrgGUID   string `json:"org_guid,omitempty"`
+}
+
+// AppUsageEvent says when something that is paid for began, changed or ended (CAPI v3, App Usage Events). Names are
+// kept as they were: what they name may be gone when somebody reckons. The Previous fields are nil where there
+// was nothing before.
+type AppUsageEvent struct {
+	Meta
+	State             string `json:"state"` // STARTED, STOPPED, BUILDPACK_SET, STAGING_STARTED, TASK_STARTED ...
+	PreviousState     string `json:"previous_state,omitempty"`
+	AppGUID           string `json:"app_guid"`
+	AppName           string `json:"app_name"`
+	SpaceGUID         string `json:"space_guid"`
+	SpaceName         string `json:"space_name"`
+	OrgGUID           string `json:"org_guid"`
+	ProcessGUID       string `json:"process_guid,omitempty"`
+	ProcessType       string `json:"process_type,omitempty"`
+	BuildpackGUID     string `json:"buildpack_guid,omitempty"`
+	BuildpackName     string `json:"buildpack_name,omitempty"`
+	TaskGUID          string `json:"task_guid,omitempty"`
+	TaskName          string `json:"task_name,omitempty"`
+	MemoryMB          *int   `json:"memory_mb,omitempty"`
+	PreviousMemoryMB  *int   `json:"previous_memory_mb,omitempty"`
+	Instances         *int   `json:"instances,omitempty"`
+	PreviousInstances *int   `json:"previous_instances,omitempty"`
+}
+
+// ServiceUsageEvent says when a service instance began, changed or ended (CAPI v3, Service Usage Events).
+type ServiceUsageEvent struct {
+	Meta
+	State        string `json:"state"` // CREATED, UPDATED, DELETED
+	SpaceGUID    string `json:"space_guid"`
+	SpaceName    string `json:"space_name"`
+	OrgGUID      string `json:"org_guid"`
+	InstanceGUID string `json:"instance_guid"`
+	InstanceName string `json:"instance_name"`
+	InstanceType string `json:"instance_type"` // managed_service_instance or user_provided_service_instance
+	PlanGUID     string `json:"plan_guid,omitempty"`
+	PlanName     string `json:"plan_name,omitempty"`
+	OfferingGUID string `json:"offering_guid,omitempty"`
+	OfferingName string `json:"offering_name,omitempty"`
+	BrokerGUID   string `json:"broker_guid,omitempty"`
+	BrokerName   string `json:"broker_name,omitempty"`
 }
 
 // Job is a long operation that a client can poll. States are CAPI's: PROCESSING, POLLING, COMPLETE, FAILED.

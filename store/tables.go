@@ -110,6 +110,23 @@ var (
 		// CAPI v3's old "state" filter of deployments asks for what is now the reason.
 		by("state", func(d *Deployment) string { return d.Reason }))
 
+	Revisions = newTable("revisions",
+		by("app", func(r *Revision) string { return r.AppGUID }),
+		by("version", func(r *Revision) string { return strconv.Itoa(r.Version) }),
+		by("droplet", func(r *Revision) string { return r.DropletGUID }),
+		by("app_version", func(r *Revision) string { return join(r.AppGUID, strconv.Itoa(r.Version)) }).unique())
+
+	Sidecars = newTable("sidecars",
+		by("app", func(s *Sidecar) string { return s.AppGUID }),
+		by("app_name", func(s *Sidecar) string { return join(s.AppGUID, s.Name) }).unique())
+
+	AppUsageEvents = newTable("app_usage_events",
+		by("app", func(e *AppUsageEvent) string { return e.AppGUID }))
+
+	ServiceUsageEvents = newTable("service_usage_events",
+		by("type", func(e *ServiceUsageEvent) string { return e.InstanceType }),
+		by("offering", func(e *ServiceUsageEvent) string { return e.OfferingGUID }))
+
 	Tasks = newTable("tasks",
 		by("app", func(t *Task) string { return t.AppGUID }),
 		by("space", func(t *Task) string { return t.SpaceGUID }),
@@ -183,6 +200,7 @@ func allTables() []anyTable {
 		Instances, Packages, Builds, Droplets, Deployments, Tasks, Buildpacks, Stacks, SecurityGroups,
 		IsolationSegments, FeatureFlags, EnvGroups, AuditEvents, Jobs,
 		ServiceInstances, ServiceBindings, Settings,
+		Revisions, Sidecars, AppUsageEvents, ServiceUsageEvents,
 	}
 }
 

@@ -47,6 +47,7 @@ func (s *Server) presentApp(_ *store.Tx, a *store.App) (capi.App, error) {
 			"packages": s.link(base + "/packages"), "environment_variables": s.link(base + "/environment_variables"),
 			"current_droplet": s.link(base + "/droplets/current"), "droplets": s.link(base + "/droplets"),
 			"tasks": s.link(base + "/tasks"), "features": s.link(base + "/features"),
+			"revisions": s.link(base + "/revisions"), "deployed_revisions": s.link(base + "/revisions/deployed"),
 			"start": s.action(base + "/actions/start"), "stop": s.action(base + "/actions/stop"),
 		},
 	}, nil

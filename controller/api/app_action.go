@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -14,17 +15,22 @@ func (s *Server) startApp(c *Ctx) error {
 		if app.State == store.AppStarted {
 			return nil
 		}
-		return s.startNow(tx, app)
+		return s.startNow(tx, c, app)
 	})
 }
 
 func (s *Server) restartApp(c *Ctx) error {
-	return s.changeState(c, "audit.app.restart", "Restarted", s.startNow)
+	return s.changeState(c, "audit.app.restart", "Restarted", func(tx *store.Tx, app *store.App) error {
+		return s.startNow(tx, c, app)
+	})
 }
 
 func (s *Server) stopApp(c *Ctx) error {
 	return s.changeState(c, "audit.app.stop", "Stopped", func(tx *store.Tx, app *store.App) error {
 		if err := refuseDuringDeployment(tx, app, capi.StopDisabledDuringDeployment, "stop the app"); err != nil {
+			return err
+		}
+		if err := tellEnded(tx, app); err != nil {
 			return err
 		}
 		app.State = store.AppStopped
@@ -55,12 +61,31 @@ func (s *Server) changeState(c *Ctx, event, verb string, change func(*store.Tx, 
 	return c.JSON(http.StatusOK, shown)
 }
 
+// tellEnded writes that the processes of a started app run no more.
+func tellEnded(tx *store.Tx, app *store.App) error {
+	if app.State != store.AppStarted {
+		return nil
+	}
+	processes, err := processesOf(tx, app.GUID)
+	for _, p := range processes {
+		err = firstOf(err, appusage.ProcessEnded(tx, app, p))
+	}
+	return err
+}
+
 // startNow wants the app to run, every process of it anew.
-func (s *Server) startNow(tx *store.Tx, app *store.App) error {
+func (s *Server) startNow(tx *store.Tx, c *Ctx, app *store.App, why ...string) error {
 	if app.CurrentDropletGUID == "" {
 		return errInvalid("Assign a droplet before starting this app.")
 	}
+	if err := tellEnded(tx, app); err != nil {
+		return err
+	}
 	processes, err := processesOf(tx, app.GUID)
+	if err != nil {
+		return err
+	}
+	r, err := c.revise(tx, app, app.CurrentDropletGUID, why...)
 	if err != nil {
 		return err
 	}
@@ -69,8 +94,11 @@ func (s *Server) startNow(tx *store.Tx, app *store.App) error {
 		return err
 	}
 	for _, p := range processes {
-		p.Version = uuid.NewString()
-		if err := store.Processes.Put(tx, p); err != nil {
+		p.Version, p.RevisionGUID = uuid.NewString(), ""
+		if r != nil {
+			p.RevisionGUID = r.GUID
+		}
+		if err := firstOf(store.Processes.Put(tx, p), appusage.Process(tx, app, p, nil)); err != nil {
 			return err
 		}
 	}

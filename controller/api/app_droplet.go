@@ -106,6 +106,9 @@ func assignDroplet(tx *store.Tx, app *store.App, d *store.Droplet) error {
 	if err := store.Apps.Put(tx, app); err != nil {
 		return err
 	}
+	if err := syncSidecars(tx, app, d); err != nil {
+		return err
+	}
 	return addMissingProcesses(tx, app, d)
 }
 
@@ -122,7 +125,7 @@ func addMissingProcesses(tx *store.Tx, app *store.App, d *store.Droplet) error {
 		if have[kind] {
 			continue
 		}
-		if err := store.Processes.Put(tx, newProcess(app, kind)); err != nil {
+		if err := putProcess(tx, app, newProcess(app, kind)); err != nil {
 			return err
 		}
 	}

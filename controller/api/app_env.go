@@ -10,13 +10,34 @@ import (
 	"github.com/cupola-paas/cupola/store"
 )
 
-func (s *Server) getAppEnv(c *Ctx) error {
-	var out capi.AppEnv
-	err := c.View(func(tx *store.Tx) error {
+// mayReadVars asks the feature flags that hide environment variables, besides the caller's role (contract, 3.2).
+func (c *Ctx) mayReadVars(tx *store.Tx) error {
+	if err := c.needFlag(tx, "env_var_visibility", true); err != nil || c.everywhere(SeeSecrets) {
+		return err
+	}
+	return c.needFlag(tx, "space_developer_env_var_visibility", true)
+}
+
+// readVars lets read look at the environment of the app that the path names, and writes down who looked.
+func (c *Ctx) readVars(event string, read func(*store.Tx, *store.App) error) error {
+	return c.Update(func(tx *store.Tx) error {
+		if err := c.mayReadVars(tx); err != nil {
+			return err
+		}
 		app, err := store.Apps.Get(tx, c.Path("guid"))
 		if err != nil {
 			return err
 		}
+		if err := read(tx, app); err != nil {
+			return err
+		}
+		return c.audit(tx, Event{Type: event, Target: appTarget(app), Place: c.place})
+	})
+}
+
+func (s *Server) getAppEnv(c *Ctx) error {
+	var out capi.AppEnv
+	err := c.readVars("audit.app.environment.show", func(tx *store.Tx, app *store.App) (err error) {
 		out, err = s.appEnv(tx, app)
 		return err
 	})
@@ -61,11 +82,7 @@ func (s *Server) presentVars(app *store.App) capi.EnvVars {
 
 func (s *Server) getAppVars(c *Ctx) error {
 	var out capi.EnvVars
-	err := c.View(func(tx *store.Tx) error {
-		app, err := store.Apps.Get(tx, c.Path("guid"))
-		if err != nil {
-			return err
-		}
+	err := c.readVars("audit.app.environment_variables.show", func(_ *store.Tx, app *store.App) error {
 		out = s.presentVars(app)
 		return nil
 	})

@@ -16,7 +16,7 @@ type feature struct {
 
 var appFeatures = []feature{
 	{name: "ssh", description: "Enable SSHing into the app.", byDefault: true},
-	{name: "revisions", description: "Enable versioning of an application", byDefault: false},
+	{name: "revisions", description: "Enable versioning of an application", byDefault: true},
 	{name: "service-binding-k8s", description: "Enable k8s service bindings for the app", excludes: "file-based-vcap-services"},
 	{name: "file-based-vcap-services", description: "Enable file-based VCAP service bindings for the app", excludes: "service-binding-k8s"},
 }

@@ -9,6 +9,9 @@ import (
 // removeApp deletes the app with its processes, packages, builds, droplets, deployments, tasks, service
 // bindings and the destinations that lead to it. Instance records stay: the scheduling loop retires them with their workloads.
 func removeApp(tx *store.Tx, app *store.App) error {
+	if err := tellEnded(tx, app); err != nil {
+		return err
+	}
 	for _, remove := range []func(*store.Tx, string) error{
 		removeDestinations,
 		removeAll(store.Processes, func(p *store.Process) string { return p.GUID }),
@@ -17,6 +20,8 @@ func removeApp(tx *store.Tx, app *store.App) error {
 		removeAll(store.Builds, func(b *store.Build) string { return b.GUID }),
 		removeAll(store.Droplets, func(d *store.Droplet) string { return d.GUID }),
 		removeAll(store.ServiceBindings, func(b *store.ServiceBinding) string { return b.GUID }),
+		removeAll(store.Revisions, func(r *store.Revision) string { return r.GUID }),
+		removeAll(store.Sidecars, func(s *store.Sidecar) string { return s.GUID }),
 		removeAll(store.Packages, func(p *store.Package) string { return p.GUID }),
 	} {
 		if err := remove(tx, app.GUID); err != nil {

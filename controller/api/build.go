@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -84,6 +85,9 @@ func (s *Server) createBuild(c *Ctx) error {
 			return err
 		}
 		if b, err = newBuild(tx, c, app, p, in); err != nil {
+			return err
+		}
+		if err := appusage.Staging(tx, app, b, appusage.StagingStarted); err != nil {
 			return err
 		}
 		return c.audit(tx, Event{Type: "audit.app.build.create", Target: appTarget(app), Place: place, Data: map[string]any{"build_guid": b.GUID, "package_guid": p.GUID}})

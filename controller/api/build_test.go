@@ -76,7 +76,7 @@ func TestDeployments(t *testing.T) {
 		`,"options":{"max_in_flight":0}`:                          "Max in flight",
 		`,"options":{"canary":{"steps":[{"instance_weight":1}]}}`: "only valid for the strategy canary",
 		`,"strategy":"canary","options":{"canary":{"steps":[{"instance_weight":50},{"instance_weight":20}]}}`: "ascending order",
-		`,"revision":{"guid":"x"}`: "Revisions are not kept",
+		`,"revision":{"guid":"x"}`: "Cannot set both fields",
 		`,"x":1`:                   "Unknown field",
 	} {
 		w.as("developer", "POST", "/v3/deployments", body(more)).want(422, want)

@@ -27,14 +27,17 @@ func deploymentMeta(d *store.Deployment) *store.Meta { return &d.Meta }
 
 func (s *Server) presentDeployment(_ *store.Tx, d *store.Deployment) (capi.Deployment, error) {
 	base := "/v3/deployments/" + d.GUID
-	inFlight, instances := capi.Int(d.MaxInFlight), capi.Int(d.WantedInstances)
+	inFlight := capi.Int(d.MaxInFlight)
 	out := capi.Deployment{
 		Resource: resource(&d.Meta), Strategy: d.Strategy,
 		Status: capi.DeploymentStatus{Value: d.Status, Reason: d.Reason, Details: capi.DeploymentDetails{
 			LastHealthyAt: capi.At(firstTime(d.HealthyAt, d.CreatedAt)), LastChangeAt: capi.At(d.StatusAt), Error: d.Error,
 		}},
-		Options: capi.DeploymentOptions{MaxInFlight: &inFlight, WebInstances: &instances},
-		Droplet: capi.Ref(d.DropletGUID), PreviousDroplet: capi.Ref(d.PreviousDropletGUID),
+		Options: capi.DeploymentOptions{
+			MaxInFlight: &inFlight, WebInstances: asked(d.WebInstances), MemoryInMB: asked(d.MemoryMB), DiskInMB: asked(d.DiskMB), LogRateLimit: asked(d.LogRateBytes),
+		},
+		Revision: revisionRef(d),
+		Droplet:  capi.Ref(d.DropletGUID), PreviousDroplet: capi.Ref(d.PreviousDropletGUID),
 		Relationships: capi.DeploymentRelationship{App: capi.One(d.AppGUID)}, Metadata: metadata(&d.Meta),
 		Links: capi.Links{"self": s.link(base), "app": s.link("/v3/apps/" + d.AppGUID)},
 	}
@@ -49,6 +52,15 @@ func (s *Server) presentDeployment(_ *store.Tx, d *store.Deployment) (capi.Deplo
 	}
 	presentCanary(&out, d)
 	return out, nil
+}
+
+// asked is nil for what the client left to the platform.
+func asked(n *int) *capi.Int {
+	if n == nil {
+		return nil
+	}
+	v := capi.Int(*n)
+	return &v
 }
 
 func presentCanary(out *capi.Deployment, d *store.Deployment) {
@@ -135,7 +147,7 @@ func (s *Server) updateDeployment(c *Ctx) error {
 func (s *Server) cancelDeployment(c *Ctx) error {
 	return s.moveDeployment(c, "audit.app.deployment.cancel", func(d *store.Deployment) error {
 		if d.Status != store.DeploymentActive {
-			return errInvalid(fmt.Sprintf("Cannot cancel a %s deployment: its reason is %s", d.Status, d.Reason))
+			return errInvalid(fmt.Sprintf("Cannot cancel a deployment with status: %s and reason: %s", d.Status, d.Reason))
 		}
 		d.Reason = store.DeploymentCanceling
 		return nil

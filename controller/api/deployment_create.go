@@ -7,7 +7,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/revision"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -29,7 +31,7 @@ func (s *Server) createDeployment(c *Ctx) error {
 		if err != nil {
 			return err
 		}
-		if err := s.deploy(tx, app, d, in); err != nil {
+		if err := s.deploy(tx, c, app, d, in); err != nil {
 			return err
 		}
 		return c.audit(tx, Event{Type: "audit.app.deployment.create", Target: appTarget(app), Place: place, Data: map[string]any{
@@ -54,8 +56,8 @@ func newDeployment(in capi.DeploymentCreate) (*store.Deployment, error) {
 	if d.Strategy != "rolling" && d.Strategy != "canary" {
 		return nil, errInvalid(fmt.Sprintf("Strategy '%s' is not a supported deployment strategy: use rolling or canary", clip(d.Strategy, 50)))
 	}
-	if in.Revision != nil {
-		return nil, errInvalid("Revisions are not kept by this platform: deploy a droplet by its guid")
+	if in.Revision != nil && in.Droplet != nil {
+		return nil, errInvalid("Cannot set both fields 'droplet' and 'revision'")
 	}
 	if err := patchMetadata(&d.Meta, in.Metadata); err != nil {
 		return nil, err
@@ -74,6 +76,18 @@ func deploymentOptions(d *store.Deployment, o *capi.DeploymentOptions) error {
 		if d.MaxInFlight = int(*o.MaxInFlight); d.MaxInFlight < 1 || d.MaxInFlight > instancesMax {
 			return errInvalid(fmt.Sprintf("Max in flight must be an integer between 1 and %d", instancesMax))
 		}
+	}
+	for _, f := range []struct {
+		in *capi.Int
+		to **int
+	}{{o.WebInstances, &d.WebInstances}, {o.MemoryInMB, &d.MemoryMB}, {o.DiskInMB, &d.DiskMB}, {o.LogRateLimit, &d.LogRateBytes}} {
+		if f.in != nil {
+			n := int(*f.in)
+			*f.to = &n
+		}
+	}
+	if o.WebInstances != nil && *o.WebInstances < 1 {
+		return errInvalid("Options web instances must be greater than 0")
 	}
 	if o.Canary == nil {
 		return nil
@@ -96,10 +110,18 @@ func deploymentOptions(d *store.Deployment, o *capi.DeploymentOptions) error {
 }
 
 // deploy fills in the deployment from the app and writes all that it changes.
-func (s *Server) deploy(tx *store.Tx, app *store.App, d *store.Deployment, in capi.DeploymentCreate) error {
+func (s *Server) deploy(tx *store.Tx, c *Ctx, app *store.App, d *store.Deployment, in capi.DeploymentCreate) error {
 	guid := app.CurrentDropletGUID
 	if in.Droplet != nil {
 		guid = in.Droplet.GUID
+	}
+	var back *store.Revision
+	if in.Revision != nil {
+		var err error
+		if back, err = revisionToRollBackTo(tx, app, in.Revision.GUID); err != nil {
+			return err
+		}
+		guid = back.DropletGUID
 	}
 	if guid == "" {
 		return errInvalid("Invalid droplet. Please specify a droplet in the request or set a current droplet for the app.")
@@ -117,10 +139,49 @@ func (s *Server) deploy(tx *store.Tx, app *store.App, d *store.Deployment, in ca
 	if err := addMissingProcesses(tx, app, droplet); err != nil {
 		return err
 	}
-	if app.State == store.AppStopped {
-		return s.deployStopped(tx, app, droplet, d, in.Options)
+	restore, why, err := rollBack(tx, app, d, back)
+	if err != nil {
+		return err
 	}
-	return deployRunning(tx, app, d, wanted, in.Options)
+	if app.State == store.AppStopped {
+		return s.deployStopped(tx, c, app, droplet, d, in.Options, why)
+	}
+	revised, err := c.revise(tx, app, droplet.GUID, why...)
+	if err != nil {
+		return err
+	}
+	if revised != nil {
+		d.RevisionGUID, d.RevisionVersion = revised.GUID, revised.Version
+	}
+	return deployRunning(tx, app, d, wanted, in.Options, restore)
+}
+
+// rollBack writes the revision, if there is one, into the app. The web process that runs keeps its command until it
+// is replaced: restore gives it back once the new process has been made from it.
+func rollBack(tx *store.Tx, app *store.App, d *store.Deployment, to *store.Revision) (restore func() error, why []string, err error) {
+	restore = func() error { return nil }
+	if to == nil {
+		return restore, nil, nil
+	}
+	web, err := webProcess(tx, app)
+	if err != nil {
+		return nil, nil, err
+	}
+	if web != nil {
+		d.PreviousRevisionGUID = web.RevisionGUID
+		restore = func() error { return setCommand(tx, web.GUID, web.Command) }
+	}
+	d.ByRevision = true
+	return restore, []string{fmt.Sprintf("Rolled back to revision %d.", to.Version)}, revision.Restore(tx, app, to)
+}
+
+func setCommand(tx *store.Tx, processGUID, command string) error {
+	p, err := store.Processes.Get(tx, processGUID)
+	if err != nil || p.Command == command {
+		return err
+	}
+	p.Command = command
+	return store.Processes.Put(tx, p)
 }
 
 // supersede ends a deployment under way and returns how many web instances it was to reach, or 0.
@@ -134,7 +195,7 @@ func supersede(tx *store.Tx, app *store.App) (int, error) {
 }
 
 // deployStopped is the ordinary start of an app on the droplet: there is nothing to replace.
-func (s *Server) deployStopped(tx *store.Tx, app *store.App, droplet *store.Droplet, d *store.Deployment, o *capi.DeploymentOptions) error {
+func (s *Server) deployStopped(tx *store.Tx, c *Ctx, app *store.App, droplet *store.Droplet, d *store.Deployment, o *capi.DeploymentOptions, why []string) error {
 	web, err := webProcess(tx, app)
 	if err != nil {
 		return err
@@ -151,15 +212,33 @@ func (s *Server) deployStopped(tx *store.Tx, app *store.App, droplet *store.Drop
 	if err := assignDroplet(tx, app, droplet); err != nil {
 		return err
 	}
-	if err := s.startNow(tx, app); err != nil {
+	if err := s.startNow(tx, c, app, why...); err != nil {
 		return err
+	}
+	if web != nil {
+		if err := revisionOfProcess(tx, web.GUID, d); err != nil {
+			return err
+		}
 	}
 	d.Status, d.Reason, d.HealthyAt = store.DeploymentFinalized, store.DeploymentDeployed, tx.Now
 	return store.Deployments.Put(tx, d)
 }
 
+// revisionOfProcess notes in d the revision that the process has.
+func revisionOfProcess(tx *store.Tx, guid string, d *store.Deployment) error {
+	p, err := store.Processes.Get(tx, guid)
+	if err != nil || p.RevisionGUID == "" {
+		return err
+	}
+	r, err := store.Revisions.Get(tx, p.RevisionGUID)
+	if err == nil {
+		d.RevisionGUID, d.RevisionVersion = r.GUID, r.Version
+	}
+	return err
+}
+
 // deployRunning pins the running processes to what they run and puts the new web process beside them.
-func deployRunning(tx *store.Tx, app *store.App, d *store.Deployment, wanted int, o *capi.DeploymentOptions) error {
+func deployRunning(tx *store.Tx, app *store.App, d *store.Deployment, wanted int, o *capi.DeploymentOptions, restore func() error) error {
 	web, err := webProcess(tx, app)
 	if err != nil {
 		return err
@@ -171,6 +250,7 @@ func deployRunning(tx *store.Tx, app *store.App, d *store.Deployment, wanted int
 	if wanted > 0 {
 		clone.Instances = wanted
 	}
+	d.PreviousInstances = clone.Instances
 	if err := resize(clone, o); err != nil {
 		return err
 	}
@@ -182,8 +262,17 @@ func deployRunning(tx *store.Tx, app *store.App, d *store.Deployment, wanted int
 	if d.OldProcessGUIDs, err = pinProcesses(tx, app, d.PreviousDropletGUID); err != nil {
 		return err
 	}
-	if err := store.Processes.Put(tx, clone); err != nil {
-		return err
+	d.StepAt = tx.Now
+	for _, step := range []func() error{
+		restore,
+		func() error { return store.Processes.Put(tx, clone) },
+		func() error { return appusage.Process(tx, app, clone, nil) },
+		func() error { return checkSidecars(tx, app, processTooSmall) },
+		func() error { return checkMemory(tx, app.SpaceGUID) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	return store.Deployments.Put(tx, d)
 }
@@ -216,17 +305,21 @@ func firstStep(d *store.Deployment) int {
 	if d.Strategy == "canary" {
 		target := 1
 		if len(d.CanarySteps) > 0 {
-			target = max(1, d.WantedInstances*d.CanarySteps[0]/100)
+			target = canaryInstances(d.WantedInstances, d.CanarySteps[0])
 		}
 		n = min(n, target)
 	}
 	return max(1, n)
 }
 
+// canaryInstances is the share of the instances that a step of a canary has: at least one.
+func canaryInstances(wanted, weight int) int { return max(1, (wanted*weight+50)/100) }
+
 func cloneProcess(p *store.Process, d *store.Deployment) *store.Process {
 	clone := *p
 	clone.Meta = store.Meta{GUID: uuid.NewString(), Labels: maps.Clone(p.Labels), Annotations: maps.Clone(p.Annotations)}
 	clone.Version, clone.DeploymentGUID, clone.DropletGUID = uuid.NewString(), d.GUID, d.DropletGUID
+	clone.RevisionGUID = d.RevisionGUID
 	return &clone
 }
 

@@ -178,6 +178,9 @@ func (a *applier) setProcess(want *manifestProcess) error {
 	if err := checkProcessMemory(a.tx, a.place.SpaceGUID, p.MemoryMB); err != nil {
 		return err
 	}
+	if err := tellScaled(a.tx, a.app, p); err != nil {
+		return err
+	}
 	return store.Processes.Put(a.tx, p)
 }
 

@@ -15,6 +15,7 @@ type Listing[T, R any] struct {
 	Meta    func(*T) *store.Meta
 	Where   []store.Cond
 	Match   func(*T) bool // nil: all that Where lets pass
+	After   string        // GUID of a record: only those made after it; empty: all
 	Order   string        // index for the default order; empty: creation order
 	Present func(*store.Tx, *T) (R, error)
 	// Include adds the included member for the records of the page; nil: none.
@@ -65,7 +66,7 @@ func (c *Ctx) answerPage(read func(tx *store.Tx) (*page, error)) error {
 
 func listQuery[T, R any](f *Filter, l Listing[T, R]) store.Query[T] {
 	q := store.Query[T]{
-		Where: l.Where, OrderBy: f.OrderBy, Desc: f.Desc,
+		Where: l.Where, After: l.After, OrderBy: f.OrderBy, Desc: f.Desc,
 		Offset: (f.Page - 1) * f.PerPage, Limit: f.PerPage,
 	}
 	if q.OrderBy == "" {

@@ -33,7 +33,7 @@ func (s *Server) processRoutes() []Route {
 			post(form.prefix+"/actions/scale", operate, s.scaleProcess),
 			get(form.prefix+"/stats", see, s.getStats),
 			get(form.prefix+"/process_instances", see, s.listProcessInstances),
-			index(form.prefix+"/sidecars", see, s.listSidecars),
+			index(form.prefix+"/sidecars", see, s.listProcessSidecars),
 			del(form.prefix+"/instances/{index}", operate, s.terminateInstance),
 		)
 	}
@@ -41,7 +41,6 @@ func (s *Server) processRoutes() []Route {
 	return append(routes,
 		index("/v3/processes", signedIn(), s.listProcesses, filters...),
 		index("/v3/apps/{guid}/processes", on(appAt, "App", SeeSpace, SeeSpace), s.listProcesses, "types", "embed"),
-		index("/v3/apps/{guid}/sidecars", on(appAt, "App", SeeSpace, SeeSpace), s.listSidecars),
 	)
 }
 
@@ -130,7 +129,7 @@ func (s *Server) presentProcess(_ *store.Tx, p *store.Process) (capi.Process, er
 		Resource: resource(&p.Meta), Version: p.Version, Type: p.Type, Command: &hidden, User: "vcap",
 		Instances: p.Instances, MemoryInMB: p.MemoryMB, DiskInMB: p.DiskMB, LogRateLimit: p.LogRateBytes,
 		HealthCheck: presentHealth(p.HealthCheck), ReadinessCheck: presentReadiness(p.ReadinessCheck),
-		Relationships: capi.ProcessRelationships{App: capi.One(p.AppGUID)},
+		Relationships: capi.ProcessRelationships{App: capi.One(p.AppGUID), Revision: revisionLink(p)},
 		Metadata:      metadata(&p.Meta),
 		Links: capi.Links{
 			"self": s.link(base), "scale": s.action(base + "/actions/scale"), "app": s.link("/v3/apps/" + p.AppGUID),
@@ -138,6 +137,15 @@ func (s *Server) presentProcess(_ *store.Tx, p *store.Process) (capi.Process, er
 			"process_instances": s.link(base + "/process_instances"),
 		},
 	}, nil
+}
+
+// revisionLink is null for a process that was never deployed as a revision.
+func revisionLink(p *store.Process) *capi.ToOne {
+	if p.RevisionGUID == "" {
+		return nil
+	}
+	one := capi.One(p.RevisionGUID)
+	return &one
 }
 
 // showProcess shows p alone, with the command in effect for those who may see it.
@@ -220,9 +228,4 @@ func (s *Server) listProcesses(c *Ctx) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, out)
-}
-
-// listSidecars answers none: nothing here makes sidecars.
-func (s *Server) listSidecars(c *Ctx) error {
-	return c.JSON(http.StatusOK, pageOf(c, []capi.Sidecar{}))
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -139,11 +140,29 @@ func processData(p *store.Process) map[string]any {
 
 // putProcess writes p unless it breaks a quota.
 func putProcess(tx *store.Tx, app *store.App, p *store.Process) error {
+	if err := tellScaled(tx, app, p); err != nil {
+		return err
+	}
 	if err := store.Processes.Put(tx, p); err != nil {
+		return err
+	}
+	if err := checkSidecars(tx, app, processTooSmall); err != nil {
 		return err
 	}
 	if err := checkProcessMemory(tx, app.SpaceGUID, p.MemoryMB); err != nil || app.State != store.AppStarted {
 		return err
 	}
 	return checkMemory(tx, app.SpaceGUID)
+}
+
+// tellScaled writes the usage event of a process that is about to be written, if its app runs.
+func tellScaled(tx *store.Tx, app *store.App, p *store.Process) error {
+	if app.State != store.AppStarted {
+		return nil
+	}
+	was, err := store.Processes.Get(tx, p.GUID)
+	if orElse(err, nil) != nil {
+		return err
+	}
+	return appusage.Process(tx, app, p, was)
 }

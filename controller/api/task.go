@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -106,6 +107,9 @@ func (s *Server) createTask(c *Ctx) error {
 			return err
 		}
 		if shown, err = s.showTask(c, tx, t); err != nil {
+			return err
+		}
+		if err := appusage.Task(tx, app, t, appusage.TaskStarted); err != nil {
 			return err
 		}
 		return c.audit(tx, Event{Type: "audit.app.task.create", Target: appTarget(app), Place: c.place, Data: map[string]any{"task_guid": t.GUID, "request": map[string]any{"name": t.Name, "memory_in_mb": t.MemoryMB}}})

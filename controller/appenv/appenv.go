@@ -132,7 +132,7 @@ func (e Env) Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Dr
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(env, app.Environment)
+	maps.Copy(env, deployed(tx, app, p))
 	vcap, err := e.VCAPApplication(tx, app, p)
 	if err != nil {
 		return nil, err
@@ -156,6 +156,15 @@ func (e Env) Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Dr
 	}
 	addHome(env)
 	return env, nil
+}
+
+// deployed is the app's environment as it was when the process was last started, so that an instance that is made
+// later runs as the others do.
+func deployed(tx *store.Tx, app *store.App, p *store.Process) map[string]string {
+	if r, err := store.Revisions.Get(tx, p.RevisionGUID); err == nil {
+		return r.Environment
+	}
+	return app.Environment
 }
 
 func (e Env) addPort(env map[string]string, vcap *Application, port int) error {

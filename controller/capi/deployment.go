@@ -9,7 +9,7 @@ type Deployment struct {
 	Droplet         Ref                    `json:"droplet"`
 	PreviousDroplet Ref                    `json:"previous_droplet"`
 	NewProcesses    Array[NewProcess]      `json:"new_processes"`
-	Revision        *DeploymentRevision    `json:"revision,omitempty"`
+	Revision        *DeploymentRevision    `json:"revision"` // null where the app keeps none
 	Relationships   DeploymentRelationship `json:"relationships"`
 	Metadata        Metadata               `json:"metadata"`
 	Links           Links                  `json:"links"`

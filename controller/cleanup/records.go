@@ -29,6 +29,18 @@ func dropRecords(tx *store.Tx) error {
 		}
 		old = append(old, func() error { return store.AuditEvents.Delete(tx, e.GUID) })
 	}
+	for e := range store.AppUsageEvents.All(tx) {
+		if tx.Now.Sub(e.CreatedAt) < eventsFor {
+			break
+		}
+		old = append(old, func() error { return store.AppUsageEvents.Delete(tx, e.GUID) })
+	}
+	for e := range store.ServiceUsageEvents.All(tx) {
+		if tx.Now.Sub(e.CreatedAt) < eventsFor {
+			break
+		}
+		old = append(old, func() error { return store.ServiceUsageEvents.Delete(tx, e.GUID) })
+	}
 	for j := range store.Jobs.All(tx) {
 		if tx.Now.Sub(j.CreatedAt) < jobsFor {
 			break

@@ -3,11 +3,17 @@ package scheduling
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/cupola-paas/cupola/controller/appusage"
+	"github.com/cupola-paas/cupola/controller/revision"
 	"github.com/cupola-paas/cupola/store"
 )
+
+// defaultPace is the least time between two growths of a deployment, and before its end.
+const defaultPace = 3 * time.Second
 
 // crashesToRollBack is after how many crashes of new instances, none of which was ever healthy, a
 // deployment gives up and goes back.
@@ -19,7 +25,9 @@ var errNothing = errors.New("nothing to write")
 // stepDeployments takes one step of each active deployment. The web process has been cloned: the clone
 // grows as its instances become healthy, the old ones shrink by as many, so that the number of healthy
 // instances never falls below what is wanted (contract 2.5).
-func (l *Loop) stepDeployments() error {
+//
+// It returns after how long a step is due that nothing but time brings about.
+func (l *Loop) stepDeployments() (time.Duration, error) {
 	var active []*store.Deployment
 	err := l.DB.View(func(tx *store.Tx) (err error) {
 		active, _, err = store.Deployments.List(tx, store.Query[store.Deployment]{
@@ -28,15 +36,36 @@ func (l *Loop) stepDeployments() error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("read deployments: %w", err)
+		return 0, fmt.Errorf("read deployments: %w", err)
 	}
+	var next time.Duration
 	for _, d := range active {
-		err := l.DB.Update(func(tx *store.Tx) error { return stepDeployment(tx, d.GUID) })
+		var due time.Duration
+		err := l.DB.Update(func(tx *store.Tx) (err error) {
+			due, err = stepDeployment(tx, d.GUID, l.pace())
+			return err
+		})
 		if err != nil && !errors.Is(err, errNothing) {
-			return fmt.Errorf("step deployment %s: %w", d.GUID, err)
+			return 0, fmt.Errorf("step deployment %s: %w", d.GUID, err)
 		}
+		next = sooner(next, due)
 	}
-	return nil
+	return next, nil
+}
+
+func (l *Loop) pace() time.Duration {
+	if l.Pace == 0 {
+		return defaultPace
+	}
+	return max(0, l.Pace)
+}
+
+// sooner returns the shorter of two waits, of which zero is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return a + b
+	}
+	return min(a, b)
 }
 
 // rollout is one deployment with what it moves, read in one transaction.
@@ -49,33 +78,39 @@ type rollout struct {
 	healthy   int              // running and routable instances of new
 	crashes   int              // the worst crash count of new's instances
 	crash     string           // its details
+	trouble   string           // why an instance of new is not running, in words
+	pace      time.Duration    // between two growths
+	due       time.Duration    // until the pace lets it go on; zero: something else is waited for
 	oldUp     int              // running instances of old
 	instances int              // of new, in any state
 	wrote     bool
 }
 
 // stepDeployment reads the deployment afresh, so that a cancel by the API is never overwritten.
-func stepDeployment(tx *store.Tx, guid string) error {
+func stepDeployment(tx *store.Tx, guid string, pace time.Duration) (due time.Duration, err error) {
 	r, err := readRollout(tx, guid)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	switch {
 	case r == nil:
-		return nil // it could only be ended, and was
+		return 0, nil // it could only be ended, and was
 	case r.d.Status != store.DeploymentActive:
-		return errNothing
+		return 0, errNothing
 	case r.d.Reason == store.DeploymentCanceling:
 		err = r.rollBack()
 	case r.d.Reason == store.DeploymentPaused:
-		return errNothing
+		return 0, errNothing
 	default:
+		if r.d.WantedInstances > 1 { // with one there is nothing to go slowly about
+			r.pace = pace
+		}
 		err = r.advance()
 	}
 	if err == nil && !r.wrote {
-		return errNothing
+		err = errNothing
 	}
-	return err
+	return r.due, err
 }
 
 func readRollout(tx *store.Tx, guid string) (*rollout, error) {
@@ -121,6 +156,9 @@ func (r *rollout) countInstances() error {
 			if i.CrashCount > r.crashes {
 				r.crashes, r.crash = i.CrashCount, i.Details
 			}
+			if i.State == store.InstanceCrashed || i.State == store.InstanceDown {
+				r.trouble = i.Details
+			}
 		case i.ProcessType == r.new.Type && running:
 			r.oldUp++
 		}
@@ -137,15 +175,13 @@ func (r *rollout) advance() error {
 		return r.giveUp()
 	}
 	target := r.target()
-	if err := r.noteHealthy(); err != nil {
+	if err := r.note(); err != nil {
 		return err
 	}
-	if want := min(target, r.healthy+max(1, r.d.MaxInFlight)); want > r.new.Instances {
-		if err := r.scale(r.new, want); err != nil {
-			return err
-		}
+	if err := r.grow(target); err != nil {
+		return err
 	}
-	if err := r.shrinkOld(r.d.WantedInstances - r.healthy); err != nil {
+	if err := r.shrinkOld(r.d.WantedInstances - r.healthy + r.extra()); err != nil {
 		return err
 	}
 	switch {
@@ -153,19 +189,52 @@ func (r *rollout) advance() error {
 		return nil
 	case target < r.d.WantedInstances || r.canaryUnfinished():
 		return r.pause()
-	case r.oldInstances() == 0:
+	case r.oldInstances() == 0 && r.rested():
 		return r.complete()
 	}
 	return nil
 }
 
-// noteHealthy remembers when a new instance was first healthy; from then on crashes don't roll back by
-// themselves.
-func (r *rollout) noteHealthy() error {
-	if r.healthy == 0 || !r.d.HealthyAt.IsZero() {
+// extra is how many more instances than wanted a canary's step has: one, so that the old version keeps its whole
+// strength beside the first new instance.
+func (r *rollout) extra() int {
+	if r.canaryUnfinished() {
+		return 1
+	}
+	return 0
+}
+
+// grow adds new instances, of which max_in_flight at most are not healthy yet.
+func (r *rollout) grow(target int) error {
+	want := min(target, r.healthy+max(1, r.d.MaxInFlight))
+	if want <= r.new.Instances || !r.canaryUnfinished() && !r.rested() {
 		return nil
 	}
-	r.d.HealthyAt, r.wrote = r.tx.Now, true
+	r.d.StepAt, r.wrote = r.tx.Now, true
+	return errors.Join(store.Deployments.Put(r.tx, r.d), r.scale(r.new, want))
+}
+
+// rested reports whether the newest instances have been there for the pace: a version that breaks under its first
+// requests is seen before more of it starts.
+func (r *rollout) rested() bool {
+	left := r.pace - r.tx.Now.Sub(r.d.StepAt)
+	if left > 0 {
+		r.due = left
+	}
+	return left <= 0
+}
+
+// note remembers when a new instance was first healthy, from when on crashes don't roll back by themselves, and
+// what keeps one from running.
+func (r *rollout) note() error {
+	first := r.healthy > 0 && r.d.HealthyAt.IsZero()
+	if !first && r.d.Error == r.trouble {
+		return nil
+	}
+	if first {
+		r.d.HealthyAt = r.tx.Now
+	}
+	r.d.Error, r.wrote = r.trouble, true
 	return store.Deployments.Put(r.tx, r.d)
 }
 
@@ -178,7 +247,7 @@ func (r *rollout) target() int {
 	if n := r.d.CanaryStep; n >= 1 && n <= len(r.d.CanarySteps) {
 		weight = r.d.CanarySteps[n-1]
 	}
-	return max(1, r.d.WantedInstances*weight/100)
+	return max(1, (r.d.WantedInstances*weight+50)/100)
 }
 
 // canaryUnfinished: the step after the last is the ordinary roll.
@@ -213,9 +282,20 @@ func (r *rollout) shrinkOld(n int) error {
 }
 
 func (r *rollout) scale(p *store.Process, n int) error {
+	was := *p
 	p.Instances = n
 	r.wrote = true
-	return store.Processes.Put(r.tx, p)
+	return errors.Join(store.Processes.Put(r.tx, p), appusage.Process(r.tx, r.app, p, &was))
+}
+
+// remove ends a process.
+func (r *rollout) remove(p *store.Process) error {
+	if r.app.State == store.AppStarted {
+		if err := appusage.ProcessEnded(r.tx, r.app, p); err != nil {
+			return err
+		}
+	}
+	return store.Processes.Delete(r.tx, p.GUID)
 }
 
 func (r *rollout) pause() error {
@@ -230,7 +310,7 @@ func (r *rollout) pause() error {
 // complete removes the old web processes and restarts the other types on the new droplet.
 func (r *rollout) complete() error {
 	for _, p := range r.old {
-		if err := store.Processes.Delete(r.tx, p.GUID); err != nil {
+		if err := r.remove(p); err != nil {
 			return err
 		}
 	}
@@ -257,7 +337,7 @@ func (r *rollout) restartOthers() error {
 		if p.Type == r.new.Type {
 			continue
 		}
-		p.Version, p.DropletGUID = uuid.NewString(), ""
+		p.Version, p.DropletGUID, p.RevisionGUID = uuid.NewString(), "", r.d.RevisionGUID
 		if err := store.Processes.Put(r.tx, p); err != nil {
 			return err
 		}
@@ -278,14 +358,14 @@ func (r *rollout) rollBack() error {
 	if len(r.old) == 0 {
 		return r.complete() // nothing to go back to
 	}
-	last := r.old[len(r.old)-1]
-	if missing := r.d.WantedInstances - r.oldInstances(); missing > 0 {
+	last := r.previous()
+	if missing := r.before() - r.oldInstances(); missing > 0 {
 		return r.scale(last, last.Instances+missing)
 	}
-	if r.oldUp < r.d.WantedInstances && r.healthy > 0 {
+	if r.oldUp < r.before() && r.healthy > 0 {
 		return nil // old instances are still starting; the new ones serve until then
 	}
-	if err := store.Processes.Delete(r.tx, r.new.GUID); err != nil {
+	if err := r.remove(r.new); err != nil {
 		return err
 	}
 	if r.d.PreviousDropletGUID != "" {
@@ -294,13 +374,50 @@ func (r *rollout) rollBack() error {
 			return err
 		}
 	}
+	if err := r.keepOnly(last); err != nil {
+		return err
+	}
+	return r.finish(store.DeploymentCanceled, r.d.Error)
+}
+
+// before is how many instances there were.
+func (r *rollout) before() int {
+	if r.d.PreviousInstances > 0 {
+		return r.d.PreviousInstances
+	}
+	return r.d.WantedInstances
+}
+
+// previous is the process to go back to: that of the droplet before, not what a superseded deployment had begun.
+func (r *rollout) previous() *store.Process {
+	last := r.old[len(r.old)-1]
 	for _, p := range r.old {
-		p.DropletGUID, p.DeploymentGUID = "", ""
-		if err := store.Processes.Put(r.tx, p); err != nil {
+		if p.DropletGUID == r.d.PreviousDropletGUID {
+			last = p
+		}
+	}
+	return last
+}
+
+// keepOnly makes one of the old processes the app's web process again and gives the app back what it was made of.
+func (r *rollout) keepOnly(last *store.Process) error {
+	for _, p := range r.old {
+		if p.GUID == last.GUID {
+			continue
+		}
+		if err := r.remove(p); err != nil {
 			return err
 		}
 	}
-	return r.finish(store.DeploymentCanceled, r.d.Error)
+	last.Instances, last.DropletGUID, last.DeploymentGUID = r.before(), "", ""
+	if err := store.Processes.Put(r.tx, last); err != nil {
+		return err
+	}
+	before, err := store.Revisions.Get(r.tx, r.d.PreviousRevisionGUID)
+	if !r.d.ByRevision || err != nil {
+		return nil
+	}
+	return revision.Restore(r.tx, r.app, before)
 }
 
 // finish ends the deployment.

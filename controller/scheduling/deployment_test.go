@@ -107,8 +107,8 @@ func TestACanaryWaits(t *testing.T) {
 		w.step()
 		w.engine.healthy()
 	}
-	if got := w.deployment(d.GUID); got.Reason != store.DeploymentPaused || w.engine.count() != 2 {
-		t.Fatalf("canary = %s with %d workloads, want PAUSED with 2", got.Reason, w.engine.count())
+	if got := w.deployment(d.GUID); got.Reason != store.DeploymentPaused || w.engine.count() != 3 {
+		t.Fatalf("canary = %s with %d workloads, want PAUSED with the new one beside both old ones", got.Reason, w.engine.count())
 	}
 	w.update(func(tx *store.Tx) error { // what `continue` writes
 		got, err := store.Deployments.Get(tx, d.GUID)

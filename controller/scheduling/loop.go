@@ -60,6 +60,7 @@ type Loop struct {
 	Env    Environment
 	Logs   Logs
 	Images Images
+	Pace   time.Duration // between two growths of a deployment; zero: 3 s; negative: none
 	Log    *slog.Logger
 
 	workers  sync.WaitGroup
@@ -140,9 +141,9 @@ func (l *Loop) Step(ctx context.Context) (time.Duration, error) {
 		seen[s.ID] = s
 	}
 	next, errInstances := l.stepInstances(ctx, seen)
-	errDeployments := l.stepDeployments()
+	due, errDeployments := l.stepDeployments()
 	errTasks := l.stepTasks(ctx, seen)
-	return next, errors.Join(errInstances, errDeployments, errTasks)
+	return sooner(next, due), errors.Join(errInstances, errDeployments, errTasks)
 }
 
 // nudge asks for another pass.

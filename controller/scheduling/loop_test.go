@@ -135,7 +135,7 @@ func newWorld(t *testing.T) *world {
 	})
 	e := newEngine()
 	w := &world{t: t, engine: e, Loop: &Loop{
-		DB: db, Engine: e, Router: drained{}, Env: noEnv{}, Logs: noLogs{},
+		DB: db, Engine: e, Router: drained{}, Env: noEnv{}, Logs: noLogs{}, Pace: -1,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}}
 	w.update(func(tx *store.Tx) error {

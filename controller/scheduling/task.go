@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -85,7 +86,14 @@ func (l *Loop) setTask(guid, from string, change func(*store.Task)) {
 			return err
 		}
 		change(t)
-		return store.Tasks.Put(tx, t)
+		if err := store.Tasks.Put(tx, t); err != nil || t.State != taskSucceeded && t.State != taskFailed {
+			return err
+		}
+		app, err := store.Apps.Get(tx, t.AppGUID)
+		if err != nil {
+			return err
+		}
+		return appusage.Task(tx, app, t, appusage.TaskStopped)
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		l.Log.Error("task state not written", "task", guid, "error", err)

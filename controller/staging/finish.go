@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -87,11 +88,38 @@ func (l *Loop) end(b *store.Build, change func(*store.Tx, *store.Build) error) {
 		if err := change(tx, fresh); err != nil {
 			return err
 		}
+		if err := tellUsage(tx, fresh); err != nil {
+			return err
+		}
 		return store.Builds.Put(tx, fresh)
 	})
 	if err != nil {
 		l.Log.Error("end of build not written", "build", b.GUID, "error", err)
 	}
+}
+
+// tellUsage writes that the staging has ended, and with which buildpack.
+func tellUsage(tx *store.Tx, b *store.Build) error {
+	app, err := store.Apps.Get(tx, b.AppGUID)
+	if err != nil {
+		return nil // deleted during the build
+	}
+	if err := appusage.Staging(tx, app, b, appusage.StagingStopped); err != nil || b.DropletGUID == "" {
+		return err
+	}
+	d, err := store.Droplets.Get(tx, b.DropletGUID)
+	if err != nil || len(d.Buildpacks) == 0 {
+		return err
+	}
+	name := d.Buildpacks[len(d.Buildpacks)-1].Name // the one that gives the start command
+	used, err := store.Buildpacks.Find(tx, "name", name)
+	if errors.Is(err, store.ErrNotFound) {
+		return appusage.Buildpack(tx, app, "", name) // by URL
+	}
+	if err != nil {
+		return err
+	}
+	return appusage.Buildpack(tx, app, used.GUID, used.Name)
 }
 
 func droplet(tx *store.Tx, b *store.Build, result *buildpack.Result) (*store.Droplet, error) {
