@@ -34,6 +34,7 @@ type options struct {
 	focus, skip      string
 	stackCache, work string
 	imageArchive     string // docker-archive with the image of the docker group
+	set              many   // key=value of the suites' own configuration
 	report           string
 	limit            time.Duration
 	keep             bool
@@ -64,6 +65,7 @@ func main() {
 	flag.StringVar(&o.stackCache, "stack-cache", os.Getenv("CUPOLA_STACK_CACHE"), "`FOLDER` of assembled stacks")
 	flag.StringVar(&o.work, "work", "", "`FOLDER` for the platform's data and the suites' output (default: a new one)")
 	flag.StringVar(&o.imageArchive, "docker-image", "", "docker-archive `FILE` of the image that the docker group runs")
+	flag.Var(&o.set, "set", "`KEY=VALUE` for the acceptance tests' configuration; may be repeated; true and false are booleans")
 	flag.StringVar(&o.report, "report", "", "Markdown `FILE` for the table (default: standard output)")
 	flag.DurationVar(&o.limit, "limit", 2*time.Hour, "`TIME` after which a suite is stopped")
 	flag.BoolVar(&o.keep, "keep", false, "keep the work folder")

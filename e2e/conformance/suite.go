@@ -61,6 +61,13 @@ func acceptanceConfig(o options, p *platform, image string) map[string]any {
 	if image != "" {
 		c["public_docker_app_image"], c["catnip_docker_app_image"] = image, image
 	}
+	for _, pair := range o.set {
+		key, value, _ := strings.Cut(pair, "=")
+		c[key] = value
+		if b, err := strconv.ParseBool(value); err == nil {
+			c[key] = b
+		}
+	}
 	return c
 }
 
