@@ -52,7 +52,9 @@ func TestReport(t *testing.T) {
 }
 
 func TestAnswer(t *testing.T) {
-	ask := func(name string) *dns.Msg { return answer(new(dns.Msg).SetQuestion(name, dns.TypeA), "conformance.test", "127.0.0.1:1") }
+	ask := func(name string) *dns.Msg {
+		return answer(new(dns.Msg).SetQuestion(name, dns.TypeA), "conformance.test", "127.0.0.1:1")
+	}
 	if got := ask("app.apps.Conformance.test.").Answer; len(got) != 1 || got[0].(*dns.A).A.String() != "127.0.0.1" {
 		t.Errorf("a name of the zone is answered with %v", got)
 	}
