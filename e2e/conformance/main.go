@@ -161,6 +161,9 @@ func (o *options) complete() error {
 		}
 		*p = abs
 	}
+	if o.ginkgo != "" && o.cats != "" && filepath.Dir(o.cats) != o.catsDir {
+		return fmt.Errorf("ginkgo runs a compiled suite in the folder that it lies in: move %s to %s", o.cats, o.catsDir)
+	}
 	if len(o.groups) == 0 {
 		o.groups = defaultGroups
 	}
