@@ -65,7 +65,7 @@ func main() {
 	flag.StringVar(&o.stackCache, "stack-cache", os.Getenv("CUPOLA_STACK_CACHE"), "`FOLDER` of assembled stacks")
 	flag.StringVar(&o.work, "work", "", "`FOLDER` for the platform's data and the suites' output (default: a new one)")
 	flag.StringVar(&o.imageArchive, "docker-image", "", "docker-archive `FILE` of the image that the docker group runs")
-	flag.Var(&o.set, "set", "`KEY=VALUE` for the acceptance tests' configuration; may be repeated; true and false are booleans")
+	flag.Var(&o.set, "set", "`KEY=VALUE` for the acceptance tests' configuration, the value as JSON or a word; may be repeated")
 	flag.StringVar(&o.report, "report", "", "Markdown `FILE` for the table (default: standard output)")
 	flag.DurationVar(&o.limit, "limit", 2*time.Hour, "`TIME` after which a suite is stopped")
 	flag.BoolVar(&o.keep, "keep", false, "keep the work folder")

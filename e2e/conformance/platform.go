@@ -50,7 +50,6 @@ func startPlatform(ctx context.Context, o options) (*platform, error) {
 	}
 	p.cmd = exec.Command(p.cupola, "server")
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, p.log, p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -64,8 +64,9 @@ func acceptanceConfig(o options, p *platform, image string) map[string]any {
 	for _, pair := range o.set {
 		key, value, _ := strings.Cut(pair, "=")
 		c[key] = value
-		if b, err := strconv.ParseBool(value); err == nil {
-			c[key] = b
+		var typed any // a number, a boolean, a list
+		if json.Unmarshal([]byte(value), &typed) == nil {
+			c[key] = typed
 		}
 	}
 	return c
