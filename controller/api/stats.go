@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,6 +25,7 @@ type snapshot struct {
 	process *store.Process
 	app     *store.App
 	byIndex map[int]*store.Instance
+	droplet int64 // bytes that the app itself has on disk, without the stack
 	at      time.Time
 }
 
@@ -36,6 +39,11 @@ func takeSnapshot(tx *store.Tx, p *store.Process) (*snapshot, error) {
 		return nil, err
 	}
 	s := &snapshot{process: p, app: app, byIndex: map[int]*store.Instance{}, at: tx.Now}
+	if d, err := store.Droplets.Get(tx, cmp.Or(p.DropletGUID, app.CurrentDropletGUID)); err == nil {
+		s.droplet = d.SizeBytes
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
 	for _, i := range all {
 		if app.State == store.AppStarted && i.Version == p.Version && i.Index < p.Instances && i.State != store.InstanceStopping {
 			s.byIndex[i.Index] = i
@@ -132,7 +140,7 @@ func instanceStats(seen *snapshot, i *store.Instance, u Usage, known bool) capi.
 	}
 	out.Usage = &capi.Usage{
 		Time: capi.At(u.Time), CPU: u.CPU, CPUEntitlement: u.CPUEntitlement,
-		Mem: max(0, u.MemoryBytes), Disk: max(0, u.DiskBytes), LogRate: max(0, u.LogRate),
+		Mem: max(0, u.MemoryBytes), Disk: seen.droplet + max(0, u.DiskBytes), LogRate: max(0, u.LogRate),
 	}
 	return out
 }
