@@ -25,6 +25,7 @@ var house = map[string][]string{
 	"controller/revision":   {"store"},
 	"controller/routing":    {"store", "router"},
 	"controller/scheduling": {"controller/appusage", "controller/revision", "store", "node"},
+	"controller/ssh":        {"controller/ssh", "node"},
 	"controller/staging":    {"controller/appusage", "store", "buildpack"},
 	"buildpack":             {"buildpack"},
 	"router":                {"router"},

@@ -48,6 +48,7 @@ func serverFlags() []cli.Flag {
 		text("apps-domain", "CUPOLA_APPS_DOMAIN", "`NAME` below which apps get their routes (default: the domain)"),
 		text("http", "CUPOLA_HTTP", "`HOST:PORT` for plain HTTP (default: :80 for root, else :8080)"),
 		text("https", "CUPOLA_HTTPS", "`HOST:PORT` for HTTPS (default: :443 for root, else :8443)"),
+		text("ssh", "CUPOLA_SSH", "`HOST:PORT` for SSH into apps, or off (default: :2222)"),
 		text("registry", "CUPOLA_REGISTRY", "loopback `HOST:PORT` of the image registry (default: 127.0.0.1:5870)"),
 		text("admin-user", "CUPOLA_ADMIN_USER", "`NAME` of the administrator (default: admin)"),
 		text("admin-password", "CUPOLA_ADMIN_PASSWORD", "the administrator's `PASSWORD`; made and printed once when there is none yet"),
@@ -72,7 +73,7 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 	logger, err := serverLogger(c.App.ErrWriter, c.String("log-level"))
 	return controller.Config{
 		DataDir: c.String("data-dir"), Domain: c.String("domain"), AppsDomain: c.String("apps-domain"),
-		HTTPAddr: c.String("http"), HTTPSAddr: c.String("https"), RegistryAddr: c.String("registry"),
+		HTTPAddr: c.String("http"), HTTPSAddr: c.String("https"), SSHAddr: c.String("ssh"), RegistryAddr: c.String("registry"),
 		AdminUser: c.String("admin-user"), AdminPassword: c.String("admin-password"),
 		Engine: c.String("engine"), DockerHost: c.String("docker-host"),
 		ACMEEmail: c.String("acme-email"), ACMECA: c.String("acme-ca"), ACMERoot: c.String("acme-ca-root"),

@@ -20,6 +20,7 @@ type Config struct {
 	AppsDomain    string // apps' default routes lie below it; empty: Domain
 	HTTPAddr      string // host:port of the router
 	HTTPSAddr     string
+	SSHAddr       string // host:port of the SSH server, or SSHOff
 	RegistryAddr  string // loopback host:port of the image registry
 	AdminUser     string
 	AdminPassword string // empty: generated and printed at the first start
@@ -56,6 +57,7 @@ func (c Config) WithDefaults() Config {
 	}
 	set(&c.HTTPAddr, http)
 	set(&c.HTTPSAddr, https)
+	set(&c.SSHAddr, ":2222")
 	set(&c.RegistryAddr, "127.0.0.1:5870")
 	set(&c.AdminUser, "admin")
 	set(&c.Engine, "docker")
@@ -91,7 +93,10 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s %q is not a domain name: give one such as example.com", d.flag, d.value)
 		}
 	}
-	for _, a := range []struct{ flag, value string }{{"--http", c.HTTPAddr}, {"--https", c.HTTPSAddr}, {"--registry", c.RegistryAddr}} {
+	for _, a := range []struct{ flag, value string }{{"--http", c.HTTPAddr}, {"--https", c.HTTPSAddr}, {"--registry", c.RegistryAddr}, {"--ssh", c.SSHAddr}} {
+		if a.flag == "--ssh" && a.value == SSHOff {
+			continue
+		}
 		if err := validAddr(a.flag, a.value); err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/node/docker"
@@ -47,6 +48,8 @@ type Server struct {
 	builder   *buildpack.Builder
 	stacks    *stacks
 	sink      *logSink
+	api       *api.Server // made by Run
+	ssh       sshDoor
 	tags      *tagger
 
 	installation     string
@@ -70,7 +73,7 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		s.openStore, s.openRegistry, s.openLogs, s.openRouter, s.openAuth, s.openEngine, s.openBuilder,
+		s.openStore, s.openRegistry, s.openLogs, s.openRouter, s.openAuth, s.openSSH, s.openEngine, s.openBuilder,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
@@ -205,7 +208,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.router.Serve(ctx) })
-	for _, run := range loops {
+	for _, run := range append(loops, s.serveSSH) {
 		g.Go(func() error { return run(ctx) })
 	}
 	s.log.Info("serving", "api", s.APIURL(), "http", s.router.HTTPAddr(), "https", s.router.HTTPSAddr(), "installation", s.installation)

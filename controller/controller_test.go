@@ -23,6 +23,8 @@ func TestConfigIsCheckedBeforeAnythingOpens(t *testing.T) {
 		{"apps domain", func(c *Config) { c.AppsDomain = "-x.example" }, "--apps-domain"},
 		{"address", func(c *Config) { c.HTTPSAddr = "8443" }, "--https"},
 		{"port", func(c *Config) { c.HTTPAddr = ":70000" }, "--http"},
+		{"ssh", func(c *Config) { c.SSHAddr = "2222" }, "--ssh"},
+		{"no ssh", func(c *Config) { c.SSHAddr = SSHOff }, ""},
 		{"registry", func(c *Config) { c.RegistryAddr = "10.0.0.1:5870" }, "loopback"},
 		{"engine", func(c *Config) { c.Engine = "magic" }, "--engine"},
 		{"half a stack", func(c *Config) { c.BuildImage = "x" }, "--stack-run-image"},

@@ -187,10 +187,11 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 	}
 	handler := api.New(api.Options{
 		DB: s.db, Auth: s.auth, Blobs: s.blobs, Resources: s.resources, PublicURL: s.url("api"),
-		Links: api.Links{Login: s.url("login"), UAA: s.url("uaa"), LogCache: s.url("log-cache")},
+		Links: api.Links{Login: s.url("login"), UAA: s.url("uaa"), LogCache: s.url("log-cache"), AppSSH: s.ssh.address, AppSSHFingerprint: s.ssh.fingerprint},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
 		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Log: s.log,
 	})
+	s.api = handler
 	if err := os.MkdirAll(s.dir("build", "uploads"), 0o700); err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func hostsEntry(t *testing.T, domain string) {
 		t.Skipf("cannot read %s: %v", file, err)
 	}
 	line := "127.0.0.1"
-	for _, h := range []string{"api", "login", "uaa", "log-cache"} {
+	for _, h := range []string{"api", "login", "uaa", "log-cache", "ssh"} {
 		line += " " + h + "." + domain
 	}
 	if err := os.WriteFile(file, append(before, []byte(line+"\n")...), 0o644); err != nil {

@@ -56,7 +56,7 @@ func newPlatform(dir string) (*platform, error) {
 	p := &platform{binary: binary, dir: dir, http: ports[0], https: ports[1], domain: domain}
 	p.env = append(os.Environ(),
 		"CUPOLA_DATA_DIR="+filepath.Join(dir, "data"), "CUPOLA_DOMAIN="+domain, "CUPOLA_HTTP="+p.http, "CUPOLA_HTTPS="+p.https,
-		"CUPOLA_REGISTRY="+ports[2], "CUPOLA_ADMIN_PASSWORD="+password,
+		"CUPOLA_REGISTRY="+ports[2], "CUPOLA_SSH=127.0.0.1:0", "CUPOLA_ADMIN_PASSWORD="+password,
 		"CUPOLA_STACK_CACHE="+envOr("CUPOLA_STACK_CACHE", "/var/cache/cupola/stack"),
 		"CUPOLA_HOME="+filepath.Join(dir, "home"), "NO_COLOR=1",
 	)

@@ -142,7 +142,7 @@ type Exec struct {
 	Command        []string
 	Env            []string
 	TTY            bool
-	Stdin          io.Reader
+	Stdin          io.Reader // its end ends the command's input; on a terminal by the character that does so
 	Stdout, Stderr io.Writer
 	Resize         <-chan [2]uint16 // columns, rows
 	Signals        <-chan os.Signal // sent to the command's process group

@@ -13,7 +13,7 @@ if [ ! -s "$password_file" ]; then
 fi
 
 # Other programs than cupola, curl and browsers do not know that *.localhost is this machine.
-hosts_line="127.0.0.1 api.$CUPOLA_DOMAIN login.$CUPOLA_DOMAIN uaa.$CUPOLA_DOMAIN log-cache.$CUPOLA_DOMAIN dashboard.$CUPOLA_DOMAIN node-sample.$CUPOLA_DOMAIN # cupola"
+hosts_line="127.0.0.1 api.$CUPOLA_DOMAIN login.$CUPOLA_DOMAIN uaa.$CUPOLA_DOMAIN log-cache.$CUPOLA_DOMAIN ssh.$CUPOLA_DOMAIN dashboard.$CUPOLA_DOMAIN node-sample.$CUPOLA_DOMAIN # cupola"
 if [[ $CUPOLA_DOMAIN == *.localhost ]] && ! grep -qF "$hosts_line" /etc/hosts; then
 	printf '%s\n' "$hosts_line" >>/etc/hosts
 fi

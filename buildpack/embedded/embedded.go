@@ -19,6 +19,9 @@ func Phase() ([]byte, error) { return read("phase") }
 // Buildpack is the program that all system buildpacks are.
 func Buildpack() ([]byte, error) { return read("buildpack") }
 
+// Guest is the program that serves SSH sessions inside instances.
+func Guest() ([]byte, error) { return read("guest") }
+
 func read(name string) ([]byte, error) {
 	b, err := files.ReadFile(name)
 	if err != nil {

@@ -31,7 +31,7 @@ func (d *Docker) Dial(ctx context.Context, id, network, address string) (net.Con
 	if err != nil {
 		return nil, fmt.Errorf("dial in workload %s: %w", id, err)
 	}
-	ns, err := i.networkNamespace()
+	ns, err := i.networkNamespace(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("dial in workload %s: %w", id, err)
 	}
@@ -57,18 +57,19 @@ func (d *Docker) Dial(ctx context.Context, id, network, address string) (net.Con
 
 // networkNamespace opens the namespace of the container's process. The open file stands for the container even if
 // the process ends and its number goes to another.
-func (i *instance) networkNamespace() (*os.File, error) {
-	i.mu.Lock()
-	pid, containerID := i.statusPID, i.container
-	i.mu.Unlock()
-	if pid <= 1 || !i.d.info.local {
-		return nil, fmt.Errorf("it does not run on this machine: %w", node.ErrNotFound)
-	}
-	ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
+func (i *instance) networkNamespace(ctx context.Context) (*os.File, error) {
+	c, err := i.d.api.ContainerInspect(ctx, i.containerID())
 	if err != nil {
 		return nil, err
 	}
-	if !inContainer(pid, containerID) {
+	if c.State.Pid <= 1 || !i.d.info.local {
+		return nil, fmt.Errorf("it does not run on this machine: %w", node.ErrNotFound)
+	}
+	ns, err := os.Open("/proc/" + strconv.Itoa(c.State.Pid) + "/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	if !inContainer(c.State.Pid, c.ID) {
 		return nil, errors.Join(fmt.Errorf("it has just ended: %w", node.ErrNotFound), ns.Close())
 	}
 	return ns, nil

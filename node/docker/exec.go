@@ -18,6 +18,9 @@ import (
 	"github.com/cupola-paas/cupola/node"
 )
 
+// endOfTransmission is what a terminal takes for the end of input at the beginning of a line.
+const endOfTransmission = 4
+
 // Exec implements node.Engine. When ctx ends, so does the command.
 func (d *Docker) Exec(ctx context.Context, id string, e node.Exec) (int, error) {
 	i := d.find(id)
@@ -68,6 +71,10 @@ func (d *Docker) converse(ctx context.Context, execID string, conn types.Hijacke
 	if e.Stdin != nil {
 		go func() {
 			_, _ = io.Copy(conn.Conn, e.Stdin) // an end of either side ends the copy
+			if e.TTY {
+				_, _ = conn.Conn.Write([]byte{endOfTransmission}) // half closed, Docker would end the output too
+				return
+			}
 			_ = conn.CloseWrite()
 		}()
 	}

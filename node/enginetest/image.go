@@ -131,8 +131,13 @@ func pack(app []byte) ([]byte, error) {
 		{"tmp/", 0o1777, tar.TypeDir, nil},
 		{"etc/passwd", 0o644, tar.TypeReg, []byte(passwd)},
 		{"app", 0o755, tar.TypeReg, app},
+		{"bin/", 0o755, tar.TypeDir, nil},
+		{"bin/sh", 0o777, tar.TypeSymlink, nil},
 	} {
 		h := &tar.Header{Name: f.name, Mode: f.mode, Typeflag: f.kind, Size: int64(len(f.text))}
+		if f.kind == tar.TypeSymlink {
+			h.Linkname = "../app"
+		}
 		if err := w.WriteHeader(h); err != nil {
 			return nil, err
 		}

@@ -176,6 +176,10 @@ func (s *suite) exec(t *testing.T) {
 	if !strings.Contains(out.String(), "size 101x37") {
 		t.Errorf("the terminal says %q", &out)
 	}
+	run(node.Exec{Command: []string{"/app", "cat"}, TTY: true, Stdin: strings.NewReader("through a terminal\n")})
+	if !strings.Contains(out.String(), "through a terminal\r\nthrough a terminal\r\n") {
+		t.Errorf("cat on a terminal gave %q, want the echo and the line", &out)
+	}
 	s.execCanceled(t, w.ID)
 }
 

@@ -3,12 +3,14 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,6 +20,9 @@ import (
 )
 
 func main() {
+	if filepath.Base(os.Args[0]) == "sh" {
+		os.Exit(shell(os.Args[1:]))
+	}
 	if len(os.Args) > 1 {
 		os.Exit(command(os.Args[1], os.Args[2:]))
 	}
@@ -31,6 +36,21 @@ func main() {
 	}
 	onTerm()
 	serve()
+}
+
+// shell knows our commands, and nothing of quoting.
+func shell(args []string) int {
+	if len(args) == 2 && args[0] == "-c" {
+		words := strings.Fields(args[1])
+		return command(words[0], words[1:])
+	}
+	status := 0
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if words := strings.Fields(lines.Text()); len(words) > 0 {
+			status = command(words[0], words[1:])
+		}
+	}
+	return status
 }
 
 // command runs with arguments: as a task, or by exec.
