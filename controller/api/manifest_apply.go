@@ -48,7 +48,7 @@ func (s *Server) applyManifest(c *Ctx, tx *store.Tx, place Place, m *manifest) (
 
 func (a *applier) apply() error {
 	for _, step := range []func() error{
-		a.findOrCreate, a.setApp, a.setProcesses, a.setRoutes, a.bindServices, a.note,
+		a.findOrCreate, a.setApp, a.setProcesses, a.setSidecars, a.setRoutes, a.bindServices, a.note,
 	} {
 		if err := step(); err != nil {
 			return err

@@ -63,7 +63,7 @@ func exportedMap(tx *store.Tx, app *store.App) (map[string]any, error) {
 var notCompared = []string{"path", "random-route", "default-route", "no-route", "cnb-credentials", "services"}
 
 // listKeys say which key names an element of a list.
-var listKeys = map[string]string{"routes": "route", "processes": "type"}
+var listKeys = map[string]string{"routes": "route", "processes": "type", "sidecars": "name"}
 
 type differ struct{ changes []capi.ManifestChange }
 

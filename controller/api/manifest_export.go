@@ -25,6 +25,7 @@ type exported struct {
 	Services   []any              `yaml:"services,omitempty"`
 	NoRoute    bool               `yaml:"no-route,omitempty"`
 	Routes     []exportedRoute    `yaml:"routes,omitempty"`
+	Sidecars   []exportedSidecar  `yaml:"sidecars,omitempty"`
 	Processes  []*exportedProcess `yaml:"processes,omitempty"`
 }
 
@@ -104,6 +105,9 @@ func exportApp(tx *store.Tx, app *store.App) (*exported, error) {
 		if d, err := store.Droplets.Get(tx, app.CurrentDropletGUID); err == nil {
 			e.Docker = &exportedDocker{d.Docker.Image, d.Docker.Username}
 		}
+	}
+	if e.Sidecars, err = exportSidecars(tx, app); err != nil {
+		return nil, err
 	}
 	processes, err := processesOf(tx, app.GUID)
 	byType := map[string]int{}

@@ -6,6 +6,7 @@ import (
 	yaml3 "gopkg.in/yaml.v3"
 
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/store"
 )
 
 const manifestApps = 200
@@ -29,7 +30,8 @@ type manifestApp struct {
 	features    map[string]bool
 	metadata    *capi.MetadataPatch
 	services    []manifestService
-	processes   []*manifestProcess // at most one of each type
+	sidecars    []store.SidecarSpec // at most one of each name
+	processes   []*manifestProcess  // at most one of each type
 	routes      []manifestRoute
 	noRoute     bool
 	random      bool
@@ -160,9 +162,7 @@ func (m *manifest) appField(a *manifestApp, web *manifestProcess, key, v *yaml3.
 	case "services":
 		return a.setServices(v)
 	case "sidecars":
-		if list, err := listOf(key.Value, v); err != nil || len(list) > 0 {
-			return firstOf(err, complain(v, "sidecars are not supported by this platform: run the command as a process of its own"))
-		}
+		return a.setSidecars(v)
 	case "routes":
 		return a.setRoutes(v)
 	case "no-route":

@@ -30,7 +30,7 @@ func TestParseManifestErrors(t *testing.T) {
 		{"applications:\n- name: a\n  routes:\n  - protocol: http1", "a route must be written as"},
 		{"applications:\n- name: a\n  processes: [{command: x}]", "must specify a 'type'"},
 		{"applications:\n- name: a\n  processes: [{type: web}, {type: web}]", "may only be present once"},
-		{"applications:\n- name: a\n  sidecars: [{name: s}]", "sidecars are not supported"},
+		{"applications:\n- name: a\n  sidecars: [{name: s}]", "sidecar: Command can't be blank"},
 		{"applications:\n- name: a\n  no-route: maybe", "must be true or false"},
 		{"applications:\n- name: a\n  features: {warp: true}", "there is no feature 'warp'"},
 		{"applications:\n- name: a\n  metadata: {labels: {'-': x}}", "Metadata label key error"},
@@ -69,6 +69,11 @@ applications:
   features: {ssh: false}
   path: ./src
   colour: blue
+  sidecars:
+  - name: config
+    command: ./config
+    memory: 64M
+    process_types: [web, worker]
   processes:
   - type: worker
     instances: 1
@@ -112,12 +117,13 @@ func TestApplyManifest(t *testing.T) {
 		})
 		return out
 	}
+	w.as("developer", "GET", "/v3/apps/"+app+"/sidecars", nil).want(200, `"name":"config"`, `"memory_in_mb":64`, `"process_types":["web","worker"]`)
 	before := stamp()
 	w.apply("developer", fullManifest).want(202)
 	if after := stamp(); after != before {
 		t.Errorf("a second apply changed something:\n%s\n%s", before, after)
 	}
-	yaml := w.as("developer", "GET", "/v3/apps/"+app+"/manifest", nil).want(200, "name: Shop Front", "memory: 256M", "- route: shop-front.example.com", "type: worker", `F: "1.10"`).text
+	yaml := w.as("developer", "GET", "/v3/apps/"+app+"/manifest", nil).want(200, "name: Shop Front", "memory: 256M", "- route: shop-front.example.com", "type: worker", `F: "1.10"`, "name: config", "memory: 64M").text
 	if _, err := parseManifest([]byte(yaml)); err != nil {
 		t.Errorf("the exported manifest cannot be read: %v\n%s", err, yaml)
 	}

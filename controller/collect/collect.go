@@ -4,6 +4,7 @@
 package collect
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -150,7 +151,9 @@ func (l *Loop) follow(ctx context.Context, id string, s since) {
 		for ctx.Err() == nil {
 			err := l.Engine.Logs(ctx, id, from, func(line node.LogLine) {
 				from = line.Time
-				l.Sink.Line(s.Source, line)
+				source, text := sidecarLine(s.Source, line.Text)
+				line.Text = text
+				l.Sink.Line(source, line)
 			})
 			if err == nil || errors.Is(err, node.ErrNotFound) && !l.expected(id) {
 				return
@@ -161,6 +164,26 @@ func (l *Loop) follow(ctx context.Context, id string, s since) {
 			}
 		}
 	})
+}
+
+// The control characters around a sidecar's name in the output of a container that has sidecars; the launcher in it
+// writes them (package buildpack/launcher/supervise).
+const (
+	markStart = 0x1e
+	markEnd   = 0x1f
+)
+
+// sidecarLine takes the mark from a line that a sidecar printed, and names the sidecar in the source.
+func sidecarLine(s Source, text []byte) (Source, []byte) {
+	if len(text) == 0 || text[0] != markStart || s.ProcessID == "" {
+		return s, text
+	}
+	end := bytes.IndexByte(text, markEnd)
+	if end < 0 {
+		return s, text
+	}
+	s.Type += "/SIDECAR/" + strings.ToUpper(string(text[1:end]))
+	return s, text[end+1:]
 }
 
 // expected reports whether the workload may still come: its record is there and it has not been started yet.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cupola-paas/cupola/buildpack/launcher/supervise"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -78,7 +79,7 @@ func TestFollowsFromWhereItEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	engine := &printer{absent: 2, lines: []node.LogLine{{Time: now, Text: []byte("one")}, {Time: now.Add(1), Text: []byte("two")}}}
+	engine := &printer{absent: 2, lines: []node.LogLine{{Time: now, Text: []byte("one")}, {Time: now.Add(1), Text: []byte(supervise.Mark("config") + "two")}}}
 	out := &sink{came: make(chan struct{}, 1)}
 	run := func(want int) {
 		t.Helper()
@@ -99,7 +100,7 @@ func TestFollowsFromWhereItEnded(t *testing.T) {
 	engine.lines = append(engine.lines, node.LogLine{Time: now.Add(2), Text: []byte("three")})
 	engine.mu.Unlock()
 	run(3) // the next run of the platform
-	want := []string{"APP/PROC/WEB/1 one", "APP/PROC/WEB/1 two", "APP/PROC/WEB/1 three"}
+	want := []string{"APP/PROC/WEB/1 one", "APP/PROC/WEB/SIDECAR/CONFIG/1 two", "APP/PROC/WEB/1 three"}
 	if fmt.Sprint(out.lines) != fmt.Sprint(want) {
 		t.Errorf("lines = %q, want each once: %q", out.lines, want)
 	}

@@ -1,9 +1,12 @@
 package scheduling
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
+	"github.com/cupola-paas/cupola/controller/revision"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -42,11 +45,43 @@ func (l *Loop) workload(o startOrder) (node.Workload, error) {
 	w.Ports = ports(p)
 	w.Liveness = check(p.HealthCheck, w.Ports)
 	w.Readiness = check(p.ReadinessCheck, w.Ports)
+	var sidecars []store.SidecarSpec
 	err := l.DB.View(func(tx *store.Tx) (err error) {
-		w.Env, err = l.Env.Running(tx, o.wanted.app, p, d, o.instance)
+		if w.Env, err = l.Env.Running(tx, o.wanted.app, p, d, o.instance); err != nil {
+			return err
+		}
+		sidecars, err = revision.Sidecars(tx, p)
 		return err
 	})
+	if err == nil && len(sidecars) > 0 {
+		err = supervised(&w, sidecars)
+	}
 	return w, err
+}
+
+// superviseVariable holds the plan of a container with sidecars; the launcher in it reads it.
+const superviseVariable = "CUPOLA_SUPERVISE"
+
+// supervised lets the launcher run the sidecars beside the process, in its container and bound to it.
+func supervised(w *node.Workload, sidecars []store.SidecarSpec) error {
+	type sidecar struct {
+		Name    string `json:"name"`
+		Command string `json:"command"`
+	}
+	plan := struct {
+		Main     []string  `json:"main"`
+		Sidecars []sidecar `json:"sidecars"`
+	}{Main: append(slices.Clone(w.Entrypoint), w.Command...)}
+	for _, sc := range sidecars {
+		plan.Sidecars = append(plan.Sidecars, sidecar{sc.Name, sc.Command})
+	}
+	text, err := json.Marshal(plan)
+	if err != nil {
+		return err
+	}
+	w.Entrypoint, w.Command = []string{launcherPath}, nil
+	w.Env[superviseVariable] = string(text)
+	return nil
 }
 
 func (l *Loop) image(d *store.Droplet) node.Workload {

@@ -1,4 +1,5 @@
-// Command launcher is the entry point of app images: see package launcher.
+// Command launcher is the entry point of app images: see package launcher. With a plan in its environment it runs
+// a process with its sidecars instead: see package supervise.
 package main
 
 import (
@@ -8,17 +9,38 @@ import (
 	"syscall"
 
 	"github.com/cupola-paas/cupola/buildpack/launcher"
+	"github.com/cupola-paas/cupola/buildpack/launcher/supervise"
 )
 
 func main() {
-	l, err := launcher.New(os.Environ(), syscall.Exec)
+	code, err := run()
 	if err == nil {
-		err = l.Launch(os.Args[0], os.Args[1:])
+		os.Exit(code)
 	}
 	fmt.Fprintln(os.Stderr, "launcher: "+err.Error())
-	code := launcher.CodeLaunch
+	code = launcher.CodeLaunch
 	if failed := (*launcher.Error)(nil); errors.As(err, &failed) {
 		code = failed.Code
 	}
 	os.Exit(code)
+}
+
+// run returns only when the process was not launched, or was supervised and has ended.
+func run() (int, error) {
+	if plan := os.Getenv(supervise.Variable); plan != "" {
+		p, err := supervise.ParsePlan(plan)
+		if err != nil {
+			return 0, err
+		}
+		if err := os.Unsetenv(supervise.Variable); err != nil {
+			return 0, err
+		}
+		s := supervise.Supervisor{Launcher: launcher.Path, Env: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr}
+		return s.Run(p)
+	}
+	l, err := launcher.New(os.Environ(), syscall.Exec)
+	if err != nil {
+		return 0, err
+	}
+	return 0, l.Launch(os.Args[0], os.Args[1:])
 }
