@@ -65,6 +65,16 @@ func serverFlags() []cli.Flag {
 		&cli.IntFlag{Name: "build-memory", EnvVars: []string{"CUPOLA_BUILD_MEMORY"}, Usage: "`MB` of memory for a build (default: 1024)"},
 		&cli.IntFlag{Name: "build-disk", EnvVars: []string{"CUPOLA_BUILD_DISK"}, Usage: "`MB` of disk for a build (default: 4096)"},
 		&cli.DurationFlag{Name: "build-timeout", EnvVars: []string{"CUPOLA_BUILD_TIMEOUT"}, Usage: "`TIME` that a build may take, such as 10m (default: 15m)"},
+		text("oidc-issuer", "CUPOLA_OIDC_ISSUER", "`URL` of an OpenID Connect provider whose users may sign in (single sign-on)"),
+		text("oidc-client-id", "CUPOLA_OIDC_CLIENT_ID", "`ID` of this platform at the provider"),
+		text("oidc-client-secret", "CUPOLA_OIDC_CLIENT_SECRET", "`SECRET` of this platform at the provider; better in the variable than on the command line"),
+		text("oidc-name", "CUPOLA_OIDC_NAME", "`ORIGIN` of the provider's users (default: oidc)"),
+		text("oidc-label", "CUPOLA_OIDC_LABEL", "`TEXT` of the sign-in button (default: the origin)"),
+		text("oidc-username-claim", "CUPOLA_OIDC_USERNAME_CLAIM", "`CLAIM` that becomes the user name (default: email)"),
+		text("oidc-groups-claim", "CUPOLA_OIDC_GROUPS_CLAIM", "`CLAIM` with the user's groups (default: groups)"),
+		&cli.StringSliceFlag{Name: "oidc-scope", EnvVars: []string{"CUPOLA_OIDC_SCOPES"}, Usage: "`SCOPE` to ask for besides openid; may be repeated (default: email, profile)"},
+		&cli.StringSliceFlag{Name: "oidc-group", EnvVars: []string{"CUPOLA_OIDC_GROUPS"}, Usage: "`GROUP=SCOPE`: what a group of the provider may do, such as platform-team=admin; may be repeated"},
+		text("oidc-ca", "CUPOLA_OIDC_CA", "PEM `FILE` with the CA of the provider's certificate (default: the system's CAs)"),
 		text("log-level", "CUPOLA_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default: info)"),
 	}
 }
@@ -79,9 +89,18 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		ACMEEmail: c.String("acme-email"), ACMECA: c.String("acme-ca"), ACMERoot: c.String("acme-ca-root"),
 		StackCache: c.String("stack-cache"), BuildImage: c.String("stack-build-image"), RunImage: c.String("stack-run-image"),
 		Builder: c.String("builder"), Builds: c.Int("builds"), BuildMemoryMB: c.Int("build-memory"), BuildDiskMB: c.Int("build-disk"),
-		BuildTimeout: c.Duration("build-timeout"),
+		BuildTimeout: c.Duration("build-timeout"), OIDC: oidcConfig(c),
 		Log:          logger,
 	}, err
+}
+
+func oidcConfig(c *cli.Context) controller.OIDC {
+	return controller.OIDC{
+		Issuer: c.String("oidc-issuer"), ClientID: c.String("oidc-client-id"), ClientSecret: c.String("oidc-client-secret"),
+		Name: c.String("oidc-name"), Label: c.String("oidc-label"), UsernameClaim: c.String("oidc-username-claim"),
+		GroupsClaim: c.String("oidc-groups-claim"), Scopes: c.StringSlice("oidc-scope"), Groups: c.StringSlice("oidc-group"),
+		RootFile: c.String("oidc-ca"),
+	}
 }
 
 // serverLogger writes text to a terminal and JSON to everything else.

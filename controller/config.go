@@ -37,6 +37,7 @@ type Config struct {
 	BuildMemoryMB int
 	BuildDiskMB   int
 	BuildTimeout  time.Duration // zero: 15 minutes
+	OIDC          OIDC          // the identity provider for single sign-on, if any
 	Log           *slog.Logger
 }
 
@@ -117,6 +118,9 @@ func (c Config) Validate() error {
 		if _, err := os.Stat(c.ACMERoot); err != nil {
 			return fmt.Errorf("--acme-ca-root: %w", err)
 		}
+	}
+	if _, err := c.OIDC.providers(); err != nil {
+		return err
 	}
 	if c.AdminPassword != "" && len(c.AdminPassword) < 8 {
 		return fmt.Errorf("the admin password is shorter than 8 characters: give a longer one, or none to have one made")

@@ -153,7 +153,11 @@ func (s *Server) openLogs(context.Context) (err error) {
 }
 
 func (s *Server) openAuth(context.Context) (err error) {
-	s.auth, err = auth.New(auth.Options{DB: s.db, UAAURL: s.url("uaa"), LoginURL: s.url("login"), Log: s.log})
+	providers, err := s.config.OIDC.providers()
+	if err != nil {
+		return err
+	}
+	s.auth, err = auth.New(auth.Options{DB: s.db, UAAURL: s.url("uaa"), LoginURL: s.url("login"), Providers: providers, Log: s.log})
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,25 @@ type User struct {
 	FamilyName   string    `json:"family_name,omitempty"`
 	Groups       []string  `json:"groups,omitempty"` // scopes such as cloud_controller.admin
 	Disabled     bool      `json:"disabled,omitempty"`
+
+	ExternalID     string   `json:"external_id,omitempty"`     // the subject at the identity provider Origin
+	ExternalGroups []string `json:"external_groups,omitempty"` // scopes that the provider's groups gave at the last sign-in
+	TokenSalt      string   `json:"token_salt,omitempty"`      // a new one ends all tokens
+	Version        int      `json:"version,omitempty"`         // of the SCIM resource; each change raises it
+}
+
+// Group is a scope that users can be given; who has it stands in User.Groups under the group's name.
+type Group struct {
+	Meta
+	Name        string `json:"name"` // such as cloud_controller.admin
+	Description string `json:"description,omitempty"`
+	Version     int    `json:"version,omitempty"`
+}
+
+// RevokedToken is an access token that ends before its time; its GUID is the token's jti.
+type RevokedToken struct {
+	Meta
+	ExpiresAt time.Time `json:"expires_at"` // by then the token has ended by itself
 }
 
 // Client is an OAuth2 client; its GUID is the client id.
@@ -82,9 +101,12 @@ type Client struct {
 	AutoApprove  bool          `json:"auto_approve,omitempty"`
 	AccessTTL    time.Duration `json:"access_ttl,omitempty"`
 	RefreshTTL   time.Duration `json:"refresh_ttl,omitempty"`
+	Name         string        `json:"name,omitempty"`       // shown where a user approves it; empty: the id
+	TokenSalt    string        `json:"token_salt,omitempty"` // a new one ends all tokens
 }
 
-// RefreshToken is a grant that can be renewed until ExpiresAt; its GUID is the token's jti.
+// RefreshToken is a grant that can be renewed until ExpiresAt; its GUID is the token's jti. Without a ClientID it is
+// a browser's session at the login page.
 type RefreshToken struct {
 	Meta
 	UserGUID  string    `json:"user_guid"`

@@ -30,7 +30,14 @@ var (
 	Users = newTable("users",
 		by("username", func(u *User) string { return u.Username }).anyCase(),
 		by("origin", func(u *User) string { return u.Origin }),
-		by("origin_username", func(u *User) string { return join(u.Origin, u.Username) }).anyCase().unique())
+		by("origin_username", func(u *User) string { return join(u.Origin, u.Username) }).anyCase().unique(),
+		byEach("external", external).unique(),
+		byEach("group", func(u *User) []string { return u.Groups }))
+
+	Groups = newTable("groups",
+		by("name", func(g *Group) string { return g.Name }).anyCase().unique())
+
+	RevokedTokens = newTable[RevokedToken]("revoked_tokens")
 
 	Clients = newTable[Client]("clients")
 
@@ -196,7 +203,7 @@ type anyTable interface {
 
 func allTables() []anyTable {
 	return []anyTable{
-		Orgs, Spaces, OrgQuotas, SpaceQuotas, Users, Clients, RefreshTokens, Roles, Domains, Routes, Apps, Processes,
+		Orgs, Spaces, OrgQuotas, SpaceQuotas, Users, Groups, RevokedTokens, Clients, RefreshTokens, Roles, Domains, Routes, Apps, Processes,
 		Instances, Packages, Builds, Droplets, Deployments, Tasks, Buildpacks, Stacks, SecurityGroups,
 		IsolationSegments, FeatureFlags, EnvGroups, AuditEvents, Jobs,
 		ServiceInstances, ServiceBindings, Settings,
@@ -206,6 +213,14 @@ func allTables() []anyTable {
 
 // join makes a compound value. Its parts before the last are GUIDs and words without slashes, so it is unambiguous.
 func join(parts ...string) string { return strings.Join(parts, "/") }
+
+// external is under what a user of an identity provider is found: the origin and the provider's name for the user.
+func external(u *User) []string {
+	if u.ExternalID == "" {
+		return nil
+	}
+	return []string{join(u.Origin, u.ExternalID)}
+}
 
 // routeKey is domain/host/path/port. The path alone keeps its case (RFC 9110 4.2.3), so it can't be left to anyCase.
 func routeKey(r *Route) string {

@@ -179,8 +179,8 @@ func (s *Server) updateUser(c *Ctx) error {
 	})
 }
 
-// deleteUser takes all roles. A user of the UAA can still sign in until the UAA deletes the user, which clients
-// ask for next.
+// deleteUser takes all roles. A user can still sign in until the UAA deletes the user, which clients ask for next;
+// of a client nothing is left.
 func (s *Server) deleteUser(c *Ctx) error {
 	return c.remove("user.delete", "user", func(tx *store.Tx) error {
 		user, err := store.Users.Get(tx, c.Path("guid"))
@@ -190,7 +190,7 @@ func (s *Server) deleteUser(c *Ctx) error {
 		err = each(tx, store.Roles, func(tx *store.Tx, r *store.Role) error {
 			return firstOf(c.auditRole(tx, r, user, "remove"), store.Roles.Delete(tx, r.GUID))
 		}, store.By("user", user.GUID))
-		if err != nil || user.Origin == auth.DefaultOrigin {
+		if err != nil || user.Origin != "" {
 			return err
 		}
 		return store.Users.Delete(tx, user.GUID)

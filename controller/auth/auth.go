@@ -9,6 +9,7 @@ package auth
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -31,6 +32,7 @@ type Options struct {
 	// ClientAddr tells the address that a request came from, for throttling. Nil: the last hop of
 	// X-Forwarded-For for requests from loopback (our own router), the peer's address for others.
 	ClientAddr func(*http.Request) string
+	Providers  []Provider   // identity providers whose users may sign in, each under a name of its own
 	Log        *slog.Logger // nil: slog.Default
 }
 
@@ -47,7 +49,11 @@ type Auth struct {
 	refresh  []byte // key of the hash in refresh tokens and of the password's mark in access tokens
 	hasher   *hasher
 	throttle *throttle
-	codes    *codes
+
+	codes, passcodes *codes
+	approvals        *approvals
+	crossOrigin      *http.CrossOriginProtection
+	providers        []*provider
 }
 
 // DefaultOrigin is where the platform's own users come from.
@@ -74,7 +80,14 @@ func New(o Options) (*Auth, error) {
 	if a.clientAddr == nil {
 		a.clientAddr = forwardedAddr
 	}
-	a.throttle, a.codes = newThrottle(a.now), newCodes(a.now)
+	a.throttle, a.codes, a.passcodes = newThrottle(a.now), newCodes(a.now, codeLife), newCodes(a.now, passcodeLife)
+	a.approvals, a.crossOrigin = newApprovals(), http.NewCrossOriginProtection()
+	for _, p := range o.Providers {
+		if err := p.Validate(); err != nil {
+			return nil, fmt.Errorf("open the authorization server: %w", err)
+		}
+		a.providers = append(a.providers, newProvider(p, a.loginURL))
+	}
 	var err error
 	if a.keys, err = openKeyring(o.DB, a.now); err != nil {
 		return nil, fmt.Errorf("open the authorization server: %w", err)
@@ -101,6 +114,9 @@ func (a *Auth) seed(tx *store.Tx) error {
 		return err
 	}
 	a.refresh = key.Value
+	if err := seedGroups(tx); err != nil {
+		return err
+	}
 	for _, c := range a.ownClients() {
 		if err := seedClient(tx, c); err != nil {
 			return err
@@ -115,7 +131,7 @@ func seedClient(tx *store.Tx, want store.Client) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return store.Clients.Put(tx, &want)
 	}
-	if err != nil || (slices.Equal(have.Scopes, want.Scopes) && slices.Equal(have.Authorities, want.Authorities)) {
+	if err != nil || (slices.Equal(have.Scopes, want.Scopes) && slices.Equal(have.Authorities, want.Authorities) && slices.Equal(have.GrantTypes, want.GrantTypes)) {
 		return err
 	}
 	have.Scopes, have.Authorities, have.GrantTypes = want.Scopes, want.Authorities, want.GrantTypes
@@ -138,12 +154,18 @@ func (a *Auth) EnsureAdmin(username, password string) (generated string, err err
 		}
 	case err != nil:
 		return "", err
-	case password == "" || a.hasher.verify(user.PasswordHash, password):
-		password = ""
+	case password != "":
+		same, err := a.hasher.verify(context.Background(), user.PasswordHash, password)
+		if err != nil {
+			return "", err
+		}
+		if same {
+			password = ""
+		}
 	}
 	user.Groups = union(user.Groups, adminGroups)
 	if set := cmp.Or(generated, password); set != "" {
-		if user.PasswordHash, err = a.hasher.hash(set); err != nil {
+		if user.PasswordHash, err = a.hasher.hash(context.Background(), set); err != nil {
 			return "", err
 		}
 	}

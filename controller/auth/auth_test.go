@@ -172,7 +172,7 @@ func TestGrantsRefused(t *testing.T) {
 		{"endless password", form("grant_type", "password", "username", "admin", "password", strings.Repeat("x", 2000)), 401, "unauthorized", "Bad credentials"},
 		{"no grant", form(), 400, "invalid_request", "Missing grant type"},
 		{"unknown grant", form("grant_type", "urn:x"), 400, "unsupported_grant_type", "client_credentials"},
-		{"passcode", form("grant_type", "password", "passcode", "1"), 401, "unauthorized", "passcodes"},
+		{"passcode", form("grant_type", "password", "passcode", "1"), 401, "unauthorized", "Invalid passcode"},
 		{"client without secret", form("grant_type", "client_credentials", "client_id", "admin", "client_secret", ""), 401, "invalid_client", "Bad client"},
 		{"unknown client", form("grant_type", "client_credentials", "client_id", "nobody", "client_secret", "x"), 401, "invalid_client", "Bad client"},
 		{"cf with a secret", form("grant_type", "password", "client_id", "cf", "client_secret", "x"), 401, "invalid_client", "Bad client"},
@@ -375,22 +375,77 @@ func TestLockout(t *testing.T) {
 
 func TestThrottleBounds(t *testing.T) {
 	th := newThrottle(time.Now)
+	fail := func(user, addr string) error {
+		try, err := th.begin(t.Context(), userLimits(user, addr))
+		if err == nil {
+			try.wrong()
+		}
+		return err
+	}
 	for i := range triesAddress {
-		if !th.begin(strings.Repeat("u", i+1), "a") {
+		if err := fail(strings.Repeat("u", i+1), "a"); err != nil {
 			t.Fatalf("try %d of the address is refused", i)
 		}
 	}
-	if th.begin("another", "a") {
+	if fail("another", "a") == nil {
 		t.Error("an address may try without end")
 	}
-	if !th.begin("another", "b") {
+	if fail("another", "b") != nil {
 		t.Error("another address is locked too")
 	}
 	for i := range throttleEntries {
-		th.begin(strconv.Itoa(i), strconv.Itoa(i))
+		_ = fail(strconv.Itoa(i), strconv.Itoa(i))
 	}
 	if n := len(th.young) + len(th.old); n > throttleEntries {
 		t.Errorf("%d entries, want at most %d", n, throttleEntries)
+	}
+}
+
+// Many logins of one user at once, from one address, are not wrong passwords.
+func TestThrottleLetsManyAtOnceThrough(t *testing.T) {
+	th := newThrottle(time.Now)
+	limits := userLimits("marie", "a")
+	var running []*attempt
+	for range triesPair {
+		try, err := th.begin(t.Context(), limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		running = append(running, try)
+	}
+	began := make(chan error)
+	go func() {
+		try, err := th.begin(t.Context(), limits)
+		if err == nil {
+			try.right()
+		}
+		began <- err
+	}()
+	for _, try := range running {
+		try.right()
+	}
+	if err := <-began; err != nil {
+		t.Errorf("one that waited for the others: %v", err)
+	}
+	for range triesPair {
+		try, err := th.begin(t.Context(), limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		try.wrong()
+	}
+	if _, err := th.begin(t.Context(), limits); err == nil {
+		t.Error("wrong ones are not counted")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range triesPair {
+		if _, err := th.begin(ctx, userLimits("paul", "a")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := th.begin(ctx, userLimits("paul", "a")); !errors.Is(err, context.Canceled) {
+		t.Errorf("who hangs up waits on: %v", err)
 	}
 }
 
@@ -418,7 +473,7 @@ func TestUsers(t *testing.T) {
 		{"find", "GET", "/Users?filter=" + url.QueryEscape(`userName eq "marie@example.com" and origin eq "uaa"`), admin, "", 200, guid},
 		{"find none", "GET", "/Users?filter=" + url.QueryEscape(`userName eq "x"`), admin, "", 200, `"totalResults":0`},
 		{"find by part", "GET", "/Users?filter=" + url.QueryEscape(`userName sw "MAR" or id eq "x"`), admin, "", 200, `"totalResults":1`},
-		{"bad filter", "GET", "/Users?filter=userName", admin, "", 400, `invalid filter`},
+		{"bad filter", "GET", "/Users?filter=userName", admin, "", 400, `Invalid filter`},
 		{"self", "GET", "/Users/" + guid, plain, "", 200, `"userName":"marie@example.com"`},
 		{"other", "GET", "/Users/x", plain, "", 403, `scim.read`},
 		{"password of another", "PUT", "/Users/x/password", plain, `{"password":"y"}`, 403, `insufficient_scope`},
@@ -427,7 +482,7 @@ func TestUsers(t *testing.T) {
 		{"no client", "GET", "/oauth/clients/x", admin, "", 404, `not_found`},
 		{"client forbidden", "GET", "/oauth/clients/cf", plain, "", 403, `clients.read`},
 		{"userinfo", "GET", "/userinfo", plain, "", 200, `"user_name":"marie@example.com"`},
-		{"login", "GET", "/login", "", "", 200, `"username":["text","Email"]`},
+		{"login", "GET", "/info", "", "", 200, `"username":["text","Email"]`},
 		{"openid", "GET", "/.well-known/openid-configuration", "", "", 200, `"issuer":"https://uaa.test/oauth/token"`},
 		{"keys", "GET", "/token_keys", "", "", 200, `"alg":"RS256"`},
 		{"key", "GET", "/token_key", "", "", 200, `BEGIN PUBLIC KEY`},
@@ -480,7 +535,7 @@ func TestSSHCode(t *testing.T) {
 
 func TestClientCredentials(t *testing.T) {
 	w := newWorld(t)
-	if err := w.auth.SetClientSecret("admin", "s3cret"); err != nil {
+	if err := w.auth.SetClientSecret(t.Context(), "admin", "s3cret"); err != nil {
 		t.Fatal(err)
 	}
 	status, out, _ := w.do("POST", "/oauth/token", "", form("grant_type", "client_credentials", "client_id", "admin", "client_secret", "s3cret"))
@@ -496,7 +551,7 @@ func TestClientCredentials(t *testing.T) {
 	if err != nil || claims.UserName != "" || claims.ClientID != "admin" {
 		t.Errorf("claims %+v, %v", claims, err)
 	}
-	if err := w.auth.SetClientSecret("admin", "another"); err != nil {
+	if err := w.auth.SetClientSecret(t.Context(), "admin", "another"); err != nil {
 		t.Fatal(err)
 	}
 	if w.valid(token) {
@@ -568,7 +623,7 @@ func FuzzUserFilter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		filter, err := parseUserFilter(text)
 		if err == nil {
-			filter.match(&store.User{Username: "x"})
+			filter.match(userAttribute(&store.User{Username: "x"}))
 		}
 	})
 }

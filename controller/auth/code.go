@@ -2,8 +2,6 @@ package auth
 
 import (
 	"net/http"
-	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,20 +16,35 @@ const (
 // codes are the one-time codes that were given out and not redeemed yet. They live in memory: a restart of the
 // controller costs somebody who just typed "cf ssh" another try.
 type codes struct {
-	now func() time.Time
+	now  func() time.Time
+	life time.Duration
 
-	mu   sync.Mutex // guards open
-	open map[string]code
+	mu    sync.Mutex // guards what follows
+	open  map[string]code
+	spent map[string]spentCode // of those that were redeemed: what they gave
 }
 
+// code is what somebody allowed a client, and how the client must prove itself.
 type code struct {
 	clientID, userGUID string
+	scopes             []string
+	redirect           string // what the token request must repeat; empty: nothing
+	challenge          string // PKCE (RFC 7636), S256; empty: none
+	nonce              string
 	ends               time.Time
 }
 
-func newCodes(now func() time.Time) *codes { return &codes{now: now, open: map[string]code{}} }
+type spentCode struct {
+	session string
+	ends    time.Time
+}
 
-func (c *codes) make(clientID, userGUID string) (string, bool) {
+func newCodes(now func() time.Time, life time.Duration) *codes {
+	return &codes{now: now, life: life, open: map[string]code{}, spent: map[string]spentCode{}}
+}
+
+// add gives out a code under the text; false when too many are out.
+func (c *codes) add(text string, what code) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
@@ -40,88 +53,69 @@ func (c *codes) make(clientID, userGUID string) (string, bool) {
 			delete(c.open, k)
 		}
 	}
-	if len(c.open) >= codesAtOnce {
-		return "", false
+	for k, v := range c.spent {
+		if !v.ends.After(now) {
+			delete(c.spent, k)
+		}
 	}
-	text := randomString(32)
-	c.open[text] = code{clientID, userGUID, now.Add(codeLife)}
-	return text, true
+	if len(c.open) >= codesAtOnce {
+		return false
+	}
+	what.ends = now.Add(c.life)
+	c.open[text] = what
+	return true
 }
 
-func (c *codes) take(clientID, text string) (userGUID string, ok bool) {
+// take redeems a code, once, whether it succeeds or not.
+func (c *codes) take(clientID, text string) (code, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	found, ok := c.open[text]
 	delete(c.open, text)
 	if !ok || found.clientID != clientID || !found.ends.After(c.now()) {
-		return "", false
+		return code{}, false
 	}
-	return found.userGUID, true
+	return found, true
 }
 
-// authorize gives a signed-in user a code for a client that needs no approval (RFC 6749 4.1.1); the CLI asks for
-// one for ssh-proxy and reads it from the redirect, which it does not follow.
-func (a *Auth) authorize(w http.ResponseWriter, r *http.Request) error {
-	id, err := a.Authenticate(r)
-	if err != nil {
-		return err
+// gave notes which session a code gave.
+func (c *codes) gave(text, session string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.spent) < codesAtOnce {
+		c.spent[text] = spentCode{session, c.now().Add(c.life)}
 	}
-	q := r.URL.Query()
-	client, err := a.clientByID(q.Get("client_id"))
-	if ignoreGone(err) != nil {
-		return err
-	}
-	switch {
-	case err != nil:
-		return refuse(http.StatusUnauthorized, "invalid_client", "No client with the requested id.")
-	case q.Get("response_type") != "code":
-		return refuse(http.StatusBadRequest, "unsupported_response_type", "Only the response type code is supported.")
-	case id.Client || !client.AutoApprove || len(client.RedirectURIs) == 0:
-		return refuse(http.StatusUnauthorized, "unauthorized_client", "This client can't get a code for whoever asks.")
-	}
-	target := client.RedirectURIs[0]
-	if asked := q.Get("redirect_uri"); asked != "" && !slices.Contains(client.RedirectURIs, asked) {
-		return refuse(http.StatusBadRequest, "invalid_request", "The redirect URI is not one that is registered for the client.")
-	} else if asked != "" {
-		target = asked
-	}
-	text, ok := a.codes.make(client.GUID, id.UserGUID)
-	if !ok {
-		return refuse(http.StatusServiceUnavailable, "temporarily_unavailable", "Too many codes are in use: try again in a minute.")
-	}
-	to, err := url.Parse(target)
-	if err != nil {
-		return err
-	}
-	query := to.Query()
-	query.Set("code", text)
-	if state := q.Get("state"); state != "" {
-		query.Set("state", state)
-	}
-	to.RawQuery = query.Encode()
-	w.Header().Set("Location", to.String())
-	w.WriteHeader(http.StatusFound)
-	return nil
 }
 
-// RedeemCode says whose a one-time code is, for the SSH proxy; a code can be redeemed once, by the client that it
-// was made for. The error is store.ErrNotFound when it is not good.
+// again is the session that a code gave before: who sends a code twice may have stolen it (RFC 6749 4.1.2).
+func (c *codes) again(text string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.spent[text].session
+}
+
+// noCodes is the answer when too many codes are out.
+func noCodes() error {
+	return refuse(http.StatusServiceUnavailable, "temporarily_unavailable", "Too many codes are in use: try again in a minute.")
+}
+
+// RedeemCode says whose a one-time code is: the SSH server calls it with the client "ssh-proxy" and, as code, the
+// password that somebody logs in with. A code is good for two minutes after "cf ssh" or "cf ssh-code" asked for it,
+// for one try, and for the client that it was made for. The error is store.ErrNotFound when it is not good, or its
+// user is gone or disabled by now; others are the store's. Identity.Scopes are those that both the token had, with
+// which the code was asked for, and the user still has; what they allow the caller decides.
 func (a *Auth) RedeemCode(clientID, text string) (*Identity, error) {
-	guid, ok := a.codes.take(clientID, text)
+	found, ok := a.codes.take(clientID, text)
 	if !ok {
 		return nil, store.ErrNotFound
 	}
-	user, err := a.userByGUID(guid)
+	user, err := a.userByGUID(found.userGUID)
 	if err != nil {
 		return nil, err
 	}
 	if user.Disabled {
 		return nil, store.ErrNotFound
 	}
-	client, err := a.clientByID(clientID)
-	if err != nil {
-		return nil, err
-	}
 	return &Identity{UserGUID: user.GUID, Username: user.Username, Email: user.Email, Origin: user.Origin,
-		ClientID: clientID, Scopes: scopesFor(user, client, "")}, nil
+		ClientID: clientID, Scopes: both(found.scopes, heldScopes(user))}, nil
 }

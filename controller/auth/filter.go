@@ -3,140 +3,249 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cupola-paas/cupola/store"
 )
 
-// filterBytes bounds a SCIM filter.
-const filterBytes = 8 << 10
+// Bounds of a SCIM filter.
+const (
+	filterBytes = 8 << 10
+	filterDepth = 16 // parentheses in parentheses
+)
 
-// userFilter is a SCIM filter of users: any of the alternatives, each of which needs all of its comparisons.
-type userFilter struct {
-	any   [][]comparison
-	where []store.Cond // what an index can answer; the match has the last word
+// filter is a SCIM filter (RFC 7644 3.4.2.2). The zero filter lets everything pass.
+type filter struct{ root *term }
+
+// term is one node: a comparison, or kids under "and", "or" or "not".
+type term struct {
+	op   string
+	kids []*term
+
+	attr, value string // of a comparison, whose op is eq, ne, co, sw, ew, pr, gt, ge, lt or le
 }
 
-type comparison struct {
-	attr, op, value string
+// match asks get for the values of an attribute, in lower case as parsed; a comparison holds if it holds for one.
+func (f filter) match(get func(attr string) []string) bool {
+	return f.root == nil || f.root.match(get)
 }
 
-func (f userFilter) match(u *store.User) bool {
-	for _, all := range f.any {
-		ok := true
-		for _, c := range all {
-			ok = ok && c.match(u)
-		}
-		if ok {
-			return true
-		}
+func (t *term) match(get func(attr string) []string) bool {
+	holds := func(k *term) bool { return k.match(get) }
+	fails := func(k *term) bool { return !k.match(get) }
+	switch t.op {
+	case "and":
+		return !slices.ContainsFunc(t.kids, fails)
+	case "or":
+		return slices.ContainsFunc(t.kids, holds)
+	case "not":
+		return !t.kids[0].match(get)
+	case "ne":
+		return !slices.ContainsFunc(get(t.attr), func(have string) bool { return strings.EqualFold(have, t.value) })
 	}
-	return len(f.any) == 0
+	return slices.ContainsFunc(get(t.attr), t.compare)
 }
 
-func (c comparison) match(u *store.User) bool {
-	have := strings.ToLower(map[string]string{"username": u.Username, "id": u.GUID, "origin": u.Origin, "email": u.Email}[c.attr])
-	want := strings.ToLower(c.value)
-	switch c.op {
+func (t *term) compare(have string) bool {
+	a, b := strings.ToLower(have), strings.ToLower(t.value)
+	switch t.op {
+	case "pr":
+		return have != ""
 	case "co":
-		return strings.Contains(have, want)
+		return strings.Contains(a, b)
 	case "sw":
-		return strings.HasPrefix(have, want)
+		return strings.HasPrefix(a, b)
+	case "ew":
+		return strings.HasSuffix(a, b)
+	case "eq":
+		return a == b
 	}
-	return have == want
-}
-
-// parseUserFilter reads comparisons of userName, id, origin and email with eq, co and sw, joined by and and or (and
-// binds tighter), such as: userName eq "x" and origin eq "uaa" (RFC 7644 3.4.2.2, without grouping).
-func parseUserFilter(text string) (f userFilter, err error) {
-	if strings.TrimSpace(text) == "" {
-		return f, nil
-	}
-	if len(text) > filterBytes {
-		return f, errors.New("invalid filter expression: it is too long")
-	}
-	bad := fmt.Errorf("invalid filter expression: %.200q. Write for example: userName eq \"marie\" and origin eq \"uaa\"", text)
-	all := []comparison{}
-	for rest := text; ; {
-		var c comparison
-		if c, rest, err = nextComparison(rest); err != nil {
-			return f, bad
+	n := strings.Compare(a, b)
+	if x, err := time.Parse(time.RFC3339, have); err == nil {
+		if y, err := time.Parse(time.RFC3339, t.value); err == nil {
+			n = x.Compare(y)
 		}
-		all = append(all, c)
-		word, after := nextWord(rest)
-		switch strings.ToLower(word) {
-		case "and":
-		case "or":
-			f.any, all = append(f.any, all), nil
-		case "":
-			f.any = append(f.any, all)
-			f.where = f.conditions()
-			return f, nil
-		default:
-			return f, bad
-		}
-		rest = after
 	}
+	switch t.op {
+	case "gt":
+		return n > 0
+	case "ge":
+		return n >= 0
+	case "lt":
+		return n < 0
+	}
+	return n <= 0 // le
 }
 
-func nextComparison(text string) (c comparison, rest string, err error) {
-	attr, rest := nextWord(text)
-	op, rest := nextWord(rest)
-	c.attr, c.op = strings.ToLower(attr), strings.ToLower(op)
-	if c.attr == "emails.value" {
-		c.attr = "email"
-	}
-	switch c.attr {
-	case "username", "id", "origin", "email":
-	default:
-		return c, "", errors.New("unknown attribute")
-	}
-	if c.op != "eq" && c.op != "co" && c.op != "sw" {
-		return c, "", errors.New("unknown operator")
-	}
-	rest = strings.TrimLeft(rest, " ")
-	quoted, err := strconv.QuotedPrefix(rest)
-	if err != nil || !strings.HasPrefix(quoted, `"`) {
-		return literal(c, rest)
-	}
-	c.value, err = strconv.Unquote(quoted)
-	return c, rest[len(quoted):], err
-}
-
-// literal takes a quoted value with escapes that Go does not know, as it stands.
-func literal(c comparison, rest string) (comparison, string, error) {
-	if !strings.HasPrefix(rest, `"`) {
-		return c, "", errors.New("a value must stand in quotes")
-	}
-	value, after, ok := strings.Cut(rest[1:], `"`)
-	if !ok {
-		return c, "", errors.New("a quote is missing")
-	}
-	c.value = value
-	return c, after, nil
-}
-
-func nextWord(text string) (word, rest string) {
-	word, rest, _ = strings.Cut(strings.TrimLeft(text, " "), " ")
-	return word, rest
-}
-
-// conditions are those of the index by name or id, when every alternative has one.
-func (f userFilter) conditions() []store.Cond {
-	for _, index := range []string{"username", "id"} {
-		var values []string
-		for _, all := range f.any {
-			for _, c := range all {
-				if c.attr == index && c.op == "eq" {
-					values = append(values, c.value)
-					break
-				}
-			}
-		}
-		if len(values) == len(f.any) {
-			return []store.Cond{store.By(map[string]string{"username": "username", "id": "guid"}[index], values...)}
+// conditions are what indexes can answer of the filter; indexes names the index of an attribute. The match has
+// the last word.
+func (f filter) conditions(indexes map[string]string) []store.Cond {
+	for attr, index := range indexes {
+		if values, ok := f.root.mustEqual(attr); ok {
+			return []store.Cond{store.By(index, values...)}
 		}
 	}
 	return nil
+}
+
+// mustEqual returns values one of which the attribute has in all that the term lets pass.
+func (t *term) mustEqual(attr string) (values []string, ok bool) {
+	switch {
+	case t == nil:
+		return nil, false
+	case t.op == "eq" && t.attr == attr:
+		return []string{t.value}, true
+	case t.op == "and":
+		for _, k := range t.kids {
+			if values, ok := k.mustEqual(attr); ok {
+				return values, true
+			}
+		}
+	case t.op == "or":
+		for _, k := range t.kids {
+			some, ok := k.mustEqual(attr)
+			if !ok {
+				return nil, false
+			}
+			values = append(values, some...)
+		}
+		return values, true
+	}
+	return nil, false
+}
+
+// parseFilter reads a filter over the attributes, which are named in lower case. Of and and or, and binds tighter.
+func parseFilter(text string, attributes ...string) (filter, error) {
+	if strings.TrimSpace(text) == "" {
+		return filter{}, nil
+	}
+	if len(text) > filterBytes {
+		return filter{}, errors.New("Invalid filter expression: it is too long")
+	}
+	p := &filterParser{rest: text, attributes: attributes}
+	root, err := p.any(0)
+	if err == nil && p.peek() != "" {
+		err = fmt.Errorf("%.50q is not expected", p.rest)
+	}
+	if err != nil {
+		return filter{}, fmt.Errorf("Invalid filter expression: [%.200s]: %w", strings.ToValidUTF8(text, "?"), err)
+	}
+	return filter{root}, nil
+}
+
+type filterParser struct {
+	rest       string
+	attributes []string
+}
+
+// any reads alternatives joined by or.
+func (p *filterParser) any(depth int) (*term, error) {
+	return p.joined("or", func() (*term, error) {
+		return p.joined("and", func() (*term, error) { return p.one(depth) })
+	})
+}
+
+func (p *filterParser) joined(word string, next func() (*term, error)) (*term, error) {
+	first, err := next()
+	if err != nil || !strings.EqualFold(p.peek(), word) {
+		return first, err
+	}
+	t := &term{op: word, kids: []*term{first}}
+	for strings.EqualFold(p.peek(), word) {
+		p.word()
+		kid, err := next()
+		if err != nil {
+			return nil, err
+		}
+		t.kids = append(t.kids, kid)
+	}
+	return t, nil
+}
+
+// one reads a comparison, or something in parentheses, perhaps after not.
+func (p *filterParser) one(depth int) (*term, error) {
+	if depth > filterDepth {
+		return nil, errors.New("too many parentheses")
+	}
+	switch first := p.word(); {
+	case first == "(":
+		inner, err := p.any(depth + 1)
+		if err == nil && p.word() != ")" {
+			err = errors.New("a closing parenthesis is missing")
+		}
+		return inner, err
+	case strings.EqualFold(first, "not"):
+		inner, err := p.one(depth + 1)
+		return &term{op: "not", kids: []*term{inner}}, err
+	default:
+		return p.comparison(strings.ToLower(first))
+	}
+}
+
+var comparisons = []string{"eq", "ne", "co", "sw", "ew", "pr", "gt", "ge", "lt", "le"}
+
+func (p *filterParser) comparison(attr string) (*term, error) {
+	if !slices.Contains(p.attributes, attr) {
+		return nil, fmt.Errorf("attribute %.50q is not known: use one of %s", attr, strings.Join(p.attributes, ", "))
+	}
+	t := &term{attr: attr, op: strings.ToLower(p.word())}
+	if !slices.Contains(comparisons, t.op) {
+		return nil, fmt.Errorf("operator %.20q is not known: use one of %s", t.op, strings.Join(comparisons, ", "))
+	}
+	if t.op == "pr" {
+		return t, nil
+	}
+	var err error
+	t.value, err = p.value()
+	return t, err
+}
+
+// value is a text in quotes, true, false or a number.
+func (p *filterParser) value() (string, error) {
+	p.rest = strings.TrimLeft(p.rest, " \t")
+	if !strings.HasPrefix(p.rest, `"`) {
+		w := p.word()
+		_, err := strconv.ParseFloat(w, 64)
+		if w != "true" && w != "false" && err != nil {
+			return "", errors.New("a value must stand in quotes")
+		}
+		return w, nil
+	}
+	if quoted, err := strconv.QuotedPrefix(p.rest); err == nil {
+		if value, err := strconv.Unquote(quoted); err == nil {
+			p.rest = p.rest[len(quoted):]
+			return value, nil
+		}
+	}
+	value, after, ok := strings.Cut(p.rest[1:], `"`) // escapes that are none stand for themselves
+	if !ok {
+		return "", errors.New("a quote is missing")
+	}
+	p.rest = after
+	return value, nil
+}
+
+// word takes the next word or parenthesis; the empty string at the end.
+func (p *filterParser) word() string {
+	p.rest = strings.TrimLeft(p.rest, " \t")
+	end := strings.IndexAny(p.rest, " \t()\"")
+	switch {
+	case end < 0:
+		end = len(p.rest)
+	case end == 0:
+		end = 1
+	}
+	w := p.rest[:end]
+	p.rest = p.rest[end:]
+	return w
+}
+
+func (p *filterParser) peek() string {
+	rest := p.rest
+	w := p.word()
+	p.rest = rest
+	return w
 }

@@ -14,25 +14,25 @@ import (
 	"github.com/cupola-paas/cupola/store"
 )
 
-// The grants of RFC 6749 that are known here.
+// The grants that are known here: of RFC 6749, and of RFC 7523.
 const (
-	grantPassword = "password"
-	grantRefresh  = "refresh_token"
-	grantClient   = "client_credentials"
-	grantCode     = "authorization_code" // only within the platform: RedeemCode
+	grantPassword  = "password"
+	grantRefresh   = "refresh_token"
+	grantClient    = "client_credentials"
+	grantCode      = "authorization_code"
+	grantAssertion = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
 // lockedOut is the description that the CLI knows and shows.
 const lockedOut = "Your account has been locked because of too many failed attempts to login."
 
+// endedToken is the answer to a refresh token or an assertion that is not good, or not any more.
+var endedToken = refuse(http.StatusUnauthorized, "invalid_token", "The token expired, was revoked, or the token ID is incorrect.")
+
 // grant is POST /oauth/token.
 func (a *Auth) grant(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return err
-		}
-		return refuse(http.StatusBadRequest, "invalid_request", "The body is not a form.")
+		return badForm(err)
 	}
 	token, err := a.token(r)
 	if err == nil {
@@ -43,14 +43,12 @@ func (a *Auth) grant(w http.ResponseWriter, r *http.Request) error {
 
 func (a *Auth) token(r *http.Request) (*capi.Token, error) {
 	kind := r.Form.Get("grant_type")
-	switch {
-	case kind == "":
+	if kind == "" {
 		return nil, refuse(http.StatusBadRequest, "invalid_request", "Missing grant type")
-	case r.Form.Get("passcode") != "":
-		return nil, refuse(http.StatusUnauthorized, "unauthorized", "Single sign-on passcodes are not available here: log in with user name and password.")
-	case kind != grantPassword && kind != grantRefresh && kind != grantClient:
+	}
+	if !slices.Contains(clientGrants, kind) {
 		return nil, refuse(http.StatusBadRequest, "unsupported_grant_type",
-			fmt.Sprintf("Unsupported grant type: %.100q. Use password, refresh_token or client_credentials.", kind))
+			fmt.Sprintf("Unsupported grant type: %.100q. Use one of %s.", kind, strings.Join(clientGrants, ", ")))
 	}
 	client, err := a.authenticateClient(r)
 	if err != nil {
@@ -64,6 +62,10 @@ func (a *Auth) token(r *http.Request) (*capi.Token, error) {
 		return a.passwordGrant(r, client)
 	case grantRefresh:
 		return a.refreshGrant(r, client)
+	case grantCode:
+		return a.codeGrant(r, client)
+	case grantAssertion:
+		return a.assertionGrant(r, client)
 	}
 	return a.issueClient(client, askedScopes(client.Authorities, r.Form.Get("scope")))
 }
@@ -80,7 +82,6 @@ func (a *Auth) authenticateClient(r *http.Request) (*store.Client, error) {
 	if id == "" {
 		return nil, bad
 	}
-	addr := a.clientAddr(r)
 	client, err := a.clientByID(id)
 	if err == nil && client.SecretHash == "" {
 		if secret != "" {
@@ -91,17 +92,21 @@ func (a *Auth) authenticateClient(r *http.Request) (*store.Client, error) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
-	if !a.throttle.begin("client\x00"+id, addr) {
-		return nil, refuse(http.StatusUnauthorized, "invalid_client", lockedOut)
-	}
 	hash := ""
 	if client != nil {
 		hash = client.SecretHash
 	}
-	if !a.hasher.verify(hash, secret) {
+	right, err := a.checkHash(r.Context(), clientLimits(id, a.clientAddr(r)), hash, secret)
+	var known *oauthError
+	if errors.As(err, &known) && known.status == http.StatusUnauthorized {
+		return nil, &oauthError{known.status, "invalid_client", known.description, known.retryAfter}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !right {
 		return nil, bad
 	}
-	a.throttle.succeeded("client\x00"+id, addr)
 	return client, nil
 }
 
@@ -112,28 +117,41 @@ func unescape(s string) string {
 	return s
 }
 
+// passwordGrant takes a user's name and password, or the passcode of somebody who signed in with a browser.
 func (a *Auth) passwordGrant(r *http.Request, client *store.Client) (*capi.Token, error) {
-	user, err := a.checkPassword(loginOrigin(r), r.Form.Get("username"), r.Form.Get("password"), a.clientAddr(r))
+	var user *store.User
+	var err error
+	if passcode := r.Form.Get("passcode"); passcode != "" {
+		user, err = a.redeemPasscode(r, passcode)
+	} else {
+		user, err = a.checkPassword(r, loginOrigin(r), r.Form.Get("username"), r.Form.Get("password"))
+	}
 	if err != nil {
 		return nil, err
 	}
-	scopes := scopesFor(user, client, r.Form.Get("scope"))
-	if len(scopes) == 0 {
+	return a.startGrant(user, client, issuance{grant: grantPassword, scopes: scopesFor(user, client, r.Form.Get("scope"))})
+}
+
+// startGrant begins a session for a client that may renew its tokens, and gives a user the first.
+func (a *Auth) startGrant(user *store.User, client *store.Client, i issuance) (*capi.Token, error) {
+	if len(i.scopes) == 0 {
 		return nil, refuse(http.StatusBadRequest, "invalid_scope", "The user has none of the scopes that are asked for.")
 	}
-	session := ""
+	i.client = client
 	if slices.Contains(client.GrantTypes, grantRefresh) {
-		if session, err = a.startSession(user, client, scopes); err != nil {
+		session, err := a.startSession(user, client.GUID, cmp.Or(client.RefreshTTL, refreshTTL), i.scopes)
+		if err != nil {
 			return nil, err
 		}
+		i.session, i.refresh = session, true
 	}
-	return a.issueUser(user, client, grantPassword, session, scopes)
+	return a.issueUser(user, i)
 }
 
 // checkPassword finds the user with that name and password. A name that does not exist costs the same time.
-func (a *Auth) checkPassword(origin, username, password, addr string) (*store.User, error) {
-	if !a.throttle.begin(username, addr) {
-		return nil, refuse(http.StatusUnauthorized, "unauthorized", lockedOut)
+func (a *Auth) checkPassword(r *http.Request, origin, username, password string) (*store.User, error) {
+	if p := a.provider(origin); p != nil {
+		return nil, refuse(http.StatusUnauthorized, "unauthorized", "Users of "+p.Label+" have no password here: sign in with \"cf login --sso\".")
 	}
 	user, err := a.findUser(origin, username)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -143,11 +161,11 @@ func (a *Auth) checkPassword(origin, username, password, addr string) (*store.Us
 	if user != nil && !user.Disabled {
 		hash = user.PasswordHash
 	}
-	if !a.hasher.verify(hash, password) {
-		return nil, refuse(http.StatusUnauthorized, "unauthorized", "Bad credentials")
+	right, err := a.checkHash(r.Context(), userLimits(username, a.clientAddr(r)), hash, password)
+	if err == nil && !right {
+		err = refuse(http.StatusUnauthorized, "unauthorized", "Bad credentials")
 	}
-	a.throttle.succeeded(username, addr)
-	return user, nil
+	return user, err
 }
 
 // loginOrigin reads the origin from the login hint that the CLI sends with --origin.
@@ -155,7 +173,7 @@ func loginOrigin(r *http.Request) string {
 	var hint struct {
 		Origin string `json:"origin"`
 	}
-	text := r.URL.Query().Get("login_hint")
+	text := r.Form.Get("login_hint")
 	if json.Unmarshal([]byte(text), &hint) != nil {
 		_ = json.Unmarshal([]byte(unescape(text)), &hint) // some clients escape it twice; anything else is no hint
 	}
@@ -163,10 +181,9 @@ func loginOrigin(r *http.Request) string {
 }
 
 func (a *Auth) refreshGrant(r *http.Request, client *store.Client) (*capi.Token, error) {
-	ended := refuse(http.StatusUnauthorized, "invalid_token", "The token expired, was revoked, or the token ID is incorrect.")
 	session := a.openSession(r.Form.Get("refresh_token"))
 	if session == "" {
-		return nil, ended
+		return nil, endedToken
 	}
 	var rec *store.RefreshToken
 	var user *store.User
@@ -178,7 +195,7 @@ func (a *Auth) refreshGrant(r *http.Request, client *store.Client) (*capi.Token,
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) || (err == nil && (rec.ClientID != client.GUID || user.Disabled || !rec.ExpiresAt.After(a.now()))) {
-		return nil, ended
+		return nil, endedToken
 	}
 	if err != nil {
 		return nil, err
@@ -186,19 +203,18 @@ func (a *Auth) refreshGrant(r *http.Request, client *store.Client) (*capi.Token,
 	if err := a.extend(session, client); err != nil {
 		return nil, err
 	}
-	scopes := askedScopes(rec.Scopes, r.Form.Get("scope"))
-	held := union(userGroups, user.Groups)
-	scopes = slices.DeleteFunc(scopes, func(s string) bool { return !slices.Contains(held, s) })
-	return a.issueUser(user, client, grantRefresh, session, scopes)
+	scopes := both(askedScopes(rec.Scopes, r.Form.Get("scope")), heldScopes(user))
+	return a.issueUser(user, issuance{client: client, grant: grantRefresh, session: session, refresh: true, scopes: scopes})
 }
 
 // extend lets a session that is in use live on; it writes at most once a day.
 func (a *Auth) extend(session string, client *store.Client) error {
-	until := a.now().Add(client.RefreshTTL)
+	lasts := cmp.Or(client.RefreshTTL, refreshTTL)
+	until := a.now().Add(lasts)
 	var fresh bool
 	err := a.db.View(func(tx *store.Tx) error {
 		rec, err := store.RefreshTokens.Get(tx, session)
-		fresh = err == nil && until.Sub(rec.ExpiresAt) < client.RefreshTTL/30
+		fresh = err == nil && until.Sub(rec.ExpiresAt) < lasts/30
 		return err
 	})
 	if err != nil || fresh {
@@ -223,24 +239,6 @@ func ignoreGone(err error) error {
 
 // askedScopes is the part of have that a request asks for; all of it when it asks for none.
 func askedScopes(have []string, asked string) []string {
-	wanted := strings.Fields(asked)
+	wanted := splitScopes(asked)
 	return slices.DeleteFunc(slices.Clone(have), func(s string) bool { return len(wanted) > 0 && !slices.Contains(wanted, s) })
-}
-
-// revoke is what logout calls: the session of the token that the request bears ends.
-func (a *Auth) revoke(w http.ResponseWriter, r *http.Request) error {
-	id, err := a.Authenticate(r)
-	if err != nil {
-		return err
-	}
-	if r.PathValue("jti") != id.jti {
-		return refuse(http.StatusForbidden, "access_denied", "A token can only revoke itself.")
-	}
-	if id.session != "" {
-		err = a.db.Update(func(tx *store.Tx) error { return store.RefreshTokens.Delete(tx, id.session) })
-	}
-	if err = ignoreGone(err); err == nil {
-		writeJSON(w, http.StatusOK, struct{}{})
-	}
-	return err
 }

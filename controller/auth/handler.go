@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"math/big"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/capi"
@@ -25,44 +27,98 @@ type oauthError struct {
 	status      int
 	code        string
 	description string
+	retryAfter  time.Duration // when to come again; zero: nothing is said of it
 }
 
 func (e *oauthError) Error() string { return e.description }
 
 func refuse(status int, code, description string) error {
-	return &oauthError{status, code, description}
+	return &oauthError{status, code, description, 0}
 }
 
 // Handler answers for the login server and for the UAA: both hosts lead here.
 func (a *Auth) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /{$}":                              a.login,
-		"GET /login":                            a.login,
-		"GET /info":                             a.login,
-		"GET /healthz":                          a.healthz,
-		"POST /oauth/token":                     a.grant,
-		"DELETE /oauth/token/revoke/{jti}":      a.revoke,
-		"GET /oauth/authorize":                  a.authorize,
-		"GET /token_key":                        a.tokenKey,
-		"GET /token_keys":                       a.tokenKeys,
-		"GET /.well-known/openid-configuration": a.openID,
-		"GET /userinfo":                         a.userInfo,
-		"GET /Users":                            a.listUsers,
-		"POST /Users":                           a.createUser,
-		"GET /Users/{id}":                       a.getUser,
-		"DELETE /Users/{id}":                    a.deleteUser,
-		"PUT /Users/{id}/password":              a.changePassword,
-		"GET /oauth/clients/{id}":               a.getClient,
-		"/":                                     a.notFound,
+	for pattern, h := range map[string]handler{
+		"GET /info":                                         a.info,
+		"GET /healthz":                                      a.healthz,
+		"POST /oauth/token":                                 a.grant,
+		"DELETE /oauth/token/revoke/{jti}":                  a.revoke,
+		"GET /oauth/token/revoke/user/{id}":                 a.revokeUser, // UAA's method
+		"DELETE /oauth/token/revoke/user/{id}":              a.revokeUser,
+		"GET /oauth/token/revoke/client/{id}":               a.revokeClient,
+		"DELETE /oauth/token/revoke/client/{id}":            a.revokeClient,
+		"POST /check_token":                                 a.checkToken,
+		"POST /introspect":                                  a.introspect,
+		"GET /token_key":                                    a.tokenKey,
+		"GET /token_keys":                                   a.tokenKeys,
+		"GET /.well-known/openid-configuration":             a.openID,
+		"GET /oauth/token/.well-known/openid-configuration": a.openID, // below the issuer, where the standard looks
+		"GET /userinfo":                                     a.userInfo,
+		"POST /userinfo":                                    a.userInfo,
+		"GET /Users":                                        a.listUsers,
+		"POST /Users":                                       a.createUser,
+		"GET /Users/{id}":                                   a.getUser,
+		"PUT /Users/{id}":                                   a.replaceUser,
+		"PATCH /Users/{id}":                                 a.patchUser,
+		"DELETE /Users/{id}":                                a.deleteUser,
+		"PUT /Users/{id}/password":                          a.changePassword,
+		"PATCH /Users/{id}/status":                          a.accountStatus,
+		"GET /Groups":                                       a.listGroups,
+		"POST /Groups":                                      a.createGroup,
+		"GET /Groups/{id}":                                  a.getGroup,
+		"PUT /Groups/{id}":                                  a.replaceGroup,
+		"PATCH /Groups/{id}":                                a.patchGroup,
+		"DELETE /Groups/{id}":                               a.deleteGroup,
+		"GET /Groups/{id}/members":                          a.listMembers,
+		"POST /Groups/{id}/members":                         a.addMember,
+		"GET /Groups/{id}/members/{member}":                 a.getMember,
+		"DELETE /Groups/{id}/members/{member}":              a.removeMember,
+		"GET /oauth/clients":                                a.listClients,
+		"POST /oauth/clients":                               a.createClient,
+		"GET /oauth/clients/{id}":                           a.getClient,
+		"PUT /oauth/clients/{id}":                           a.replaceClient,
+		"DELETE /oauth/clients/{id}":                        a.deleteClient,
+		"PUT /oauth/clients/{id}/secret":                    a.changeSecret,
+		"/":                                                 a.notFound,
 	} {
 		mux.Handle(pattern, a.serve(h))
+	}
+	for pattern, h := range map[string]handler{
+		"GET /{$}":                     a.home,
+		"GET /login":                   a.login,
+		"POST /login.do":               a.loginDo,
+		"GET /logout.do":               a.logout,
+		"GET /passcode":                a.passcode,
+		"GET /oauth/authorize":         a.authorize,
+		"POST /oauth/authorize":        a.approve,
+		"GET /login/oidc/{origin}":     a.startSignIn,
+		"GET /login/callback/{origin}": a.signedIn,
+		"GET /resources/style.css":     a.style,
+	} {
+		mux.Handle(pattern, a.serve(a.page(h)))
 	}
 	return mux
 }
 
+// handler answers one route; what it returns as an error becomes the answer.
+type handler func(http.ResponseWriter, *http.Request) error
+
+// page shows browsers the refusals of h on a page.
+func (a *Auth) page(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		err := h(w, r)
+		var known *oauthError
+		if _, cli := bearer(r); cli || wantsJSON(r) || !errors.As(err, &known) {
+			return err
+		}
+		setRetryAfter(w, known)
+		return a.render(w, r, known.status, "error.html", map[string]any{"Problem": known.description})
+	}
+}
+
 // serve turns the error of h into the answer, and a panic into one that tells nothing.
-func (a *Auth) serve(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+func (a *Auth) serve(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -88,6 +144,8 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &known):
 	case errors.As(err, &large):
 		err = refuse(http.StatusRequestEntityTooLarge, "invalid_request", "The request is too large.")
+	case errors.Is(err, context.Canceled):
+		err = refuse(http.StatusBadRequest, "invalid_request", "The request was given up.")
 	case errors.As(err, &api):
 		description := "The token expired, was revoked, or the token ID is incorrect."
 		if errors.Is(err, capi.NotAuthenticated) {
@@ -105,10 +163,18 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 func writeError(w http.ResponseWriter, err error) {
 	e := err.(*oauthError) //nolint:errorlint // made just before
+	setRetryAfter(w, e)
 	if e.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="UAA/oauth", error="`+e.code+`"`)
 	}
 	writeJSON(w, e.status, capi.TokenError{Code: e.code, Description: e.description})
+}
+
+// setRetryAfter says when a request that was refused may come again.
+func setRetryAfter(w http.ResponseWriter, e *oauthError) {
+	if e.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((e.retryAfter+time.Second-1)/time.Second)))
+	}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -119,15 +185,15 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // a client that went away does not matter
 }
 
+// readBody reads a JSON body whole; the server has bounded it.
+func readBody(r *http.Request) ([]byte, error) { return io.ReadAll(r.Body) }
+
 func readJSON(r *http.Request, v any) error {
-	raw, err := io.ReadAll(r.Body)
+	raw, err := readBody(r)
 	if err != nil {
 		return err
 	}
-	if json.Unmarshal(raw, v) != nil {
-		return refuse(http.StatusBadRequest, "invalid_scim_resource", "The body is not the JSON that is wanted here.")
-	}
-	return nil
+	return decodeJSON(raw, v)
 }
 
 func (a *Auth) notFound(http.ResponseWriter, *http.Request) error {
@@ -137,21 +203,6 @@ func (a *Auth) notFound(http.ResponseWriter, *http.Request) error {
 func (a *Auth) healthz(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, "ok\n")
-	return nil
-}
-
-// login tells clients what to ask a person for. It is JSON for everybody: there are no pages to log in at yet.
-func (a *Auth) login(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, capi.LoginInfo{
-		App:       capi.LoginApp{Version: Version},
-		Links:     map[string]string{"uaa": a.uaaURL, "login": a.loginURL},
-		ZoneName:  "uaa",
-		EntityID:  a.loginURL,
-		CommitID:  "cupola",
-		Timestamp: a.now().UTC().Format(time.RFC3339),
-		Prompts:   map[string][2]string{"username": {"text", "Email"}, "password": {"password", "Password"}},
-		IDPs:      map[string]string{},
-	})
 	return nil
 }
 
@@ -213,16 +264,17 @@ func (a *Auth) openID(w http.ResponseWriter, _ *http.Request) error {
 		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"response_types_supported":              []string{"code"},
-		"grant_types_supported":                 []string{grantPassword, grantRefresh, grantClient},
+		"grant_types_supported":                 clientGrants,
+		"code_challenge_methods_supported":      []string{"S256"},
 		"subject_types_supported":               []string{"public"},
-		"scopes_supported":                      []string{"openid"},
-		"claims_supported":                      []string{"sub", "user_name", "email", "origin", "iss", "exp", "iat"},
+		"scopes_supported":                      []string{"openid", scopeRoles},
+		"claims_supported":                      []string{"sub", "user_id", "user_name", "preferred_username", "email", "given_name", "family_name", "name", "roles", "origin", "iss", "aud", "exp", "iat", "nonce"},
 	})
 	return nil
 }
 
 func (a *Auth) userInfo(w http.ResponseWriter, r *http.Request) error {
-	id, err := a.Authenticate(r)
+	id, err := a.authenticate(r)
 	if err != nil {
 		return err
 	}
@@ -233,12 +285,19 @@ func (a *Auth) userInfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, map[string]any{
+	out := map[string]any{
 		"user_id": user.GUID, "sub": user.GUID, "user_name": user.Username, "email": user.Email, "origin": user.Origin,
-		"given_name": user.GivenName, "family_name": user.FamilyName, "name": fullName(user), "email_verified": true,
-	})
+		"given_name": user.GivenName, "family_name": user.FamilyName, "name": fullName(user), "email_verified": true, "preferred_username": user.Username,
+	}
+	if id.Has(scopeRoles) {
+		out["roles"] = heldScopes(user)
+	}
+	writeJSON(w, http.StatusOK, out)
 	return nil
 }
+
+// isInvalidToken reports whether an error says that a token is not good.
+func isInvalidToken(err error) bool { return errors.Is(err, capi.InvalidAuthToken) }
 
 func insufficientScope(scope string) error {
 	return refuse(http.StatusForbidden, "insufficient_scope", "Insufficient scope for this resource: "+scope+" is needed.")

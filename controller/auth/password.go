@@ -6,10 +6,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -29,13 +31,20 @@ const (
 
 	// memoryKept is how long after the last hash its memory is given back to the system.
 	memoryKept = 3 * time.Second
+
+	// hashesQueued is how many may wait for their turn, each some 30 ms of one core; more are refused.
+	hashesQueued = 300
 )
+
+// errBusy is the answer when too many passwords wait to be checked.
+var errBusy = &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "Too many people log in at the moment: try again in a few seconds.", 5 * time.Second}
 
 // hasher makes and checks password hashes, as many at a time as there are cores, so that a crowd of logins
 // needs little memory; and gives that memory back when they are over.
 type hasher struct {
 	slots *semaphore.Weighted
-	dummy string // of a password nobody knows; checked in place of a user's who does not exist
+	queue atomic.Int32 // hashes that are made or wait
+	dummy string       // of a password nobody knows; checked in place of a user's who does not exist
 
 	mu     sync.Mutex // guards timer and closed
 	timer  *time.Timer
@@ -49,17 +58,22 @@ func newHasher() *hasher {
 	return h
 }
 
-// hash is the PHC string of a new password.
-func (h *hasher) hash(password string) (string, error) {
+// hash is the PHC string of a new password. It fails with errBusy, or when ctx ends before its turn.
+func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	if err := validatePassword(password); err != nil {
 		return "", err
 	}
 	salt := randomBytes(argonSaltBytes)
-	return encodePHC(salt, h.derive(password, salt, argonTime, argonMemoryKiB, argonThreads)), nil
+	key, err := h.derive(ctx, password, phc{argonMemoryKiB, argonTime, argonThreads, salt, nil})
+	if err != nil {
+		return "", err
+	}
+	return encodePHC(salt, key), nil
 }
 
-// verify takes the same time for a hash that is empty (a user who is not there) or can't be read.
-func (h *hasher) verify(phc, password string) bool {
+// verify takes the same time for a hash that is empty (a user who is not there) or can't be read. It fails as
+// hash does.
+func (h *hasher) verify(ctx context.Context, phc, password string) (bool, error) {
 	real := true
 	p, err := parsePHC(phc)
 	if err != nil {
@@ -69,15 +83,25 @@ func (h *hasher) verify(phc, password string) bool {
 	if len(password) > passwordBytes {
 		password, real = "", false
 	}
-	got := h.derive(password, p.salt, p.time, p.memory, p.threads)
-	return subtle.ConstantTimeCompare(got, p.key) == 1 && real
+	got, err := h.derive(ctx, password, p)
+	if err != nil {
+		return false, err
+	}
+	return subtle.ConstantTimeCompare(got, p.key) == 1 && real, nil
 }
 
-func (h *hasher) derive(password string, salt []byte, time, memory uint32, threads uint8) []byte {
-	_ = h.slots.Acquire(context.Background(), 1) // a turn comes in less than a second; there is nothing to cancel
+// derive waits for a slot; who hangs up meanwhile leaves the queue.
+func (h *hasher) derive(ctx context.Context, password string, p phc) ([]byte, error) {
+	defer h.queue.Add(-1)
+	if h.queue.Add(1) > hashesQueued {
+		return nil, errBusy
+	}
+	if err := h.slots.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
 	defer h.slots.Release(1)
 	defer h.giveBackLater()
-	return argon2.IDKey([]byte(password), salt, time, memory, threads, argonKeyBytes)
+	return argon2.IDKey([]byte(password), p.salt, p.time, p.memory, p.threads, argonKeyBytes), nil
 }
 
 // giveBackLater returns the memory of hashes to the system once no hash was made for a while.
@@ -132,14 +156,28 @@ func parsePHC(text string) (p phc, err error) {
 	return p, err
 }
 
+// passwordError says what is wrong with a new password.
+type passwordError string
+
+func (e passwordError) Error() string { return string(e) }
+
 func validatePassword(password string) error {
 	switch {
 	case password == "":
-		return errors.New("the password is empty: choose one")
+		return passwordError("the password is empty: choose one")
 	case len(password) > passwordBytes:
-		return fmt.Errorf("the password is too long: it may have %d bytes", passwordBytes)
+		return passwordError(fmt.Sprintf("the password is too long: it may have %d bytes", passwordBytes))
 	case !utf8.ValidString(password):
-		return errors.New("the password is not valid UTF-8")
+		return passwordError("the password is not valid UTF-8")
 	}
 	return nil
+}
+
+// badPassword puts what is wrong with a new password in the words of the request; other errors stay as they are.
+func badPassword(err error, say func(error) error) error {
+	var wrong passwordError
+	if errors.As(err, &wrong) {
+		return say(wrong)
+	}
+	return err
 }

@@ -13,6 +13,14 @@ const (
 	scopeAdmin     = "uaa.admin"
 	scopeUser      = "uaa.user"
 	scopePassword  = "password.write"
+	scopeRoles     = "roles" // puts the user's groups into ID tokens
+	scopeResource  = "uaa.resource"
+
+	scopeClientsRead   = "clients.read"
+	scopeClientsWrite  = "clients.write"
+	scopeClientsSecret = "clients.secret"
+	scopeClientsAdmin  = "clients.admin"
+	scopeTokensRevoke  = "tokens.revoke"
 
 	// ScopeAdmin is the scope of the platform's administrators.
 	ScopeAdmin = "cloud_controller.admin"
@@ -20,18 +28,20 @@ const (
 
 // userGroups are the scopes that every user has.
 var userGroups = []string{
-	"cloud_controller.read", "cloud_controller.write", "network.write", "openid", scopePassword,
-	"routing.router_groups.read", scopeUser,
+	"cloud_controller.read", "cloud_controller.write", "cloud_controller_service_permissions.read", "network.write", "openid", scopePassword,
+	scopeRoles, "routing.router_groups.read", scopeUser,
 }
 
 // adminGroups are the scopes that an administrator has besides.
 var adminGroups = []string{
-	ScopeAdmin, "clients.read", "doppler.firehose", "logs.admin", "network.admin", "routing.router_groups.write",
+	ScopeAdmin, scopeClientsRead, "doppler.firehose", "logs.admin", "network.admin", "routing.router_groups.write",
 	scopeScimRead, scopeScimWrite, scopeAdmin,
 }
 
 // grantableGroups are scopes that a user may be given and the client cf may carry.
-var grantableGroups = []string{"cloud_controller.admin_read_only", "cloud_controller.global_auditor"}
+var grantableGroups = []string{
+	"cloud_controller.admin_read_only", "cloud_controller.global_auditor", scopeClientsAdmin, scopeClientsSecret, scopeClientsWrite, scopeTokensRevoke,
+}
 
 const (
 	accessTTL       = 30 * time.Minute
@@ -48,8 +58,8 @@ func (a *Auth) ownClients() []store.Client {
 	return []store.Client{
 		{
 			Meta:       store.Meta{GUID: "cf"},
-			GrantTypes: []string{grantPassword, grantRefresh},
-			Scopes:     union(union(userGroups, adminGroups), grantableGroups),
+			GrantTypes: []string{grantPassword, grantRefresh, grantAssertion},
+			Scopes:     platformGroups(),
 			AccessTTL:  accessTTL, RefreshTTL: refreshTTL,
 		},
 		{
@@ -63,7 +73,7 @@ func (a *Auth) ownClients() []store.Client {
 			Meta:        store.Meta{GUID: "admin"},
 			SecretHash:  noSecret,
 			GrantTypes:  []string{grantClient},
-			Authorities: union(adminGroups, []string{"cloud_controller.read", "cloud_controller.write"}),
+			Authorities: union(adminGroups, []string{"cloud_controller.read", "cloud_controller.write", scopeResource}),
 			AccessTTL:   clientAccessTTL,
 		},
 	}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -19,7 +20,8 @@ const (
 	throttleEntries = 20_000 // at most
 )
 
-// throttle counts tries to log in. A try counts from its beginning, so that many at once gain nothing.
+// throttle counts wrong passwords. What is being checked counts as if it were wrong, so that many at once gain
+// nothing: beyond the limit they wait for those before them, and are not refused for being many.
 type throttle struct {
 	now func() time.Time
 
@@ -27,15 +29,16 @@ type throttle struct {
 	// Two generations of counts: when young is full it becomes old and what was old is forgotten, so that a
 	// flood of names costs bounded memory and no searching.
 	young, old map[string]*tally
+	ended      chan struct{} // closed, and made anew, when an attempt ends
 }
 
 type tally struct {
-	n     int
-	since time.Time
+	wrong, running int
+	since          time.Time
 }
 
 func newThrottle(now func() time.Time) *throttle {
-	return &throttle{now: now, young: map[string]*tally{}}
+	return &throttle{now: now, young: map[string]*tally{}, ended: make(chan struct{})}
 }
 
 type limit struct {
@@ -43,36 +46,100 @@ type limit struct {
 	max int
 }
 
-func limits(user, addr string) [3]limit {
+// userLimits count the tries of one user, first those from one address; clientLimits those of a client.
+func userLimits(user, addr string) []limit {
 	user = strings.ToLower(user)
-	return [3]limit{{"p\x00" + user + "\x00" + addr, triesPair}, {"a\x00" + addr, triesAddress}, {"u\x00" + user, triesUser}}
+	return []limit{{"p\x00" + user + "\x00" + addr, triesPair}, {"a\x00" + addr, triesAddress}, {"u\x00" + user, triesUser}}
 }
 
-// begin counts a try, or refuses it.
-func (t *throttle) begin(user, addr string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all := limits(user, addr)
-	for _, l := range all {
-		if t.countLocked(l.key).n >= l.max {
-			return false
+func clientLimits(id, addr string) []limit { return userLimits("client\x00"+id, addr) }
+
+// passcodeLimits count wrong passcodes, which belong to no user.
+func passcodeLimits(addr string) []limit {
+	return []limit{{"s\x00" + addr, triesPair}, {"a\x00" + addr, triesAddress}}
+}
+
+// attempt is one password, or the like, that is being checked. It must be ended.
+type attempt struct {
+	t      *throttle
+	limits []limit
+}
+
+// begin waits until an attempt may be made, or refuses it and says how long to wait.
+func (t *throttle) begin(ctx context.Context, limits []limit) (*attempt, error) {
+	for {
+		wait, err := t.tryBegin(limits)
+		if err != nil {
+			return nil, err
+		}
+		if wait == nil {
+			return &attempt{t, limits}, nil
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
-	for _, l := range all {
-		t.countLocked(l.key).n++
-	}
-	return true
 }
 
-// succeeded forgets the tries of a user from an address and takes back the one that was right.
-func (t *throttle) succeeded(user, addr string) {
+func (t *throttle) tryBegin(limits []limit) (wait <-chan struct{}, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := limits(user, addr)
-	t.countLocked(all[0].key).n = 0
-	for _, l := range all[1:] {
-		if e := t.countLocked(l.key); e.n > 0 {
-			e.n--
+	for _, l := range limits {
+		e := t.countLocked(l.key)
+		if e.wrong >= l.max {
+			return nil, &oauthError{http.StatusUnauthorized, "unauthorized", lockedOut, e.since.Add(lockWindow).Sub(t.now())}
+		}
+		if e.wrong+e.running >= l.max {
+			wait = t.ended
+		}
+	}
+	if wait == nil {
+		for _, l := range limits {
+			t.countLocked(l.key).running++
+		}
+	}
+	return wait, nil
+}
+
+// right ends an attempt that succeeded: what was wrong before under its first limit is forgotten.
+func (a *attempt) right() {
+	a.end(func(i int, e *tally) {
+		if i == 0 {
+			e.wrong = 0
+		}
+	})
+}
+
+// wrong ends an attempt that failed.
+func (a *attempt) wrong() { a.end(func(_ int, e *tally) { e.wrong++ }) }
+
+// void ends an attempt that was neither, such as one whose client hung up.
+func (a *attempt) void() { a.end(func(int, *tally) {}) }
+
+func (a *attempt) end(count func(i int, e *tally)) {
+	a.t.mu.Lock()
+	defer a.t.mu.Unlock()
+	for i, l := range a.limits {
+		e := a.t.countLocked(l.key)
+		e.running = max(e.running-1, 0) // the count may have been forgotten meanwhile
+		count(i, e)
+	}
+	close(a.t.ended)
+	a.t.ended = make(chan struct{})
+}
+
+// forget takes all that is counted against a user away, from whatever address.
+func (t *throttle) forget(user string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	user = strings.ToLower(user)
+	for _, m := range []map[string]*tally{t.young, t.old} {
+		for key := range m {
+			if key == "u\x00"+user || strings.HasPrefix(key, "p\x00"+user+"\x00") {
+				delete(m, key)
+			}
 		}
 	}
 }
@@ -90,7 +157,7 @@ func (t *throttle) countLocked(key string) *tally {
 		t.young[key] = e
 	}
 	if t.now().Sub(e.since) >= lockWindow {
-		*e = tally{since: t.now()}
+		*e = tally{since: t.now(), running: e.running}
 	}
 	return e
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -17,8 +18,8 @@ import (
 	"github.com/cupola-paas/cupola/store"
 )
 
-// audience is who an access token is for; the API accepts only tokens that name it.
-const audience = "cloud_controller"
+// apiAudiences are those of which the API wants to find one in a token: what the scopes that it asks for are about.
+var apiAudiences = []string{"cloud_controller", "cloud_controller_service_permissions", "doppler", "logs", "network", "routing.router_groups"}
 
 // tokenMax bounds what is looked at as a token.
 const tokenMax = 16 << 10
@@ -48,66 +49,125 @@ type claims struct {
 
 func (a *Auth) issuer() string { return a.uaaURL + "/oauth/token" }
 
-// issueUser gives a user a token for a client. session is empty for clients without refresh tokens.
-func (a *Auth) issueUser(user *store.User, client *store.Client, grant, session string, scopes []string) (*capi.Token, error) {
-	c := a.newClaims(client, grant, scopes)
+// issuance says for whom and why a token is made.
+type issuance struct {
+	client  *store.Client
+	grant   string
+	scopes  []string
+	session string    // the refresh token's name; empty: none
+	refresh bool      // give the session's refresh token too
+	nonce   string    // of the authorization request, for the ID token
+	until   time.Time // the token ends then at the latest; zero: by the client's rule
+}
+
+// issueUser gives a user a token for a client, and an ID token when openid is among the scopes and the client sent
+// the user here by a browser.
+func (a *Auth) issueUser(user *store.User, i issuance) (*capi.Token, error) {
+	c := a.newClaims(i)
 	c.Subject, c.UserID, c.UserName, c.Origin, c.Email = user.GUID, user.GUID, user.Username, user.Origin, user.Email
 	c.AuthTime = c.IssuedAt.Unix()
-	c.RevSig, c.Session, c.Revocable = a.mark(user.GUID, user.PasswordHash), session, session != ""
+	c.RevSig, c.Session, c.Revocable = a.userMark(user, i.client), i.session, i.session != ""
 	token, err := a.sign(c)
-	if err == nil && session != "" {
-		token.RefreshToken = a.sealSession(session)
+	if err != nil {
+		return nil, err
+	}
+	if i.refresh {
+		token.RefreshToken = a.sealSession(i.session)
+	}
+	if i.grant == grantCode && slices.Contains(i.scopes, "openid") {
+		token.IDToken, err = a.idToken(user, i, c)
 	}
 	return token, err
 }
 
 // issueClient gives a client a token of its own.
 func (a *Auth) issueClient(client *store.Client, scopes []string) (*capi.Token, error) {
-	c := a.newClaims(client, grantClient, scopes)
+	c := a.newClaims(issuance{client: client, grant: grantClient, scopes: scopes})
 	c.Subject = client.GUID
-	c.RevSig = a.mark(client.GUID, client.SecretHash)
+	c.RevSig = a.clientMark(client)
+	c.Revocable = true
 	return a.sign(c)
 }
 
-func (a *Auth) newClaims(client *store.Client, grant string, scopes []string) *claims {
-	ttl := client.AccessTTL
-	if ttl == 0 {
-		ttl = accessTTL
-	}
+func (a *Auth) newClaims(i issuance) *claims {
 	now := a.now().UTC()
+	ends := now.Add(cmp.Or(i.client.AccessTTL, accessTTL))
+	if !i.until.IsZero() && i.until.Before(ends) {
+		ends = i.until
+	}
+	id := i.client.GUID
 	return &claims{
 		RegisteredClaims: jwt.RegisteredClaims{
-			ID: hex.EncodeToString(randomBytes(16)), Issuer: a.issuer(), Audience: jwt.ClaimStrings{audience, "uaa", "openid", client.GUID},
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
+			ID: hex.EncodeToString(randomBytes(16)), Issuer: a.issuer(), Audience: audience(i.scopes, id),
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(ends),
 		},
-		Scope: scopes, ClientID: client.GUID, CID: client.GUID, AZP: client.GUID, GrantType: grant, ZoneID: "uaa",
+		Scope: i.scopes, ClientID: id, CID: id, AZP: id, GrantType: i.grant, ZoneID: "uaa",
 	}
 }
 
+// audience is who may take a token: those whom its scopes are about (what stands before the last dot), and the
+// client, as UAA has it.
+func audience(scopes []string, client string) jwt.ClaimStrings {
+	all := []string{client}
+	for _, s := range scopes {
+		if dot := strings.LastIndexByte(s, '.'); dot > 0 {
+			s = s[:dot]
+		}
+		all = append(all, s)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 func (a *Auth) sign(c *claims) (*capi.Token, error) {
+	signed, err := a.signJWT(c)
+	return &capi.Token{
+		AccessToken: signed, TokenType: "bearer", Scope: strings.Join(c.Scope, " "), JTI: c.ID,
+		ExpiresIn: int(c.ExpiresAt.Sub(c.IssuedAt.Time) / time.Second),
+	}, err
+}
+
+func (a *Auth) signJWT(c jwt.Claims) (string, error) {
 	key, err := a.keys.signer()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, c)
 	t.Header["kid"] = key.ID
 	signed, err := t.SignedString(key.key)
 	if err != nil {
-		return nil, fmt.Errorf("sign a token: %w", err)
+		return "", fmt.Errorf("sign a token: %w", err)
 	}
-	return &capi.Token{
-		AccessToken: signed, TokenType: "bearer", Scope: strings.Join(c.Scope, " "), JTI: c.ID,
-		ExpiresIn: int(c.ExpiresAt.Sub(c.IssuedAt.Time) / time.Second),
-	}, nil
+	return signed, nil
 }
 
-// parse verifies a token's signature, issuer, audience and end. Only RS256 is accepted.
+// idToken tells the client who signed in (OpenID Connect Core 1.0, 2). Only the client is its audience, and no
+// scope stands in it, so that it opens nothing here.
+func (a *Auth) idToken(user *store.User, i issuance, access *claims) (string, error) {
+	c := jwt.MapClaims{
+		"iss": access.Issuer, "sub": user.GUID, "aud": []string{i.client.GUID}, "azp": i.client.GUID, "exp": access.ExpiresAt.Unix(), "iat": access.IssuedAt.Unix(),
+		"auth_time": access.AuthTime, "jti": hex.EncodeToString(randomBytes(16)), "user_id": user.GUID, "user_name": user.Username, "preferred_username": user.Username,
+		"origin": user.Origin, "email": cmp.Or(user.Email, user.Username), "zid": "uaa",
+	}
+	if user.GivenName != "" || user.FamilyName != "" {
+		c["given_name"], c["family_name"], c["name"] = user.GivenName, user.FamilyName, fullName(user)
+	}
+	if i.nonce != "" {
+		c["nonce"] = i.nonce
+	}
+	if slices.Contains(i.scopes, scopeRoles) {
+		c["roles"] = heldScopes(user)
+	}
+	return a.signJWT(c)
+}
+
+// parse verifies a token's signature, issuer and end. Only RS256 is accepted. An ID token is none of ours to take.
 func (a *Auth) parse(token string) (*claims, error) {
 	if len(token) > tokenMax {
 		return nil, errors.New("the token is too long")
 	}
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodRS256.Alg()}), jwt.WithIssuer(a.issuer()),
-		jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(a.now), jwt.WithLeeway(time.Second))
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(a.now), jwt.WithLeeway(time.Second))
 	var c claims
 	_, err := parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
 		kid, _ := t.Header["kid"].(string)
@@ -116,26 +176,41 @@ func (a *Auth) parse(token string) (*claims, error) {
 		}
 		return nil, errors.New("the token is signed by an unknown key")
 	})
+	if err == nil && (c.ClientID == "" || c.RevSig == "") {
+		err = errors.New("the token is not an access token")
+	}
 	return &c, err
 }
 
-// mark changes when a password or a secret does, and does not tell it.
-func (a *Auth) mark(guid, hash string) string {
-	return hex.EncodeToString(a.mac("mark", guid, hash)[:8])
+// userMark changes when the user's password or the client's secret does, or when their tokens are revoked, and
+// does not tell it.
+func (a *Auth) userMark(user *store.User, client *store.Client) string {
+	return a.mark(user.GUID, user.PasswordHash, user.TokenSalt, a.clientMark(client))
+}
+
+func (a *Auth) clientMark(c *store.Client) string { return a.mark(c.GUID, c.SecretHash, c.TokenSalt) }
+
+func (a *Auth) mark(parts ...string) string {
+	return hex.EncodeToString(a.mac(append([]string{"mark"}, parts...)...)[:8])
 }
 
 // sealSession makes the refresh token of a session.
-func (a *Auth) sealSession(session string) string {
-	return session + "." + base64.RawURLEncoding.EncodeToString(a.mac("refresh", session))
-}
+func (a *Auth) sealSession(session string) string { return a.seal("refresh", session) }
 
 // openSession is the session of a refresh token, or the empty string.
-func (a *Auth) openSession(token string) string {
-	session, _, ok := strings.Cut(token, ".")
-	if !ok || len(token) > tokenMax || !hmac.Equal([]byte(token), []byte(a.sealSession(session))) {
+func (a *Auth) openSession(token string) string { return a.unseal("refresh", token) }
+
+// seal puts a keyed hash behind a text, so that nobody else can make it; unseal returns the text, or nothing.
+func (a *Auth) seal(purpose, text string) string {
+	return text + "." + base64.RawURLEncoding.EncodeToString(a.mac(purpose, text))
+}
+
+func (a *Auth) unseal(purpose, sealed string) string {
+	dot := strings.LastIndexByte(sealed, '.')
+	if dot < 0 || len(sealed) > tokenMax || !hmac.Equal([]byte(sealed), []byte(a.seal(purpose, sealed[:dot]))) {
 		return ""
 	}
-	return session
+	return sealed[:dot]
 }
 
 func (a *Auth) mac(parts ...string) []byte {
@@ -144,8 +219,8 @@ func (a *Auth) mac(parts ...string) []byte {
 	return m.Sum(nil)
 }
 
-// startSession makes room for a session of a user and makes it.
-func (a *Auth) startSession(user *store.User, client *store.Client, scopes []string) (session string, err error) {
+// startSession makes room for a session of a user and makes it. Without a client it is a browser's.
+func (a *Auth) startSession(user *store.User, clientID string, lasts time.Duration, scopes []string) (session string, err error) {
 	err = a.db.Update(func(tx *store.Tx) error {
 		have, _, err := store.RefreshTokens.List(tx, store.Query[store.RefreshToken]{Where: []store.Cond{store.By("user", user.GUID)}})
 		if err != nil {
@@ -159,7 +234,7 @@ func (a *Auth) startSession(user *store.User, client *store.Client, scopes []str
 				}
 			}
 		}
-		rec := &store.RefreshToken{UserGUID: user.GUID, ClientID: client.GUID, Scopes: scopes, ExpiresAt: a.now().Add(client.RefreshTTL)}
+		rec := &store.RefreshToken{UserGUID: user.GUID, ClientID: clientID, Scopes: scopes, ExpiresAt: a.now().Add(lasts)}
 		err = store.RefreshTokens.Put(tx, rec)
 		session = rec.GUID
 		return err
@@ -181,8 +256,8 @@ func deleteSessions(tx *store.Tx, userGUID string) error {
 // scopesFor is what a token of a user carries: what the user has, the client may carry and the request, when it
 // names any, asks for.
 func scopesFor(user *store.User, client *store.Client, asked string) []string {
-	have := union(userGroups, user.Groups)
-	wanted := strings.Fields(asked)
+	have := heldScopes(user)
+	wanted := splitScopes(asked)
 	return slices.DeleteFunc(have, func(s string) bool {
 		return !slices.Contains(client.Scopes, s) || (len(wanted) > 0 && !slices.Contains(wanted, s))
 	})

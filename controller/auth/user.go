@@ -5,34 +5,33 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/cupola-paas/cupola/store"
 )
 
-const (
-	usernameChars = 255
-	usersPerPage  = 500
-)
+const usernameChars = 255
 
 // scimUser is a user as SCIM and UAA write it.
 type scimUser struct {
-	ID       string      `json:"id,omitempty"`
-	Username string      `json:"userName"`
-	Password string      `json:"password,omitempty"` // requests only
-	Origin   string      `json:"origin"`
-	Name     scimName    `json:"name"`
-	Emails   []scimEmail `json:"emails"`
-	Active   *bool       `json:"active,omitempty"`
-	Verified *bool       `json:"verified,omitempty"`
-	Groups   []scimGroup `json:"groups,omitempty"`
-	Meta     *scimMeta   `json:"meta,omitempty"`
-	ZoneID   string      `json:"zoneId,omitempty"`
-	Schemas  []string    `json:"schemas,omitempty"`
+	ID         string      `json:"id,omitempty"`
+	ExternalID string      `json:"externalId,omitempty"`
+	Meta       *scimMeta   `json:"meta,omitempty"`
+	Username   string      `json:"userName"`
+	Password   string      `json:"password,omitempty"` // requests only
+	Name       scimName    `json:"name"`
+	Emails     []scimEmail `json:"emails"`
+	Groups     []scimGroup `json:"groups,omitempty"` // answers only
+	Active     *bool       `json:"active,omitempty"`
+	Verified   *bool       `json:"verified,omitempty"`
+	Origin     string      `json:"origin"`
+	ZoneID     string      `json:"zoneId,omitempty"`
+	Changed    string      `json:"passwordLastModified,omitempty"`
+	Schemas    []string    `json:"schemas,omitempty"`
 }
 
 type scimName struct {
@@ -45,30 +44,31 @@ type scimEmail struct {
 	Primary bool   `json:"primary"`
 }
 
+// scimGroup is a group that a user is in: by a decision made here (DIRECT), or because everybody is or the identity
+// provider says so (INDIRECT).
 type scimGroup struct {
 	Value   string `json:"value"`
 	Display string `json:"display"`
 	Type    string `json:"type"`
 }
 
-type scimMeta struct {
-	Version      int    `json:"version"`
-	Created      string `json:"created"`
-	LastModified string `json:"lastModified"`
-}
-
-var scimSchemas = []string{"urn:scim:schemas:core:1.0"}
-
 func presentUser(u *store.User) scimUser {
 	yes, active := true, !u.Disabled
 	out := scimUser{
-		ID: u.GUID, Username: u.Username, Origin: u.Origin, ZoneID: "uaa", Schemas: scimSchemas, Active: &active, Verified: &yes,
+		ID: u.GUID, ExternalID: u.ExternalID, Username: u.Username, Origin: u.Origin, ZoneID: "uaa", Schemas: scimSchemas,
+		Active: &active, Verified: &yes, Meta: presentMeta(&u.Meta, u.Version),
 		Name:   scimName{FamilyName: u.FamilyName, GivenName: u.GivenName},
 		Emails: []scimEmail{{Value: cmp.Or(u.Email, u.Username), Primary: true}},
-		Meta:   &scimMeta{Created: u.CreatedAt.UTC().Format(time.RFC3339), LastModified: u.UpdatedAt.UTC().Format(time.RFC3339)},
 	}
-	for _, g := range union(userGroups, u.Groups) {
-		out.Groups = append(out.Groups, scimGroup{Value: g, Display: g, Type: "DIRECT"})
+	if u.PasswordHash != "" {
+		out.Changed = scimTime(cmp.Or(u.PasswordAt, u.CreatedAt))
+	}
+	for _, g := range heldScopes(u) {
+		kind := "INDIRECT"
+		if slices.Contains(u.Groups, g) {
+			kind = "DIRECT"
+		}
+		out.Groups = append(out.Groups, scimGroup{Value: groupID(g), Display: g, Type: kind})
 	}
 	return out
 }
@@ -85,7 +85,7 @@ func (a *Auth) userByGUID(guid string) (user *store.User, err error) {
 
 // withScope lets a request pass whose token has one of the scopes, or is an administrator's.
 func (a *Auth) withScope(r *http.Request, scopes ...string) (*Identity, error) {
-	id, err := a.Authenticate(r)
+	id, err := a.authenticate(r)
 	if err != nil {
 		return nil, err
 	}
@@ -97,48 +97,74 @@ func (a *Auth) withScope(r *http.Request, scopes ...string) (*Identity, error) {
 	return nil, insufficientScope(scopes[0])
 }
 
+// userAttribute gives the values of an attribute to filters.
+func userAttribute(u *store.User) func(string) []string {
+	return func(attr string) []string {
+		switch attr {
+		case "id":
+			return []string{u.GUID}
+		case "username":
+			return []string{u.Username}
+		case "origin":
+			return []string{u.Origin}
+		case "externalid":
+			return []string{u.ExternalID}
+		case "email", "emails", "emails.value":
+			return []string{cmp.Or(u.Email, u.Username)}
+		case "givenname", "name.givenname":
+			return []string{u.GivenName}
+		case "familyname", "name.familyname":
+			return []string{u.FamilyName}
+		case "active":
+			return []string{strconv.FormatBool(!u.Disabled)}
+		case "verified":
+			return []string{"true"}
+		case "groups.display":
+			return heldScopes(u)
+		case "created", "meta.created":
+			return []string{scimTime(u.CreatedAt)}
+		case "lastmodified", "meta.lastmodified":
+			return []string{scimTime(u.UpdatedAt)}
+		}
+		return nil
+	}
+}
+
+var userAttributes = []string{"id", "username", "origin", "externalid", "email", "emails", "emails.value", "givenname", "name.givenname",
+	"familyname", "name.familyname", "active", "verified", "groups.display", "created", "meta.created", "lastmodified", "meta.lastmodified"}
+
+func parseUserFilter(text string) (filter, error) { return parseFilter(text, userAttributes...) }
+
 func (a *Auth) listUsers(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.withScope(r, scopeScimRead); err != nil {
 		return err
 	}
 	q := r.URL.Query()
-	filter, err := parseUserFilter(q.Get("filter"))
+	f, err := parseUserFilter(q.Get("filter"))
 	if err != nil {
-		return refuse(http.StatusBadRequest, "scim", err.Error())
+		return badFilter(err)
 	}
-	start, count := atLeast(q.Get("startIndex"), 1, 1), min(atLeast(q.Get("count"), 100, 0), usersPerPage)
-	var users []*store.User
-	var total int
-	err = a.db.View(func(tx *store.Tx) error {
-		users, total, err = store.Users.List(tx, store.Query[store.User]{
-			Where: filter.where, Match: func(u *store.User) bool { return u.Origin != "" && filter.match(u) },
-			Offset: start - 1, Limit: max(count, 1),
-		})
-		return err
-	})
+	l := readList(q)
+	query := store.Query[store.User]{
+		Where: f.conditions(map[string]string{"id": "guid", "username": "username"}),
+		Match: func(u *store.User) bool { return u.Origin != "" && f.match(userAttribute(u)) },
+	}
+	if strings.EqualFold(q.Get("sortBy"), "userName") {
+		query.OrderBy = "username"
+	}
+	users, total, err := listRecords(a, l, store.Users, query)
 	if err != nil {
 		return err
 	}
-	resources := make([]scimUser, 0, len(users))
-	for _, u := range users[:min(len(users), count)] {
+	var resources []any
+	for _, u := range users {
 		resources = append(resources, presentUser(u))
 	}
-	writeJSON(w, http.StatusOK, map[string]any{
-		"resources": resources, "startIndex": start, "itemsPerPage": count, "totalResults": total, "schemas": scimSchemas,
-	})
-	return nil
-}
-
-func atLeast(text string, def, least int) int {
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return def
-	}
-	return max(n, least)
+	return l.answer(w, resources, total)
 }
 
 func (a *Auth) getUser(w http.ResponseWriter, r *http.Request) error {
-	id, err := a.Authenticate(r)
+	id, err := a.authenticate(r)
 	if err != nil {
 		return err
 	}
@@ -148,12 +174,25 @@ func (a *Auth) getUser(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	user, err := a.userByGUID(guid)
-	if err != nil {
-		return noUser(err, guid)
+	user, err := a.scimUser(guid)
+	if err == nil {
+		writeUser(w, http.StatusOK, user)
 	}
-	writeJSON(w, http.StatusOK, presentUser(user))
-	return nil
+	return err
+}
+
+// scimUser is a user of that id; a client that has roles is none.
+func (a *Auth) scimUser(guid string) (*store.User, error) {
+	user, err := a.userByGUID(guid)
+	if err == nil && user.Origin == "" {
+		err = store.ErrNotFound
+	}
+	return user, noUser(err, guid)
+}
+
+func writeUser(w http.ResponseWriter, status int, u *store.User) {
+	w.Header().Set("ETag", strconv.Quote(strconv.Itoa(u.Version)))
+	writeJSON(w, status, presentUser(u))
 }
 
 func noUser(err error, guid string) error {
@@ -171,47 +210,54 @@ func (a *Auth) createUser(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &in); err != nil {
 		return err
 	}
-	user, err := a.newUser(in)
-	if err != nil {
-		return refuse(http.StatusBadRequest, "invalid_scim_resource", err.Error())
+	user := &store.User{Origin: cmp.Or(in.Origin, DefaultOrigin)}
+	if err := a.fillUser(user, in); err != nil {
+		return badResource(err)
 	}
-	err = a.db.Update(func(tx *store.Tx) error {
+	if user.Origin == DefaultOrigin {
+		var err error
+		if user.PasswordHash, err = a.hasher.hash(r.Context(), in.Password); err != nil {
+			return badPassword(err, badResource)
+		}
+	} else if in.Password != "" {
+		return badResource(fmt.Errorf("users of %s have their password there: leave it out", user.Origin))
+	}
+	err := a.db.Update(func(tx *store.Tx) error {
 		user.PasswordAt = tx.Now
 		return store.Users.Put(tx, user)
 	})
-	var taken *store.ConflictError
-	if errors.As(err, &taken) {
-		return refuse(http.StatusConflict, "scim_resource_already_exists", "Username already in use: "+in.Username)
-	}
 	if err != nil {
-		return err
+		return taken(err, "Username already in use: "+in.Username)
 	}
-	writeJSON(w, http.StatusCreated, presentUser(user))
+	writeUser(w, http.StatusCreated, user)
 	return nil
 }
 
-func (a *Auth) newUser(in scimUser) (*store.User, error) {
+// fillUser checks what a request says of a user and writes it into the record; the origin stands there already.
+func (a *Auth) fillUser(user *store.User, in scimUser) error {
 	if err := validateUsername(in.Username); err != nil {
-		return nil, err
+		return err
 	}
-	if origin := cmp.Or(in.Origin, DefaultOrigin); origin != DefaultOrigin {
-		return nil, fmt.Errorf("there is no identity provider %.100q: leave the origin out", origin)
+	if user.Origin != DefaultOrigin && a.provider(user.Origin) == nil {
+		return fmt.Errorf("there is no identity provider %.100q: leave the origin out, or use one of %s", user.Origin, strings.Join(a.origins(), ", "))
 	}
-	user := &store.User{
-		Username: in.Username, Origin: DefaultOrigin, GivenName: in.Name.GivenName, FamilyName: in.Name.FamilyName,
-		Disabled: in.Active != nil && !*in.Active,
+	if in.ExternalID != "" && user.Origin == DefaultOrigin {
+		return errors.New("only users of an identity provider have an externalId")
 	}
-	if len(in.Emails) > 0 {
-		user.Email = in.Emails[0].Value
-	}
-	for _, text := range []string{user.Email, user.GivenName, user.FamilyName} {
-		if utf8.RuneCountInString(text) > usernameChars {
-			return nil, fmt.Errorf("names and addresses may have %d characters", usernameChars)
+	user.Username, user.GivenName, user.FamilyName, user.ExternalID = in.Username, in.Name.GivenName, in.Name.FamilyName, in.ExternalID
+	user.Disabled = in.Active != nil && !*in.Active
+	user.Email = ""
+	for _, e := range in.Emails {
+		if user.Email == "" || e.Primary {
+			user.Email = e.Value
 		}
 	}
-	var err error
-	user.PasswordHash, err = a.hasher.hash(in.Password)
-	return user, err
+	for _, text := range []string{user.Email, user.GivenName, user.FamilyName, user.ExternalID} {
+		if utf8.RuneCountInString(text) > usernameChars || strings.ContainsFunc(text, unicode.IsControl) {
+			return fmt.Errorf("names and addresses may have %d characters and no control characters", usernameChars)
+		}
+	}
+	return nil
 }
 
 func validateUsername(name string) error {
@@ -234,7 +280,13 @@ func (a *Auth) deleteUser(w http.ResponseWriter, r *http.Request) error {
 	guid := r.PathValue("id")
 	var user *store.User
 	err := a.db.Update(func(tx *store.Tx) (err error) {
-		if user, err = store.Users.Get(tx, guid); err != nil {
+		if user, err = store.Users.Get(tx, guid); err == nil && user.Origin == "" {
+			err = store.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if err := checkVersion(r, user.Version); err != nil {
 			return err
 		}
 		roles, _, err := store.Roles.List(tx, store.Query[store.Role]{Where: []store.Cond{store.By("user", guid)}})
@@ -246,67 +298,6 @@ func (a *Auth) deleteUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return noUser(err, guid)
 	}
-	writeJSON(w, http.StatusOK, presentUser(user))
+	writeUser(w, http.StatusOK, user)
 	return nil
-}
-
-// changePassword takes the old password from users themselves, and none from who manages users. All sessions of
-// the user end.
-func (a *Auth) changePassword(w http.ResponseWriter, r *http.Request) error {
-	id, err := a.Authenticate(r)
-	if err != nil {
-		return err
-	}
-	guid := r.PathValue("id")
-	own := id.UserGUID == guid && !id.Client
-	if !own && !id.Has(scopeScimWrite) && !id.Has(scopeAdmin) {
-		return insufficientScope(scopePassword)
-	}
-	var in struct {
-		Old string `json:"oldPassword"`
-		New string `json:"password"`
-	}
-	if err := readJSON(r, &in); err != nil {
-		return err
-	}
-	user, err := a.userByGUID(guid)
-	if err != nil {
-		return noUser(err, guid)
-	}
-	if own {
-		if err := a.checkOld(user, in.Old, a.clientAddr(r)); err != nil {
-			return err
-		}
-	}
-	hash, err := a.hasher.hash(in.New)
-	if err != nil {
-		return refuse(http.StatusUnprocessableEntity, "invalid_password", err.Error())
-	}
-	if err := a.setPassword(guid, hash); err != nil {
-		return noUser(err, guid)
-	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ok", "message": "password updated"})
-	return nil
-}
-
-func (a *Auth) checkOld(user *store.User, old, addr string) error {
-	if !a.throttle.begin(user.Username, addr) {
-		return refuse(http.StatusUnauthorized, "unauthorized", lockedOut)
-	}
-	if !a.hasher.verify(user.PasswordHash, old) {
-		return refuse(http.StatusUnauthorized, "unauthorized", "The old password is not right.")
-	}
-	a.throttle.succeeded(user.Username, addr)
-	return nil
-}
-
-func (a *Auth) setPassword(guid, hash string) error {
-	return a.db.Update(func(tx *store.Tx) error {
-		user, err := store.Users.Get(tx, guid)
-		if err != nil {
-			return err
-		}
-		user.PasswordHash, user.PasswordAt = hash, tx.Now
-		return errors.Join(deleteSessions(tx, guid), store.Users.Put(tx, user))
-	})
 }

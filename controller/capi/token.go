@@ -4,6 +4,7 @@ package capi
 type Token struct {
 	AccessToken  string `json:"access_token"`
 	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
 	TokenType    string `json:"token_type"` // always bearer
 	ExpiresIn    int    `json:"expires_in"`
 	Scope        string `json:"scope"`
