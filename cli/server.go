@@ -90,7 +90,7 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		StackCache: c.String("stack-cache"), BuildImage: c.String("stack-build-image"), RunImage: c.String("stack-run-image"),
 		Builder: c.String("builder"), Builds: c.Int("builds"), BuildMemoryMB: c.Int("build-memory"), BuildDiskMB: c.Int("build-disk"),
 		BuildTimeout: c.Duration("build-timeout"), OIDC: oidcConfig(c),
-		Log:          logger,
+		Log: logger,
 	}, err
 }
 

@@ -25,6 +25,7 @@ type world struct {
 	db   *store.DB
 	auth *Auth
 	srv  *httptest.Server
+	tls  *httptest.Server // the same by TLS, for browsers; nil: not started
 	now  time.Time
 }
 
@@ -97,6 +98,13 @@ func (w *world) do(method, path, token string, body any) (int, map[string]any, h
 		}
 	}
 	return resp.StatusCode, out, resp.Header
+}
+
+func newTLSServer(t testing.TB, h http.Handler) *httptest.Server {
+	t.Helper()
+	srv := httptest.NewTLSServer(h)
+	t.Cleanup(srv.Close)
+	return srv
 }
 
 func form(pairs ...string) url.Values {
