@@ -17,12 +17,13 @@ import (
 
 // appDetails is what `app` shows; with --json it is printed as it is, and its names stay.
 type appDetails struct {
-	App        *capi.App               `json:"app"`
-	Processes  []capi.Process          `json:"processes"`
-	Stats      map[string][]capi.Stats `json:"stats"` // by GUID of the process
-	Routes     []capi.Route            `json:"routes"`
-	Droplet    *capi.Droplet           `json:"droplet"`    // null before the first one is staged
-	Deployment *capi.Deployment        `json:"deployment"` // null when none is active
+	App        *capi.App                 `json:"app"`
+	Processes  []capi.Process            `json:"processes"`
+	Stats      map[string][]capi.Stats   `json:"stats"`    // by GUID of the process
+	Sidecars   map[string][]capi.Sidecar `json:"sidecars"` // by GUID of the process
+	Routes     []capi.Route              `json:"routes"`
+	Droplet    *capi.Droplet             `json:"droplet"`    // null before the first one is staged
+	Deployment *capi.Deployment          `json:"deployment"` // null when none is active
 }
 
 func showApp(ctx context.Context, s *session, c *cli.Context) error {
@@ -48,7 +49,7 @@ func showApp(ctx context.Context, s *session, c *cli.Context) error {
 
 // details asks for everything about an app at once.
 func (s *session) details(ctx context.Context, app *capi.App) (*appDetails, error) {
-	d := &appDetails{App: app, Stats: map[string][]capi.Stats{}, Processes: []capi.Process{}, Routes: []capi.Route{}}
+	d := &appDetails{App: app, Stats: map[string][]capi.Stats{}, Sidecars: map[string][]capi.Sidecar{}, Processes: []capi.Process{}, Routes: []capi.Route{}}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { return s.processDetails(ctx, d) })
 	group.Go(func() error {
@@ -90,6 +91,7 @@ func (s *session) processDetails(ctx context.Context, d *appDetails) error {
 		return err
 	}
 	stats := make([][]capi.Stats, len(processes))
+	sidecars := make([][]capi.Sidecar, len(processes))
 	whole := slices.Clone(processes) // with the commands, which lists hide
 	group, ctx := errgroup.WithContext(ctx)
 	for i, p := range processes {
@@ -105,10 +107,17 @@ func (s *session) processDetails(ctx context.Context, d *appDetails) error {
 			return ignoreGone(err)
 		})
 	}
+	for i, p := range processes {
+		group.Go(func() (err error) {
+			sidecars[i], err = capi.All[capi.Sidecar](ctx, s.client, "/v3/processes/"+p.GUID+"/sidecars", nil)
+			return ignoreGone(err)
+		})
+	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	for i, p := range processes {
+		d.Sidecars[p.GUID] = append([]capi.Sidecar{}, sidecars[i]...)
 		d.Stats[p.GUID] = append([]capi.Stats{}, stats[i]...)
 	}
 	slices.SortStableFunc(whole, func(a, b capi.Process) int { return webFirst(a.Type, b.Type) })
@@ -146,7 +155,7 @@ func (s *session) showDetails(d *appDetails) {
 	}
 	s.fields(fields)
 	for _, p := range d.Processes {
-		s.showProcess(d.App, p, d.Stats[p.GUID])
+		s.showProcess(d.App, p, d.Stats[p.GUID], d.Sidecars[p.GUID])
 	}
 }
 
@@ -157,7 +166,7 @@ func buildpackLabel(b capi.DropletBuildpack) string {
 	return b.Name
 }
 
-func (s *session) showProcess(app *capi.App, p capi.Process, stats []capi.Stats) {
+func (s *session) showProcess(app *capi.App, p capi.Process, stats []capi.Stats, sidecars []capi.Sidecar) {
 	running := 0
 	for _, i := range stats {
 		if i.State == "RUNNING" {
@@ -168,6 +177,9 @@ func (s *session) showProcess(app *capi.App, p capi.Process, stats []capi.Stats)
 	s.ui.Printf("%s  %d/%d running, memory %s, disk %s\n", s.ui.Bold(p.Type), running, p.Instances, ui.Megabytes(p.MemoryInMB), ui.Megabytes(p.DiskInMB))
 	if p.Command != nil && *p.Command != "" && *p.Command != capi.Hidden {
 		s.ui.Printf("command: %s\n", ui.Clean(*p.Command))
+	}
+	if len(sidecars) > 0 {
+		s.ui.Printf("sidecars: %s\n", joinNames(sidecars, func(one capi.Sidecar) string { return ui.Clean(one.Name) }))
 	}
 	if len(stats) == 0 || app.State == "STOPPED" {
 		return

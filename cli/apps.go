@@ -20,15 +20,16 @@ func (k *console) appCommands() []*cli.Command {
 		k.command(spec{name: "apps", aliases: []string{"a"}, category: appCategory, summary: "list the apps of the space",
 			examples: []string{"cupola apps", "cupola apps --json", "cupola apps --labels env=prod"},
 			flags:    []cli.Flag{jsonFlag, labelFlag, &cli.BoolFlag{Name: "no-stats", Usage: "do not look at instances, which is faster"}},
-			need:     aSpace, run: apps}),
+			need:     aSpace, run: apps, api: []string{"GET /v3/apps", "GET /v3/processes?embed=process_instances", "GET /v3/routes"}}),
 		k.command(spec{name: "app", category: appCategory, summary: "show an app and its instances", args: "APP_NAME", min: 1, max: 1,
-			flags: []cli.Flag{jsonFlag, guidFlag}, need: aSpace, run: showApp}),
+			flags: []cli.Flag{jsonFlag, guidFlag}, need: aSpace, run: showApp,
+			api: []string{"GET /v3/apps", "GET /v3/apps/:guid/processes", "GET /v3/processes/:guid", "GET /v3/processes/:guid/stats", "GET /v3/processes/:guid/sidecars", "GET /v3/apps/:guid/routes", "GET /v3/apps/:guid/droplets/current", "GET /v3/deployments"}}),
 		k.command(spec{name: "events", category: appCategory, summary: "show what was done to an app", args: "APP_NAME", min: 1, max: 1,
-			flags: []cli.Flag{jsonFlag}, need: aSpace, run: events}),
+			flags: []cli.Flag{jsonFlag}, need: aSpace, run: events, api: []string{"GET /v3/apps", "GET /v3/audit_events"}}),
 		k.command(spec{name: "delete", aliases: []string{"d"}, category: appCategory, summary: "delete an app", args: "APP_NAME", min: 1, max: 1,
 			examples: []string{"cupola delete my-app", "cupola delete my-app -r -f"},
 			flags:    []cli.Flag{forceFlag, &cli.BoolFlag{Name: "r", Usage: "delete its routes too"}},
-			need:     aSpace, run: deleteApp}),
+			need:     aSpace, run: deleteApp, api: []string{"GET /v3/apps", "GET /v3/apps/:guid/routes", "DELETE /v3/apps/:guid", "DELETE /v3/routes/:guid", "GET /v3/jobs/:guid"}}),
 	}
 }
 

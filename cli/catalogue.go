@@ -15,9 +15,9 @@ func (k *console) catalogueCommands() []*cli.Command {
 	return []*cli.Command{
 		k.command(spec{name: "buildpacks", category: catalogueCategory, summary: "list the buildpacks in the order of detection",
 			flags: []cli.Flag{jsonFlag, labelFlag, &cli.StringFlag{Name: "lifecycle", Usage: "those of a `LIFECYCLE`: buildpack or cnb"}},
-			need:  aLogin, run: buildpacks}),
+			need:  aLogin, run: buildpacks, api: []string{"GET /v3/buildpacks"}}),
 		k.command(spec{name: "stacks", category: catalogueCategory, summary: "list the stacks that apps can run on",
-			flags: []cli.Flag{jsonFlag, labelFlag}, need: aLogin, run: stacks}),
+			flags: []cli.Flag{jsonFlag, labelFlag}, need: aLogin, run: stacks, api: []string{"GET /v3/stacks"}}),
 	}
 }
 

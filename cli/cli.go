@@ -60,11 +60,11 @@ func newConsole() (*console, error) {
 // commands are all commands, in the order of the help.
 func (k *console) commands() []*cli.Command {
 	return slices.Concat(
-		k.loginCommands(), k.targetCommands(), k.pushCommands(), k.appCommands(), k.lifecycleCommands(), k.deploymentCommands(),
-		k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(),
+		k.loginCommands(), k.targetCommands(), k.pushCommands(), k.appCommands(), k.appMakeCommands(), k.lifecycleCommands(), k.deploymentCommands(),
+		k.packageCommands(), k.dropletCommands(), k.revisionCommands(), k.copySourceCommands(), k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(), k.sshCommands(), k.sshSwitchCommands(),
 		k.routeCommands(), k.routeShareCommands(), k.domainCommands(),
 		k.securityGroupCommands(), k.networkPolicyCommands(), k.orgCommands(), k.spaceCommands(),
-		k.userCommands(), k.roleCommands(), k.quotaCommands(), k.segmentCommands(), k.featureFlagCommands(), k.environmentGroupCommands(),
+		k.userCommands(), k.roleCommands(), k.quotaCommands(), k.segmentCommands(), k.featureFlagCommands(), k.environmentGroupCommands(), k.labelCommands(),
 		k.catalogueCommands(), k.toolCommands(), []*cli.Command{k.serverCommand()},
 	)
 }

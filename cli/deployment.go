@@ -13,9 +13,10 @@ import (
 func (k *console) deploymentCommands() []*cli.Command {
 	return []*cli.Command{
 		k.command(spec{name: "cancel-deployment", category: appCategory, summary: "end a deployment and go back to the version before", args: "APP_NAME", min: 1, max: 1,
-			need: aSpace, run: cancelDeployment}),
+			need: aSpace, run: cancelDeployment, api: []string{"GET /v3/apps", "GET /v3/deployments", "POST /v3/deployments/:guid/actions/cancel"}}),
 		k.command(spec{name: "continue-deployment", category: appCategory, summary: "go on with a canary deployment that pauses", args: "APP_NAME", min: 1, max: 1,
-			flags: []cli.Flag{&cli.BoolFlag{Name: "no-wait", Usage: "end when the first new instance is healthy"}}, need: aSpace, run: continueDeployment}),
+			flags: []cli.Flag{&cli.BoolFlag{Name: "no-wait", Usage: "end when the first new instance is healthy"}}, need: aSpace, run: continueDeployment,
+			api: []string{"GET /v3/apps", "GET /v3/deployments", "POST /v3/deployments/:guid/actions/continue", "GET /v3/deployments/:guid"}}),
 	}
 }
 

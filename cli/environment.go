@@ -14,11 +14,13 @@ import (
 func (k *console) environmentCommands() []*cli.Command {
 	return []*cli.Command{
 		k.command(spec{name: "env", aliases: []string{"e"}, category: appCategory, summary: "show the environment of an app", args: "APP_NAME", min: 1, max: 1,
-			flags: []cli.Flag{jsonFlag}, need: aSpace, run: env}),
+			flags: []cli.Flag{jsonFlag}, need: aSpace, run: env, api: []string{"GET /v3/apps", "GET /v3/apps/:guid/env"}}),
 		k.command(spec{name: "set-env", aliases: []string{"se"}, category: appCategory, summary: "set an environment variable of an app",
-			args: "APP_NAME NAME VALUE", min: 3, max: 3, examples: []string{"cupola set-env my-app LOG_LEVEL debug"}, need: aSpace, run: setEnv}),
+			args: "APP_NAME NAME VALUE", min: 3, max: 3, examples: []string{"cupola set-env my-app LOG_LEVEL debug"}, need: aSpace, run: setEnv,
+			api: []string{"GET /v3/apps", "PATCH /v3/apps/:guid/environment_variables"}}),
 		k.command(spec{name: "unset-env", aliases: []string{"ue"}, category: appCategory, summary: "remove an environment variable of an app",
-			args: "APP_NAME NAME", min: 2, max: 2, need: aSpace, run: unsetEnv}),
+			args: "APP_NAME NAME", min: 2, max: 2, need: aSpace, run: unsetEnv,
+			api: []string{"GET /v3/apps", "PATCH /v3/apps/:guid/environment_variables"}}),
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 )
 
 // categories is the order in which the help shows commands.
-var categories = []string{startCategory, appCategory, routeCategory, securityCategory, orgCategory, userCategory, quotaCategory,
-	segmentCategory, flagCategory, catalogueCategory, toolCategory, platformCategory}
+var categories = []string{startCategory, appCategory, sshCategory, routeCategory, securityCategory, orgCategory, userCategory, quotaCategory,
+	segmentCategory, flagCategory, labelCategory, catalogueCategory, toolCategory, platformCategory}
 
 const appHelpHead = `cupola: Cloud Foundry in one binary. Push source, get a running app.
 

@@ -18,14 +18,16 @@ import (
 func (k *console) lifecycleCommands() []*cli.Command {
 	return []*cli.Command{
 		k.command(spec{name: "start", aliases: []string{"st"}, category: appCategory, summary: "start an app and wait until it runs", args: "APP_NAME", min: 1, max: 1,
-			need: aSpace, run: start}),
+			need: aSpace, run: start, api: []string{"GET /v3/apps", "GET /v3/packages", "GET /v3/packages/:guid/droplets", "POST /v3/apps/:guid/actions/start", "GET /v3/apps/:guid/processes", "GET /v3/processes/:guid/stats"}}),
 		k.command(spec{name: "stop", aliases: []string{"sp"}, category: appCategory, summary: "stop an app", args: "APP_NAME", min: 1, max: 1,
-			need: aSpace, run: stop}),
+			need: aSpace, run: stop, api: []string{"GET /v3/apps", "POST /v3/apps/:guid/actions/stop"}}),
 		k.command(spec{name: "restart", aliases: []string{"rs"}, category: appCategory, summary: "stop all instances of an app and start them again", args: "APP_NAME", min: 1, max: 1,
 			examples: []string{"cupola restart my-app", "cupola restart my-app --strategy rolling"},
-			flags:    strategyFlags("none"), need: aSpace, run: restart}),
+			flags:    strategyFlags("none"), need: aSpace, run: restart,
+			api: []string{"GET /v3/apps", "GET /v3/packages", "GET /v3/packages/:guid/droplets", "POST /v3/apps/:guid/actions/restart", "GET /v3/apps/:guid/processes", "GET /v3/processes/:guid/stats", "GET /v3/apps/:guid/droplets/current", "POST /v3/deployments", "GET /v3/deployments/:guid"}}),
 		k.command(spec{name: "restage", aliases: []string{"rg"}, category: appCategory, summary: "stage the newest source of an app again and restart it", args: "APP_NAME", min: 1, max: 1,
-			flags: strategyFlags("none"), need: aSpace, run: restage}),
+			flags: strategyFlags("none"), need: aSpace, run: restage,
+			api: []string{"GET /v3/apps", "GET /v3/packages", "POST /v3/builds", "GET /v3/builds/:guid", "log-cache GET /api/v1/read/:guid", "PATCH /v3/apps/:guid/relationships/current_droplet", "POST /v3/apps/:guid/actions/restart", "GET /v3/apps/:guid/processes", "GET /v3/processes/:guid/stats", "POST /v3/deployments", "GET /v3/deployments/:guid"}}),
 		k.command(spec{name: "scale", category: appCategory, summary: "change how many instances an app has, and how large they are", args: "APP_NAME", min: 1, max: 1,
 			details:  "New memory and disk need a restart, which is asked for unless -f is given.",
 			examples: []string{"cupola scale my-app", "cupola scale my-app -i 3", "cupola scale my-app -m 512M -f"},
@@ -36,7 +38,8 @@ func (k *console) lifecycleCommands() []*cli.Command {
 				&cli.StringFlag{Name: "l", Usage: "`RATE` of log bytes a second, such as 16K; -1 for no limit"},
 				&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "restart without asking"},
 				processFlag,
-			}, need: aSpace, run: scale}),
+			}, need: aSpace, run: scale,
+			api: []string{"GET /v3/apps", "POST /v3/apps/:guid/processes/:type/actions/scale", "POST /v3/apps/:guid/actions/restart", "GET /v3/apps/:guid/processes", "GET /v3/processes/:guid/stats"}}),
 	}
 }
 
@@ -48,6 +51,9 @@ func start(ctx context.Context, s *session, c *cli.Context) error {
 	if app.State == "STARTED" {
 		s.ui.Notef("App %s is started already.", s.ui.Name(app.Name))
 		return nil
+	}
+	if err := s.stageNewer(ctx, app); err != nil {
+		return err
 	}
 	return s.launch(ctx, app, s.client.StartApp)
 }
@@ -99,6 +105,9 @@ func restart(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.stageNewer(ctx, app); err != nil {
+		return err
+	}
 	if !plan.deploys() {
 		return s.launch(ctx, app, s.client.RestartApp)
 	}
@@ -124,14 +133,11 @@ func restage(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	pkg, err := s.client.NewestPackage(ctx, app.GUID)
-	if notFound(err) {
-		return withHint(fmt.Errorf("app %s has no source yet", quote(app.Name)), "next: cupola push %s", app.Name)
-	}
+	pkg, err := s.newestPackage(ctx, app)
 	if err != nil {
 		return err
 	}
-	droplet, err := s.stage(ctx, app, pkg.GUID, s.logMark(ctx, app.GUID))
+	droplet, err := s.stage(ctx, app, pkg, s.logMark(ctx, app.GUID))
 	if err != nil {
 		return err
 	}
@@ -155,8 +161,11 @@ func scale(ctx context.Context, s *session, c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		if s.ui.WantsJSON() {
+			return s.ui.JSON(details)
+		}
 		for _, p := range details.Processes {
-			s.showProcess(app, p, details.Stats[p.GUID])
+			s.showProcess(app, p, details.Stats[p.GUID], details.Sidecars[p.GUID])
 		}
 		return nil
 	}
@@ -183,7 +192,7 @@ func scale(ctx context.Context, s *session, c *cli.Context) error {
 	case restarts:
 		return s.launch(ctx, app, s.client.RestartApp)
 	}
-	return nil
+	return s.answer(p)
 }
 
 func scaleOf(c *cli.Context) (capi.ProcessScale, error) {
@@ -202,18 +211,25 @@ func scaleOf(c *cli.Context) (capi.ProcessScale, error) {
 	if in.DiskInMB, err = megabytes(c, "k"); err != nil {
 		return in, err
 	}
-	if rate := c.String("l"); rate != "" {
-		n, err := parseSize(rate)
-		if rate == "-1" {
-			n, err = -1, nil
-		}
-		if err != nil {
-			return in, badUsage("-l %s", err)
-		}
-		limit := capi.Int(n)
-		in.LogRateLimit = &limit
+	in.LogRateLimit, err = byteRate(c, "l")
+	return in, err
+}
+
+// byteRate is the value of a flag for log bytes a second; -1 is no limit, nil that it is not given.
+func byteRate(c *cli.Context, flag string) (*capi.Int, error) {
+	rate := c.String(flag)
+	if rate == "" {
+		return nil, nil
 	}
-	return in, nil
+	n, err := parseSize(rate)
+	if rate == "-1" {
+		n, err = -1, nil
+	}
+	if err != nil {
+		return nil, badUsage("-%s %s", flag, err)
+	}
+	limit := capi.Int(n)
+	return &limit, nil
 }
 
 // megabytes is the value of a size flag, nil when it is not given.

@@ -18,7 +18,7 @@ func (k *console) logCommands() []*cli.Command {
 			details:  "Lines carry where they come from: API, STG (staging), APP/PROC/WEB (the app), RTR (requests), CELL.",
 			examples: []string{"cupola logs my-app", "cupola logs my-app --recent"},
 			flags:    []cli.Flag{&cli.BoolFlag{Name: "recent", Usage: "show the last lines and end"}},
-			need:     aSpace, run: logs}),
+			need:     aSpace, run: logs, api: []string{"GET /v3/apps", "log-cache GET /api/v1/read/:guid"}}),
 	}
 }
 
@@ -45,6 +45,10 @@ func (s *session) printLog(e capi.Envelope) {
 	if e.Log == nil {
 		return
 	}
+	if s.ui.WantsJSON() {
+		_ = s.ui.JSONLine(logLine(e)) // strings and times: it can be written
+		return
+	}
 	source := e.Tags["source_type"]
 	kind := e.Log.Type
 	if kind == "ERR" {
@@ -52,6 +56,19 @@ func (s *session) printLog(e capi.Envelope) {
 	}
 	s.ui.Printf("%s %s %s %s\n", time.Unix(0, e.Timestamp).Local().Format("2006-01-02T15:04:05.00-0700"),
 		s.ui.Name(fmt.Sprintf("[%s/%s]", ui.Clean(source), ui.Clean(e.InstanceID))), kind, logText(e))
+}
+
+// logged is a log line as --json prints it, one a line.
+type logged struct {
+	Time     time.Time `json:"time"`
+	Source   string    `json:"source"`
+	Instance string    `json:"instance"`
+	Type     string    `json:"type"` // OUT or ERR
+	Text     string    `json:"text"`
+}
+
+func logLine(e capi.Envelope) logged {
+	return logged{Time: time.Unix(0, e.Timestamp).UTC(), Source: e.Tags["source_type"], Instance: e.InstanceID, Type: e.Log.Type, Text: logText(e)}
 }
 
 // logText is the line of an envelope as it was written, colours included, without the newline.

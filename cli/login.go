@@ -15,6 +15,8 @@ import (
 
 const startCategory = "Getting started"
 
+var loginOriginFlag = &cli.StringFlag{Name: "origin", Usage: "`ORIGIN` of the identity provider that the user signs in with"}
+
 var skipFlag = &cli.BoolFlag{Name: "skip-ssl-validation", Usage: "trust any certificate of the API (not for production)"}
 
 func (k *console) loginCommands() []*cli.Command {
@@ -29,23 +31,30 @@ func (k *console) loginCommands() []*cli.Command {
 				&cli.StringFlag{Name: "p", Usage: "`PASSWORD`"},
 				&cli.StringFlag{Name: "o", Usage: "`ORG` to work in"},
 				&cli.StringFlag{Name: "s", Usage: "`SPACE` to work in"},
-				skipFlag, caFlag,
+				&cli.BoolFlag{Name: "sso", Usage: "log in by a passcode that the browser shows after signing in there"},
+				&cli.StringFlag{Name: "sso-passcode", Usage: "the `PASSCODE`, when it is known already"},
+				loginOriginFlag, skipFlag, caFlag,
 			},
-			run: login}),
+			run: login, api: []string{"GET /", "UAA GET /login", "UAA POST /oauth/token", "GET /v3/organizations", "GET /v3/spaces"}}),
 		k.command(spec{name: "auth", category: startCategory, summary: "log in without questions", args: "[USERNAME] [PASSWORD]", max: 2,
 			details:  "CUPOLA_USERNAME and CUPOLA_PASSWORD stand in for the arguments. Org and space are chosen with: cupola target",
 			examples: []string{"CUPOLA_PASSWORD=… cupola auth ada", "cupola auth CLIENT-ID SECRET --client-credentials"},
-			flags:    []cli.Flag{&cli.BoolFlag{Name: "client-credentials", Usage: "log in as a client: the arguments are its id and secret"}},
-			need:     theAPI, run: auth}),
-		k.command(spec{name: "logout", aliases: []string{"lo"}, category: startCategory, summary: "forget the login", run: logout}),
+			flags: []cli.Flag{&cli.BoolFlag{Name: "client-credentials", Usage: "log in as a client: the arguments are its id and secret"}, loginOriginFlag,
+				&cli.StringFlag{Name: "assertion", Usage: "`TOKEN` of another authorization server in place of a password, or, with --client-credentials, of a secret"}},
+			need: theAPI, run: auth, api: []string{"UAA POST /oauth/token"}}),
+		k.command(spec{name: "logout", aliases: []string{"lo"}, category: startCategory, summary: "forget the login", run: logout, api: []string{"UAA DELETE /oauth/token/revoke/:id"}}),
 		k.command(spec{name: "oauth-token", category: toolCategory, summary: "print a token for the API, renewed if needed",
-			examples: []string{`curl -H "Authorization: $(cupola oauth-token)" https://api.example.com/v3/apps`}, need: aLogin,
+			examples: []string{`curl -H "Authorization: $(cupola oauth-token)" https://api.example.com/v3/apps`}, need: aLogin, api: []string{"UAA POST /oauth/token"},
 			run: func(ctx context.Context, s *session, _ *cli.Context) error {
 				token, err := s.client.AccessToken(ctx)
-				if err == nil {
-					s.ui.Println("bearer " + token)
+				switch {
+				case err != nil:
+					return err
+				case s.ui.WantsJSON():
+					return s.ui.JSON(map[string]string{"token": "bearer " + token})
 				}
-				return err
+				s.ui.Println("bearer " + token)
+				return nil
 			}}),
 	}
 }
@@ -55,7 +64,7 @@ func login(ctx context.Context, s *session, c *cli.Context) error {
 		return err
 	}
 	s.ui.Notef("API: %s", s.cfg.API)
-	user, err := s.loginUser(ctx, c.String("u"), c.String("p"))
+	user, err := s.loginBy(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -88,7 +97,45 @@ func (s *session) chooseAPI(ctx context.Context, c *cli.Context) error {
 
 const passwordTries = 3
 
-func (s *session) loginUser(ctx context.Context, user, password string) (string, error) {
+// loginBy logs in as the flags say: by a passcode, else by name and password.
+func (s *session) loginBy(ctx context.Context, c *cli.Context) (string, error) {
+	passcode := c.String("sso-passcode")
+	if c.Bool("sso") && passcode != "" {
+		return "", badUsage("--sso and --sso-passcode exclude each other")
+	}
+	if !c.Bool("sso") && passcode == "" {
+		return s.loginUser(ctx, c.String("u"), c.String("p"), c.String("origin"))
+	}
+	if passcode == "" {
+		root, err := s.client.Root(ctx)
+		if err != nil {
+			return "", err
+		}
+		if passcode, err = s.ui.AskHidden("Passcode (get one at " + root.Href("login") + "/passcode)"); err != nil {
+			return "", withHint(errors.New("no passcode is given"), "give it with --sso-passcode")
+		}
+	}
+	token, err := s.client.LoginPasscode(ctx, passcode)
+	if err != nil {
+		return "", loginError("passcode", err)
+	}
+	user := userOf(token, "")
+	return user, s.keepLogin(user, token)
+}
+
+// userOf is who a token was given to.
+func userOf(token capi.Token, known string) string {
+	claims, err := capi.ParseClaims(token.AccessToken)
+	switch {
+	case err == nil && claims.UserName != "":
+		return claims.UserName
+	case err == nil && known == "":
+		return claims.ClientID
+	}
+	return known
+}
+
+func (s *session) loginUser(ctx context.Context, user, password, origin string) (string, error) {
 	if user == "" {
 		user = s.getenv("CUPOLA_USERNAME")
 	}
@@ -108,7 +155,7 @@ func (s *session) loginUser(ctx context.Context, user, password string) (string,
 				return "", withHint(errors.New("no password is given"), "give it with CUPOLA_PASSWORD or -p")
 			}
 		}
-		token, err := s.client.Login(ctx, user, password)
+		token, err := s.passwordGrant(ctx, user, password, origin)
 		if err == nil {
 			return user, s.keepLogin(user, token)
 		}
@@ -118,6 +165,13 @@ func (s *session) loginUser(ctx context.Context, user, password string) (string,
 		}
 		s.ui.Notef("%s", loginError(user, err))
 	}
+}
+
+func (s *session) passwordGrant(ctx context.Context, user, password, origin string) (capi.Token, error) {
+	if origin == "" {
+		return s.client.Login(ctx, user, password)
+	}
+	return s.client.LoginOrigin(ctx, user, password, origin)
 }
 
 func loginError(user string, err error) error {
@@ -139,35 +193,6 @@ func (s *session) keepLogin(user string, token capi.Token) error {
 	})
 	s.cfg = cfg
 	return err
-}
-
-func auth(ctx context.Context, s *session, c *cli.Context) error {
-	user, password := c.Args().Get(0), c.Args().Get(1)
-	if user == "" {
-		user = s.getenv("CUPOLA_USERNAME")
-	}
-	if password == "" {
-		password = s.getenv("CUPOLA_PASSWORD")
-	}
-	if user == "" || password == "" {
-		return badUsage("auth needs a username and a password").withHint("give them as arguments or with CUPOLA_USERNAME and CUPOLA_PASSWORD")
-	}
-	grant := s.client.Login
-	if c.Bool("client-credentials") {
-		grant = s.client.LoginClient
-	}
-	token, err := grant(ctx, user, password)
-	if err != nil {
-		return loginError(user, err)
-	}
-	if err := s.keepLogin(user, token); err != nil {
-		return err
-	}
-	s.ui.Notef("Logged in as %s.", s.ui.Name(user))
-	if s.cfg.Space.GUID == "" {
-		s.ui.Hintf("next: cupola target -o ORG -s SPACE")
-	}
-	return nil
 }
 
 func logout(ctx context.Context, s *session, _ *cli.Context) error {

@@ -22,12 +22,17 @@ func (k *console) pushCommands() []*cli.Command {
 	}
 }
 
+var (
+	varFlag      = &cli.StringSliceFlag{Name: "var", Usage: "`NAME=VALUE` of a variable in the manifest; can be repeated"}
+	varsFileFlag = &cli.StringSliceFlag{Name: "vars-file", Usage: "`FILE` of variables in the manifest; can be repeated"}
+	redactFlag   = &cli.BoolFlag{Name: "redact-env", Usage: "do not show values of environment variables"}
+)
+
 func pushFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "manifest", Aliases: []string{"f"}, Usage: "`FILE` or folder of the manifest"},
 		&cli.BoolFlag{Name: "no-manifest", Usage: "read no manifest"},
-		&cli.StringSliceFlag{Name: "var", Usage: "`NAME=VALUE` of a variable in the manifest; can be repeated"},
-		&cli.StringSliceFlag{Name: "vars-file", Usage: "`FILE` of variables in the manifest; can be repeated"},
+		varFlag, varsFileFlag, redactFlag,
 		&cli.StringFlag{Name: "path", Aliases: []string{"p"}, Usage: "`FOLDER` or zip with the source"},
 		&cli.StringSliceFlag{Name: "buildpack", Aliases: []string{"b"}, Usage: "`BUILDPACK` to use; can be repeated; null: detect it"},
 		&cli.StringFlag{Name: "stack", Aliases: []string{"s"}, Usage: "`STACK` to run on"},
@@ -61,7 +66,7 @@ func push(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	p := &pusher{session: s, plan: plan, watch: newStopwatch()}
+	p := newPusher(s, plan)
 	defer p.close()
 	return p.run(ctx)
 }

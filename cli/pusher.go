@@ -37,6 +37,12 @@ type fileKey struct {
 	size int64
 }
 
+func newPusher(s *session, plan *pushPlan) *pusher {
+	return &pusher{session: s, plan: plan, watch: newStopwatch(), sources: map[string]*bits.Source{}}
+}
+
+func newMatching() *matching { return &matching{known: map[fileKey]bool{}} }
+
 func (p *pusher) run(ctx context.Context) error {
 	if err := p.openSources(ctx); err != nil {
 		return err
@@ -69,7 +75,6 @@ func (p *pusher) names() string {
 
 // openSources lists and hashes all sources, while the connection to the API is made.
 func (p *pusher) openSources(ctx context.Context) error {
-	p.sources = map[string]*bits.Source{}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		_, err := p.client.Root(gctx)
@@ -125,7 +130,7 @@ func (p *pusher) apply(ctx context.Context) error {
 	}
 	p.matched = map[string]*matching{}
 	for name := range p.sources {
-		p.matched[name] = &matching{known: map[fileKey]bool{}}
+		p.matched[name] = newMatching()
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {

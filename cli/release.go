@@ -101,8 +101,14 @@ func (s *session) release(ctx context.Context, app *capi.App, droplet string, st
 // deploy replaces the instances of an app without a gap.
 func (s *session) deploy(ctx context.Context, app *capi.App, droplet string, st strategy, began time.Time) error {
 	s.ui.Notef("Replacing the instances of %s (%s):", s.ui.Name(app.Name), st.name)
-	d, err := s.client.CreateDeployment(ctx, capi.DeploymentCreate{Droplet: &capi.GUID{GUID: droplet}, Strategy: st.name, Options: st.options(),
-		Relationships: capi.PackageCreateRelationships{App: capi.To(app.GUID)}})
+	return s.deployTo(ctx, app, capi.DeploymentCreate{Droplet: &capi.GUID{GUID: droplet}}, st, began)
+}
+
+// deployTo replaces the instances of an app by those of what in names, a droplet or a revision.
+func (s *session) deployTo(ctx context.Context, app *capi.App, in capi.DeploymentCreate, st strategy, began time.Time) error {
+	in.Strategy, in.Options = st.name, st.options()
+	in.Relationships = capi.PackageCreateRelationships{App: capi.To(app.GUID)}
+	d, err := s.client.CreateDeployment(ctx, in)
 	if err != nil {
 		return startError(app, err)
 	}

@@ -32,7 +32,7 @@ func (k *console) serverCommand() *cli.Command {
 			"cupola server --domain example.com --acme-email ops@example.com",
 			"cupola server --data-dir ~/cupola --http 127.0.0.1:8080 --https 127.0.0.1:8443",
 			"cupola server purge --help"},
-		flags: serverFlags()})
+		flags: serverFlags(), noJSON: true})
 	server.Action = runServer
 	server.Subcommands = []*cli.Command{k.purgeCommand()}
 	return server
@@ -156,7 +156,7 @@ func runServer(c *cli.Context) error {
 }
 
 func (k *console) purgeCommand() *cli.Command {
-	purge := k.command(spec{name: "server purge", summary: "remove what a stopped platform has left in Docker",
+	purge := k.command(spec{name: "server purge", noJSON: true, summary: "remove what a stopped platform has left in Docker",
 		details: "Containers, images, networks and firewall rules go, and all its apps stop. The data folder stays: delete it\n" +
 			"yourself when nothing of it is wanted any more.",
 		examples: []string{"cupola server purge --yes", "cupola server purge --data-dir ~/cupola --yes"},

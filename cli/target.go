@@ -20,7 +20,7 @@ func (k *console) targetCommands() []*cli.Command {
 		k.command(spec{name: "api", category: startCategory, summary: "set or show the API", args: "[URL]", max: 1,
 			examples: []string{"cupola api https://api.example.com", "cupola api api.cupola.localhost --skip-ssl-validation"},
 			flags:    []cli.Flag{skipFlag, caFlag, &cli.BoolFlag{Name: "unset", Usage: "forget the API and the login"}},
-			run:      apiTarget}),
+			run:      apiTarget, api: []string{"GET /"}}),
 		k.command(spec{name: "target", aliases: []string{"t"}, category: startCategory, summary: "set or show the org and space to work in",
 			examples: []string{"cupola target", "cupola target -o engines -s dev"},
 			flags: []cli.Flag{
@@ -28,7 +28,7 @@ func (k *console) targetCommands() []*cli.Command {
 				&cli.StringFlag{Name: "s", Usage: "`SPACE`"},
 				jsonFlag,
 			},
-			need: aLogin, run: target}),
+			need: aLogin, run: target, api: []string{"GET /v3/organizations", "GET /v3/spaces"}}),
 	}
 }
 

@@ -21,11 +21,15 @@ func (k *console) taskCommands() []*cli.Command {
 				&cli.StringFlag{Name: "name", Usage: "`NAME` of the task"},
 				&cli.StringFlag{Name: "m", Usage: "`MEMORY`, such as 256M"},
 				&cli.StringFlag{Name: "k", Usage: "`DISK`, such as 1G"},
+				&cli.StringFlag{Name: "l", Usage: "`RATE` of log bytes a second, such as 16K; -1 for no limit"},
 				&cli.BoolFlag{Name: "wait", Aliases: []string{"w"}, Usage: "wait until it has ended; a failed task is a failed command"},
-			}, need: aSpace, run: runTask}),
+			}, need: aSpace, run: runTask, api: []string{"GET /v3/apps", "POST /v3/apps/:guid/tasks", "GET /v3/tasks/:guid"}}),
 		k.command(spec{name: "tasks", category: appCategory, summary: "list the tasks of an app", args: "APP_NAME", min: 1, max: 1,
-			flags: []cli.Flag{jsonFlag}, need: aSpace, run: tasks}),
-		k.command(spec{name: "terminate-task", category: appCategory, summary: "end a task", args: "APP_NAME TASK_ID", min: 2, max: 2, need: aSpace, run: terminateTask}),
+			flags: []cli.Flag{jsonFlag}, need: aSpace, run: tasks, api: []string{"GET /v3/apps", "GET /v3/apps/:guid/tasks"}}),
+		k.command(spec{name: "task", category: appCategory, summary: "show a task of an app", args: "APP_NAME TASK_ID", min: 2, max: 2, need: aSpace, run: task,
+			api: []string{"GET /v3/apps", "GET /v3/apps/:guid/tasks", "GET /v3/tasks/:guid"}}),
+		k.command(spec{name: "terminate-task", category: appCategory, summary: "end a task", args: "APP_NAME TASK_ID", min: 2, max: 2, need: aSpace, run: terminateTask,
+			api: []string{"GET /v3/apps", "GET /v3/apps/:guid/tasks", "POST /v3/tasks/:guid/actions/cancel"}}),
 	}
 }
 
@@ -39,6 +43,9 @@ func runTask(ctx context.Context, s *session, c *cli.Context) error {
 		return err
 	}
 	if in.DiskInMB, err = megabytes(c, "k"); err != nil {
+		return err
+	}
+	if in.LogRateLimit, err = byteRate(c, "l"); err != nil {
 		return err
 	}
 	app, err := s.app(ctx, c.Args().First())
@@ -59,7 +66,7 @@ func runTask(ctx context.Context, s *session, c *cli.Context) error {
 	s.ui.Notef("Task %s (id %d) is on its way.", s.ui.Name(task.Name), task.SequenceID)
 	if !c.Bool("wait") {
 		s.ui.Hintf("see: cupola logs %s --recent, cupola tasks %s", app.Name, app.Name)
-		return nil
+		return s.answer(task)
 	}
 	return s.waitTask(ctx, app, task)
 }
@@ -75,7 +82,7 @@ func (s *session) waitTask(ctx context.Context, app *capi.App, task *capi.Task) 
 		return withHint(fmt.Errorf("task %s failed: %s", quote(ended.Name), text(ended.Result.FailureReason)), "see: cupola logs %s --recent", app.Name)
 	}
 	s.ui.Notef("Task %s has succeeded.", s.ui.Name(ended.Name))
-	return nil
+	return s.answer(ended)
 }
 
 func tasks(ctx context.Context, s *session, c *cli.Context) error {
@@ -92,25 +99,52 @@ func tasks(ctx context.Context, s *session, c *cli.Context) error {
 	})
 }
 
-func terminateTask(ctx context.Context, s *session, c *cli.Context) error {
+// taskArg is the task that the arguments APP_NAME TASK_ID name.
+func (s *session) taskArg(ctx context.Context, c *cli.Context) (*capi.Task, error) {
 	id := c.Args().Get(1)
 	if _, err := strconv.Atoi(id); err != nil {
-		return badUsage("%q is not the id of a task", id).withHint("see: cupola tasks " + c.Args().First())
+		return nil, badUsage("%s is not the id of a task", quote(id)).withHint("see: cupola tasks " + c.Args().First())
 	}
 	app, err := s.app(ctx, c.Args().First())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	found, err := s.client.Tasks(ctx, app.GUID, capi.Filter{"sequence_ids": {id}})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(found) == 0 {
-		return withHint(fmt.Errorf("app %s has no task %s", quote(app.Name), id), "see: cupola tasks %s", app.Name)
+		return nil, withHint(fmt.Errorf("app %s has no task %s", quote(app.Name), id), "see: cupola tasks %s", app.Name)
 	}
-	if _, err := s.client.CancelTask(ctx, found[0].GUID); err != nil {
+	return &found[0], nil
+}
+
+func task(ctx context.Context, s *session, c *cli.Context) error {
+	found, err := s.taskArg(ctx, c)
+	if err != nil {
 		return err
 	}
-	s.ui.Notef("Task %s is being ended.", id)
+	t, err := s.client.Task(ctx, found.GUID) // with its command
+	if err != nil {
+		return err
+	}
+	if s.ui.WantsJSON() {
+		return s.ui.JSON(t)
+	}
+	s.fields([][2]string{{"id", strconv.Itoa(t.SequenceID)}, {"name", s.ui.Name(t.Name)}, {"state", s.state(t.State)}, {"start time", ui.Time(t.CreatedAt.Time)},
+		{"command", t.Command}, {"memory", ui.Megabytes(t.MemoryInMB)}, {"disk", ui.Megabytes(t.DiskInMB)}, {"failure reason", text(t.Result.FailureReason)}})
 	return nil
+}
+
+func terminateTask(ctx context.Context, s *session, c *cli.Context) error {
+	found, err := s.taskArg(ctx, c)
+	if err != nil {
+		return err
+	}
+	ended, err := s.client.CancelTask(ctx, found.GUID)
+	if err != nil {
+		return err
+	}
+	s.ui.Notef("Task %d is being ended.", found.SequenceID)
+	return s.answer(ended)
 }

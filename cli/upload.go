@@ -26,13 +26,11 @@ func (p *pusher) hand(ctx context.Context, entry *manifest.App, app *capi.App) (
 	if image == "" {
 		return p.upload(ctx, app, p.sources[entry.Name], p.matched[entry.Name])
 	}
-	pkg, err := p.client.CreatePackage(ctx, capi.PackageCreate{Type: capi.PackageDocker,
-		Data:          &capi.PackageCreateData{Image: image, Username: user, Password: p.getenv("CUPOLA_DOCKER_PASSWORD")},
-		Relationships: capi.PackageCreateRelationships{App: capi.To(app.GUID)}})
+	guid, err := p.imagePackage(ctx, app, image, user)
 	if err != nil {
 		return "", mark, err
 	}
-	return pkg.GUID, p.logMark(ctx, app.GUID), nil
+	return guid, p.logMark(ctx, app.GUID), nil
 }
 
 // upload sends the files that the server does not have. It returns the GUID of the package, and where the log of

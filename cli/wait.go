@@ -246,6 +246,9 @@ func (s *session) showFinal(ctx context.Context, app *capi.App) error {
 	if err != nil {
 		return err
 	}
+	if s.ui.WantsJSON() {
+		return s.ui.JSON(details)
+	}
 	s.ui.Println()
 	s.showDetails(details)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 )
 
 // matchChunk is how many files are asked about in one request.
@@ -58,6 +59,16 @@ func (c *Client) NewestPackage(ctx context.Context, appGUID string) (*Package, e
 func (c *Client) CreatePackage(ctx context.Context, in PackageCreate) (*Package, error) {
 	var p Package
 	return &p, c.change(ctx, http.MethodPost, "/v3/packages", in, &p)
+}
+
+// CopyPackage makes a package of another app from a package, and waits until it is there.
+func (c *Client) CopyPackage(ctx context.Context, guid, appGUID string) (*Package, error) {
+	p := new(Package)
+	in := PackageCreate{Relationships: PackageCreateRelationships{App: To(appGUID)}}
+	if err := c.change(ctx, http.MethodPost, "/v3/packages?source_guid="+url.QueryEscape(guid), in, p); err != nil {
+		return nil, err
+	}
+	return c.waitPackage(ctx, p)
 }
 
 // Upload is what UploadPackage sends.

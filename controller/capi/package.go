@@ -62,7 +62,7 @@ func (d PackageData) MarshalJSON() ([]byte, error) {
 
 // PackageCreate is the body of POST /v3/packages.
 type PackageCreate struct {
-	Type          string                     `json:"type"`
+	Type          string                     `json:"type,omitempty"` // empty for a copy
 	Data          *PackageCreateData         `json:"data,omitempty"`
 	Relationships PackageCreateRelationships `json:"relationships"`
 	Metadata      *MetadataPatch             `json:"metadata,omitempty"`
