@@ -3,6 +3,7 @@ package launcher
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -136,6 +137,7 @@ func userProcess(args []string) (Process, error) {
 func (l *Launcher) launch(p Process) error {
 	l.Env.Unset("CNB_APP_DIR", "CNB_LAYERS_DIR", "CNB_PROCESS_TYPE", "CNB_PLATFORM_API")
 	l.trimPath()
+	l.fillAddress(net.InterfaceAddrs)
 	if err := l.layerEnv(p.Type); err != nil {
 		return err
 	}

@@ -174,6 +174,7 @@ func (e Env) addPort(env map[string]string, vcap *Application, port int) error {
 	ports := fmt.Sprintf(`[{"external":%s,"internal":%s}]`, text, text)
 	env["CF_INSTANCE_IP"], env["CF_INSTANCE_PORT"], env["CF_INSTANCE_PORTS"] = e.hostIP(), text, ports
 	env["CF_INSTANCE_ADDR"] = e.hostIP() + ":" + text
+	env["CF_INSTANCE_INTERNAL_IP"] = "" // the launcher completes it: the address is known when the container starts
 	addHome(env)
 	return addVCAP(env, vcap)
 }
