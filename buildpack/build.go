@@ -22,6 +22,10 @@ type Request struct {
 	Source string
 	// Buildpacks are ids of system buildpacks ("cupola/nodejs"), in order. Empty: detect by the builder's order.
 	Buildpacks []string
+	// Choices take the place of Buildpacks where buildpacks of other kinds are among them. Named: all of them take
+	// part, in this order. Else the first that detects the app builds it.
+	Choices []Choice
+	Named   bool
 	// Env is the user's build-time environment (platform/env).
 	Env map[string]string
 	// BuildImage and RunImage are references by digest in a registry that both we and the sandbox reach.
@@ -33,6 +37,17 @@ type Request struct {
 	Limits   Limits
 	// Log gets the output of the buildpacks and one line for each phase.
 	Log io.Writer
+}
+
+// Choice is a buildpack that a build must or may use.
+//
+// With ID alone it is one of the builder's own; with ID and Dir one of a package of Cloud Native Buildpacks; with Dir
+// or URL alone a classic buildpack.
+type Choice struct {
+	Name        string // what people call it: the catalogue's name, or a URL without a password
+	ID, Version string
+	Dir         string // unpacked, on this host, readable for the stack's user; never written to
+	URL         string // of a git repository or a zip, fetched inside the container
 }
 
 // Limits bound the container of a build. Zero fields mean the defaults of Builder.
@@ -50,7 +65,15 @@ type Result struct {
 	SizeBytes  int64  // of what the build added to the run image, compressed
 	Processes  []Process
 	Buildpacks []Used
+	Sidecars   []Sidecar
 	Phases     []Phase // in order, with the time each took
+}
+
+// Sidecar is a program that a buildpack wants beside those of some process types.
+type Sidecar struct {
+	Name, Command string
+	ProcessTypes  []string
+	MemoryMB      int // zero: no limit of its own
 }
 
 // Process is a process type of the image.
@@ -60,8 +83,13 @@ type Process struct {
 	Default bool
 }
 
-// Used is a buildpack that took part.
-type Used struct{ ID, Version, Homepage string }
+// Used is a buildpack that took part. Name and what comes after it are those of a classic one.
+type Used struct {
+	ID, Version, Homepage string
+	Name                  string // of its Choice
+	Language              string // as its manifest.yml has it
+	DetectOutput          string // what bin/detect printed; empty where nobody asked it
+}
 
 // Phase is how long one part of a build took.
 type Phase struct {
@@ -77,6 +105,7 @@ const (
 	NoBuildpackDetected Code = "no buildpack detected"
 	DetectFailed        Code = "detection failed"
 	BuildFailed         Code = "buildpack failed"
+	ReleaseFailed       Code = "buildpack release failed"
 	NoStartCommand      Code = "no start command"
 	TimedOut            Code = "timed out"
 	OutOfMemory         Code = "out of memory"

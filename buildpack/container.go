@@ -74,6 +74,9 @@ func (b *build) makeFolders() error {
 	if err := b.writeConfig(); err != nil {
 		return err
 	}
+	if err := b.layChoices(); err != nil {
+		return err
+	}
 	return writeEnv(b.path("platform", "env"), b.req.Env)
 }
 
@@ -125,7 +128,7 @@ func (b *build) spec() sandbox.Spec {
 	own := b.userOnDisk()
 	s := sandbox.Spec{
 		Build: b.req.ID, Image: b.req.BuildImage, User: fmt.Sprintf("%d:%d", own.UID, own.GID),
-		Program: append([]string{phasePath}, b.req.Buildpacks...), WorkingDir: appPath,
+		Program: append([]string{phasePath}, b.named()...), WorkingDir: appPath,
 		Env: []string{
 			"CNB_LAYERS_DIR=" + layersPath, "CNB_APP_DIR=" + appPath, "CNB_PLATFORM_DIR=" + platformPath,
 			"CNB_BUILD_CONFIG_DIR=" + buildConfigPath, "CNB_PLATFORM_API=" + export.PlatformAPI,
@@ -144,10 +147,8 @@ func (b *build) spec() sandbox.Spec {
 		DiskMB: b.limits.DiskMB, Watch: []string{b.path("layers"), b.path("home"), b.path("tmp"), b.req.Source},
 		Output: b.log,
 	}
-	if dir := b.options.Buildpacks; dir != "" {
-		s.Mounts = append(s.Mounts,
-			sandbox.Mount{Source: dir, Target: "/cnb/buildpacks", ReadOnly: true},
-			sandbox.Mount{Source: filepath.Join(dir, "order.toml"), Target: "/cnb/order.toml", ReadOnly: true})
+	if b.options.Buildpacks != "" {
+		s.Mounts = append(s.Mounts, b.buildpackMounts()...)
 		// A builder of others may count on places that it can write to; our own stack does not.
 		s.ReadOnly = true
 	}

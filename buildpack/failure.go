@@ -79,7 +79,7 @@ func triedMessage(o *lifecycle.Outcome) string {
 	var m strings.Builder
 	m.WriteString("no buildpack can build this app. Tried:")
 	for _, t := range o.Tried {
-		fmt.Fprintf(&m, "\n  %s %s: %s", t.ID, t.Version, reason(t))
+		fmt.Fprintf(&m, "\n  %s: %s", strings.TrimSpace(t.ID+" "+t.Version), reason(t))
 	}
 	for _, r := range o.Reasons {
 		if !strings.HasSuffix(r, "did not pass") && !strings.HasPrefix(r, "no buildpack") {

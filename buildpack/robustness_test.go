@@ -158,7 +158,7 @@ func TestNamedBuildpacks(t *testing.T) {
 	req := w.request(map[string]string{"deps.lock": "x"})
 	req.Buildpacks = []string{"test/check"}
 	result, log := w.mustBuild(req)
-	if len(result.Buildpacks) != 1 || result.Buildpacks[0] != (Used{"test/check", "1.0.0", "https://example.com/test/check"}) {
+	if len(result.Buildpacks) != 1 || result.Buildpacks[0] != (Used{ID: "test/check", Version: "1.0.0", Homepage: "https://example.com/test/check"}) {
 		t.Errorf("buildpacks = %+v\n%s", result.Buildpacks, log)
 	}
 	if len(result.Processes) != 1 || result.Processes[0] != (Process{"shell", "echo shell", false}) {

@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cupola-paas/cupola/buildpack/classic"
 	"github.com/cupola-paas/cupola/buildpack/launcher"
 	"github.com/cupola-paas/cupola/buildpack/lifecycle"
 	"github.com/cupola-paas/cupola/buildpack/lifecycle/cache"
@@ -69,10 +70,15 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	if err := b.container.Remove(); err != nil {
 		return nil, err
 	}
+	b.nameClassic(b.outcome.Tried)
 	if failure := runFailure(exit, &b.outcome, b.limits); failure != nil {
-		return nil, failure
+		return nil, b.classicFailure(failure)
 	}
 	group, err := b.group()
+	if err != nil {
+		return nil, err
+	}
+	reports, err := b.reports(group)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +93,7 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	}
 	b.kept = true
 	b.lap("cache")
-	return b.result(exported, group), nil
+	return b.result(exported, group, reports), nil
 }
 
 // lap ends a phase.
@@ -229,6 +235,9 @@ func (b *build) export(ctx context.Context, group []launcher.Buildpack) (*export
 		Launcher: b.launcher, LauncherVersion: b.launcherVersion, RunImage: b.runImage, RunReference: b.runRef,
 		Previous: b.previous, Cached: b.taken.Layers, Repository: b.req.Repository,
 	}
+	if hasClassic(group) {
+		e.HomeDir, e.HomePath = b.path("home"), homePath
+	}
 	exported, err := e.Do(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
@@ -237,13 +246,18 @@ func (b *build) export(ctx context.Context, group []launcher.Buildpack) (*export
 	return exported, nil
 }
 
-func (b *build) result(e *export.Exported, group []launcher.Buildpack) *Result {
+func (b *build) result(e *export.Exported, group []launcher.Buildpack, reports map[string]classic.Report) *Result {
 	r := &Result{Digest: e.Digest.String(), SizeBytes: e.Bytes, Phases: b.phases}
 	for _, p := range e.Processes {
 		r.Processes = append(r.Processes, Process{Type: p.Type, Command: p.CommandLine(), Default: p.Type == e.Default})
 	}
 	for _, g := range group {
-		r.Buildpacks = append(r.Buildpacks, Used{g.ID, g.Version, g.Homepage})
+		used := Used{ID: g.ID, Version: g.Version, Homepage: g.Homepage}
+		if report, ok := reports[g.ID]; ok {
+			b.describe(&used, report)
+			r.addSidecars(report)
+		}
+		r.Buildpacks = append(r.Buildpacks, used)
 	}
 	return r
 }

@@ -211,11 +211,14 @@ func (l *Launcher) direct(p Process) error {
 	if len(p.Command) == 0 || p.Command[0] == "" {
 		return fmt.Errorf("process type %q has no command", p.Type)
 	}
+	argv := append(slices.Clone(p.Command), p.Args...)
+	if scripts := l.appProfiles(); len(scripts) > 0 {
+		return l.sourced(scripts, argv)
+	}
 	path, err := l.lookPath(p.Command[0])
 	if err != nil {
 		return err
 	}
-	argv := append(slices.Clone(p.Command), p.Args...)
 	return l.replace(path, argv)
 }
 

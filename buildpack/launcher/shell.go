@@ -45,16 +45,21 @@ func withWords(command string) string { return command + ` "$@"` }
 // program is the text for the outer shell: $0 is the command line, then come the profile scripts, the
 // working directory if there is one, $0 of the inner shell, and the arguments.
 func program(shell string, profiles int, workingDir bool) string {
+	text := sourcing(profiles)
+	if workingDir {
+		text += "cd \"$1\" || exit 82; shift\n"
+	}
+	return text + "exec " + shell + ` -c "$0" "$@"`
+}
+
+// sourcing is the text that sources the scripts that are the first arguments.
+func sourcing(scripts int) string {
 	var b strings.Builder
-	for range profiles {
+	for range scripts {
 		// The script's name leaves the arguments before it is sourced: a script sees those that follow.
 		b.WriteString("CNB_PROFILE_=$1; shift; . \"$CNB_PROFILE_\"\n")
 	}
 	b.WriteString("unset CNB_PROFILE_\n")
-	if workingDir {
-		b.WriteString("cd \"$1\" || exit 82; shift\n")
-	}
-	b.WriteString("exec " + shell + ` -c "$0" "$@"`)
 	return b.String()
 }
 
@@ -67,8 +72,20 @@ func findShell() (string, error) {
 	return "", errors.New("the image has no shell; give the command after -- to run it directly")
 }
 
-// profiles lists the scripts to source: profile.d of the layers, of the process type, then the app's
-// own .profile.d (as Cloud Foundry has it) and .profile.
+// sourced starts a program after the scripts that an app has for Cloud Foundry, which sources them before whatever it
+// starts; the specification knows them for commands of a shell only. The program is looked up afterwards, as the
+// scripts may change PATH.
+func (l *Launcher) sourced(scripts, argv []string) error {
+	shell, err := findShell()
+	if err != nil {
+		return err
+	}
+	text := sourcing(len(scripts)) + `exec "$@"`
+	words := append([]string{filepath.Base(shell), "-c", text, filepath.Base(shell)}, scripts...)
+	return l.replace(shell, append(words, argv...))
+}
+
+// profiles lists the scripts to source: profile.d of the layers, of the process type, then those of the app.
 func (l *Launcher) profiles(processType string) []string {
 	var scripts []string
 	dirs := []string{"profile.d"}
@@ -82,6 +99,13 @@ func (l *Launcher) profiles(processType string) []string {
 			}
 		}
 	}
+	return append(scripts, l.appProfiles()...)
+}
+
+// appProfiles are the scripts of the app as Cloud Foundry has them, in its order: those that classic buildpacks put
+// beside the app, .profile.d, .profile.
+func (l *Launcher) appProfiles() []string {
+	scripts := regular(filepath.Join(filepath.Dir(l.AppDir), "profile.d"), "")
 	scripts = append(scripts, regular(filepath.Join(l.AppDir, ".profile.d"), ".sh")...)
 	if path := filepath.Join(l.AppDir, ".profile"); isFile(path) {
 		scripts = append(scripts, path)

@@ -43,6 +43,19 @@ func ReadOrder(path string) (Order, error) {
 	return parseOrder(b)
 }
 
+// Write writes an order.toml.
+func (o Order) Write(path string) error { return WriteTOML(path, orderFile{Order: o}) }
+
+// Group returns the first group that has the buildpack; nil if none has.
+func (o Order) Group(id string) []Ref {
+	for _, g := range o {
+		if slices.ContainsFunc(g.Group, func(r Ref) bool { return r.ID == id }) {
+			return g.Group
+		}
+	}
+	return nil
+}
+
 func parseOrder(b []byte) (Order, error) {
 	var f orderFile
 	if err := decode("order.toml", b, &f); err != nil {

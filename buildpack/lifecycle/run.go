@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,12 +109,24 @@ func (r *Run) do(o *Outcome) error {
 	return err
 }
 
+// NamedVar tells a buildpack that the developer named it. Cloud Foundry does not ask such a buildpack whether it
+// detects the app, and ours take part unasked.
+const NamedVar = "CUPOLA_NAMED"
+
 func (r *Run) announce(group Group) {
 	var names []string
 	for _, e := range group {
-		names = append(names, e.Info.ID+" "+e.Info.Version)
+		names = append(names, e.title())
 	}
 	fmt.Fprintf(r.Stdout, "-----> Buildpacks: %s\n", strings.Join(names, ", "))
+}
+
+// title is what the developer reads: the id and version, or the name of a buildpack that has no version of its own.
+func (e Element) title() string {
+	if e.Info.Version == "0.0.0" && e.Info.Name != "" {
+		return e.Info.Name
+	}
+	return e.Info.ID + " " + e.Info.Version
 }
 
 func (g Group) records() []launcher.Buildpack {
@@ -196,6 +209,9 @@ func (r *Run) buildpackEnv(env *environ.Env, d *Descriptor, own map[string]strin
 	}
 	for name, value := range own {
 		env.Set(name, value)
+	}
+	if slices.Contains(r.Buildpacks, d.Info.ID) {
+		env.Set(NamedVar, "true")
 	}
 	env.Set("CNB_BUILDPACK_DIR", d.Dir)
 	env.Set("CNB_PLATFORM_DIR", r.PlatformDir)

@@ -58,20 +58,21 @@ func (r recipe) version(pkgs []Package) string {
 	return hex.EncodeToString(sum[:])[:16]
 }
 
-// runPackages come on top of debootstrap's minbase. python3 and nginx are here rather than in layers of the
-// python and staticfile buildpacks so that a rebase patches them.
+// runPackages come on top of debootstrap's minbase. python3, ruby and nginx are here rather than in layers of the
+// buildpacks so that a rebase patches them.
 var runPackages = []string{
 	"bash", "ca-certificates", "curl", "locales", "netcat-openbsd", "openssl", "procps", "tzdata",
-	"nginx", "libnginx-mod-http-brotli-static", "python3", "python-is-python3",
+	"nginx", "libnginx-mod-http-brotli-static", "python3", "python-is-python3", "ruby", "ruby-bundler",
 	"libbrotli1", "libcurl4t64", "libexpat1", "libffi8", "libgmp10", "libjpeg62-turbo", "libpng16-16t64", "libpq5",
 	"libsqlite3-0", "libssl3t64", "libstdc++6", "libwebp7", "libxml2", "libxslt1.1", "libyaml-0-2", "zlib1g",
 }
 
-// buildPackages are what usual apps need to be built, and two clients that fetch everything else: npm for
-// Node.js and its package managers, go for Go toolchains.
+// buildPackages are what usual apps need to be built, two clients that fetch everything else (npm for Node.js and its
+// package managers, go for Go toolchains), and what the java buildpack copies into the layers of Java apps.
 var buildPackages = []string{
-	"build-essential", "git", "pkg-config", "unzip", "xz-utils",
-	"python3-dev", "python3-pip", "python3-venv",
+	"build-essential", "file", "git", "pkg-config", "unzip", "xz-utils",
+	"python3-dev", "python3-pip", "python3-venv", "ruby-dev",
+	"openjdk-21-jre-headless", "libtomcat10-java", "tomcat10-common",
 	"libffi-dev", "libpq-dev", "libsqlite3-dev", "libssl-dev", "libxml2-dev", "libyaml-dev", "zlib1g-dev",
 	"golang-go", "npm",
 }
@@ -89,9 +90,12 @@ var excluded = []string{
 }
 
 // buildExcluded leaves of Go what downloads modules and toolchains (a compiler comes with the toolchain that
-// the app's go.mod asks for), and leaves out the modules that Debian's npm depends on but never loads.
+// the app's go.mod asks for), and leaves out the modules that Debian's npm depends on but never loads, and of Java
+// and Tomcat what serves heaps above 32 GB, clusters and translations of error messages.
 var buildExcluded = append([]string{
 	"usr/share/go-*/src/*", "usr/share/go-*/test/*", "usr/share/go-*/api/*", "usr/share/go-*/misc/*", "usr/lib/go-*/pkg/tool/*/*",
+	"usr/lib/jvm/*/lib/server/classes_nocoops.jsa", "usr/lib/jvm/*/man/*",
+	"usr/share/java/tomcat10-i18n-*", "usr/share/java/tomcat10-catalina-ha*", "usr/share/java/tomcat10-tribes*", "usr/share/java/tomcat10-catalina-ant*",
 	"usr/lib/*/libasan.*", "usr/lib/*/libtsan.*", "usr/lib/*/libhwasan.*", "usr/lib/*/liblsan.*", "usr/lib/*/libubsan.*",
 }, nodeModules("@babel", "@jridgewell", "@types", "@unicode", "@webassemblyjs", "ajv", "ajv-keywords", "async", "async-es",
 	"caniuse-lite", "core-js", "core-js-compat", "core-js-pure", "corepack", "diff", "es-abstract", "eslint", "handlebars",

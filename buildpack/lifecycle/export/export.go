@@ -30,6 +30,7 @@ type Export struct {
 	Registry            Registry
 	LayersDir, AppDir   string // on this host
 	LayersPath, AppPath string // in the image
+	HomeDir, HomePath   string // of the folder with HomeNames in it; empty: there is none
 	TempDir             string
 	Owner               Owner // of layers, and the image's user if the run image's is root
 	Group               []launcher.Buildpack
@@ -124,6 +125,7 @@ func (e *Export) readMetadata() (launcher.Metadata, error) {
 type parts struct {
 	launcher, config, sbom *Blob
 	built                  []*builtLayer
+	home                   *Blob
 	app                    []*Blob
 }
 
@@ -138,6 +140,9 @@ func (p *parts) all() []*Blob {
 	if p.sbom != nil {
 		list = append(list, p.sbom)
 	}
+	if p.home != nil {
+		list = append(list, p.home)
+	}
 	return append(append(list, p.config), p.app...)
 }
 
@@ -148,6 +153,7 @@ func (e *Export) packAll(built []*builtLayer, m launcher.Metadata) (*parts, erro
 	group.Go(func() (err error) { p.launcher, err = e.launcherLayer(); return err })
 	group.Go(func() (err error) { p.config, err = e.configLayer(m); return err })
 	group.Go(func() (err error) { p.sbom, err = e.sbomLayer(built); return err })
+	group.Go(func() (err error) { p.home, err = e.homeLayer(); return err })
 	files, err := readApp(e.AppDir, e.AppPath, m.Slices)
 	if err != nil {
 		return nil, errors.Join(err, group.Wait())

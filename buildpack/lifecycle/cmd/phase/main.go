@@ -1,15 +1,20 @@
 // Command phase runs detection and build inside the build container: see package lifecycle. The
 // arguments are the buildpacks that the developer chose; without any, the builder's order decides.
+// Started as bin/detect or bin/build of a classic buildpack it is that: see package classic.
 package main
 
 import (
 	"os"
 
+	"github.com/cupola-paas/cupola/buildpack/classic"
 	"github.com/cupola-paas/cupola/buildpack/lifecycle"
 	"github.com/cupola-paas/cupola/buildpack/lifecycle/environ"
 )
 
 func main() {
+	if classic.Is(os.Args[0]) {
+		os.Exit(classic.Main(os.Args[0]))
+	}
 	env := environ.FromList(os.Environ())
 	path := func(name, otherwise string) string {
 		if v := env.Get(name); v != "" {
