@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/buildpack/buildpackage"
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/bits"
 	"github.com/cupola-paas/cupola/controller/logs"
@@ -77,6 +78,26 @@ func (s sources) Unpack(ctx context.Context, p *store.Package, dir string) error
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return bits.Unpack(ctx, f, info.Size(), dir)
+}
+
+// uploads gives the staging loop the files of uploaded buildpacks.
+type uploads struct{ blobs *store.Blobs }
+
+func (u uploads) Unpack(ctx context.Context, b *store.Buildpack, dir string) error {
+	f, err := u.blobs.Open(b.SHA256)
+	if err != nil {
+		return fmt.Errorf("the bits of buildpack %s: %w", b.Name, err)
+	}
+	defer f.Close()
+	if b.Lifecycle == "cnb" {
+		_, err := buildpackage.Unpack(f, dir)
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
 		return err
 	}
 	return bits.Unpack(ctx, f, info.Size(), dir)

@@ -158,8 +158,8 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 		return nil, err
 	}
 	stagingLoop := &staging.Loop{
-		DB: s.db, Builder: s.builder, Sources: sources{s.blobs}, Env: env, Logs: s.sink,
-		Dir: s.dir("build", "sources"), Registry: s.registry.Host(), Parallel: s.config.Builds, Log: s.log,
+		DB: s.db, Builder: s.builder, Sources: sources{s.blobs}, Uploads: uploads{s.blobs}, Env: env, Logs: s.sink,
+		Dir: s.dir("build", "sources"), Uploaded: s.dir("build", "uploaded"), Registry: s.registry.Host(), Parallel: s.config.Builds, Log: s.log,
 	}
 	schedulingLoop := &scheduling.Loop{
 		DB: s.db, Engine: s.engine, Router: s.router, Env: env, Logs: s.sink, Log: s.log,

@@ -73,6 +73,17 @@ func CFName(id string) string {
 	return ""
 }
 
+// DetectingID is the buildpack that detects apps in place of one that takes them unseen; else the same.
+func DetectingID(id string) string {
+	if id == "cupola/binary" {
+		return "cupola/" + executable
+	}
+	return id
+}
+
+// IsHelper says whether an id is of one of ours that is in no catalogue and only goes with others.
+func IsHelper(id string) bool { return id == "cupola/procfile" }
+
 // version is 1.0.N, N from the buildpack's source and what it shares with the others: the specification wants
 // three numbers.
 func version(folder string) string {

@@ -54,7 +54,7 @@ func (s *Server) presentApp(_ *store.Tx, a *store.App) (capi.App, error) {
 }
 
 func presentLifecycle(l store.Lifecycle) capi.Lifecycle {
-	return capi.Lifecycle{Type: l.Type, Data: capi.LifecycleData{Buildpacks: l.Buildpacks, Stack: l.Stack}}
+	return capi.Lifecycle{Type: l.Type, Data: capi.LifecycleData{Buildpacks: shownBuildpacks(l.Buildpacks), Stack: l.Stack}}
 }
 
 func appMeta(a *store.App) *store.Meta { return &a.Meta }

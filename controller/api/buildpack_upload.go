@@ -1,12 +1,11 @@
 package api
 
 import (
-	"archive/zip"
 	"errors"
-	"fmt"
 	"io"
 	"mime/multipart"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cupola-paas/cupola/controller/capi"
@@ -48,28 +47,53 @@ func (c *Ctx) unlocked(tx *store.Tx) error {
 	return err
 }
 
+// kinds are the endings of file names that each lifecycle takes.
+var kinds = map[string][]string{capi.LifecycleBuildpack: {".zip"}, capi.LifecycleCNB: {".cnb", ".tgz", ".tar"}}
+
 func (s *Server) takeBuildpack(c *Ctx, part *multipart.Part) error {
 	name := filepath.Base(strings.ReplaceAll(part.FileName(), `\`, "/"))
-	kind := strings.ToLower(filepath.Ext(name))
-	if kind != ".zip" && kind != ".cnb" && kind != ".tgz" {
-		return capi.BuildpackBitsUploadInvalid.Errorf("The buildpack upload is invalid: %s is not a .zip, .tgz or .cnb file", clip(name, 100))
+	lifecycle := ""
+	err := c.View(func(tx *store.Tx) error {
+		b, err := c.buildpackOf(tx)
+		if err == nil {
+			lifecycle = b.Lifecycle
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if want := kinds[lifecycle]; !slices.Contains(want, strings.ToLower(filepath.Ext(name))) {
+		return capi.BuildpackBitsUploadInvalid.Errorf("The buildpack upload is invalid: %s is not a %s file", clip(name, 100), strings.Join(want, " or "))
 	}
 	sum, size, err := s.blobs.Put(c.Context(), part, buildpackBytes)
 	if err != nil {
 		return uploadError(err)
 	}
-	if kind == ".zip" {
-		if err := s.checkZip(sum, size); err != nil {
-			return err
-		}
+	found, bad := s.readBuildpack(lifecycle, sum, size)
+	if bad != nil && refused(bad) == nil {
+		return bad
 	}
+	return s.endUpload(c, name, sum, found, bad)
+}
+
+// endUpload writes the bits and a job that has ended. Bits that are refused leave the buildpack as it was, and a failed
+// job says why, which is where clients look (contract, 4.5).
+func (s *Server) endUpload(c *Ctx, name, sum string, found buildpackBits, bad error) error {
 	var job *store.Job
 	var b *store.Buildpack
-	err = c.Update(func(tx *store.Tx) (err error) {
+	err := c.Update(func(tx *store.Tx) (err error) {
 		if err = c.unlocked(tx); err != nil {
 			return err
 		}
 		if b, err = c.buildpackOf(tx); err != nil {
+			return err
+		}
+		if bad == nil {
+			bad = takeStack(tx, b, found.stack)
+		}
+		if bad != nil {
+			job, err = failedJob(tx, "buildpack.upload", b.GUID, bad)
 			return err
 		}
 		b.SHA256, b.Filename, b.State = sum, name, store.StateReady
@@ -85,15 +109,22 @@ func (s *Server) takeBuildpack(c *Ctx, part *multipart.Part) error {
 	return c.Accepted(job.GUID, s.presentBuildpack(b))
 }
 
-// checkZip reads the table of contents only.
-func (s *Server) checkZip(sum string, size int64) error {
-	f, err := s.blobs.Open(sum)
-	if err != nil {
-		return fmt.Errorf("check buildpack: %w", err)
+// refused is the API's error that an error is; nil for one of our own making.
+func refused(err error) *capi.Error {
+	var e *capi.Error
+	errors.As(err, &e)
+	return e
+}
+
+// failedJob writes a job that has failed for a reason of the client's.
+func failedJob(tx *store.Tx, operation, buildpackGUID string, cause error) (*store.Job, error) {
+	e := refused(cause)
+	if e == nil {
+		return nil, cause
 	}
-	defer f.Close()
-	if _, err := zip.NewReader(f, size); err != nil {
-		return capi.BuildpackZipError.Errorf("Buildpack zip error: the file is not a zip archive or is cut off (%v)", err)
+	j := &store.Job{
+		Operation: operation, State: capi.JobFailed, ResourceType: "buildpack", ResourceGUID: buildpackGUID,
+		Errors: []store.JobError{{Code: e.Code, Title: e.Title, Detail: e.Detail}},
 	}
-	return nil
+	return j, store.Jobs.Put(tx, j)
 }

@@ -146,7 +146,8 @@ func TestBuildpackUpload(t *testing.T) {
 	send("developer", "x.zip", good.Bytes()).want(403)
 	send("admin", "", nil).want(422, "must be uploaded as 'bits'")
 	send("admin", "x.exe", good.Bytes()).want(400, "not a .zip")
-	send("admin", "x.zip", []byte("not a zip")).want(422, "390013")
+	broken := send("admin", "x.zip", []byte("not a zip")).want(202, "AWAITING_UPLOAD").header.Get("Location")
+	w.as("admin", "GET", broken[strings.Index(broken, "/v3/"):], nil).want(200, `"state":"FAILED"`, "390013", "cut off or is not a zip")
 	w.as("admin", "GET", "/v3/buildpacks/"+guid, nil).want(200, "AWAITING_UPLOAD")
 	up := send("admin", `C:\dir\mine-v1.zip`, good.Bytes()).want(202, `"state":"READY"`, `"filename":"mine-v1.zip"`)
 	if !strings.Contains(up.header.Get("Location"), "/v3/jobs/") {

@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"unicode"
@@ -142,6 +141,10 @@ func resolveBuildpacks(tx *store.Tx, names []string) ([]string, error) {
 		if name == "default" || name == "null" {
 			return nil, nil
 		}
+		if buildpackURL(name) {
+			out = append(out, name)
+			continue
+		}
 		found, _, err := store.Buildpacks.List(tx, store.Query[store.Buildpack]{
 			Where: []store.Cond{store.By("name", name)},
 			Match: func(b *store.Buildpack) bool { return b.Enabled },
@@ -165,10 +168,6 @@ func unknownBuildpack(tx *store.Tx, name string) error {
 		}
 	}
 	hint := "this platform has " + strings.Join(have, ", ")
-	if u, err := url.Parse(name); err == nil && u.Scheme != "" && u.Host != "" {
-		u.User = nil // may be a password
-		name = u.String()
-		hint = "buildpacks by URL cannot be used here; " + hint
-	}
+	name = shownBuildpack(name) // may be a URL of a kind that is not served, with a password
 	return errInvalid(fmt.Sprintf("Buildpack must be an existing admin buildpack or a valid git URI: '%s' is unknown; %s", clip(name, 100), hint))
 }

@@ -1,12 +1,15 @@
 package staging
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/buildpack/system"
 	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -16,6 +19,7 @@ var names = map[buildpack.Code]string{
 	buildpack.NoBuildpackDetected: "NoAppDetectedError",
 	buildpack.DetectFailed:        "NoAppDetectedError",
 	buildpack.BuildFailed:         "BuildpackCompileFailed",
+	buildpack.ReleaseFailed:       "BuildpackReleaseFailed",
 	buildpack.NoStartCommand:      "StagingError",
 	buildpack.TimedOut:            "StagingTimeExpired",
 	buildpack.OutOfMemory:         "StagingError",
@@ -136,20 +140,59 @@ func droplet(tx *store.Tx, b *store.Build, result *buildpack.Result) (*store.Dro
 	for _, p := range result.Processes {
 		d.ProcessTypes[p.Type] = p.Command
 	}
-	for _, used := range result.Buildpacks {
-		d.Buildpacks = append(d.Buildpacks, dropletBuildpack(tx, used))
+	for _, s := range result.Sidecars {
+		d.Sidecars = append(d.Sidecars, store.DropletSidecar(s))
 	}
+	d.Buildpacks = dropletBuildpacks(tx, result.Buildpacks)
 	return d, nil
 }
 
-func dropletBuildpack(tx *store.Tx, used buildpack.Used) store.DropletBuildpack {
-	out := store.DropletBuildpack{Name: used.ID, BuildpackName: used.ID, Version: used.Version}
+// dropletBuildpacks names those that took part as the catalogue does. The last has a detect output, as Cloud Foundry
+// has it: what bin/detect printed, else its language.
+func dropletBuildpacks(tx *store.Tx, used []buildpack.Used) []store.DropletBuildpack {
+	names := map[string]string{} // of our own, by id
 	for b := range store.Buildpacks.All(tx) {
-		if b.SystemID == used.ID {
-			out.Name, out.DetectOutput = b.Name, strings.TrimSuffix(b.Name, "_buildpack")
+		if b.SystemID != "" {
+			names[b.SystemID], names[system.DetectingID(b.SystemID)] = b.Name, b.Name
 		}
 	}
-	return out
+	var list []store.DropletBuildpack
+	detected := ""
+	for _, u := range used {
+		out := store.DropletBuildpack{Name: u.ID, BuildpackName: u.ID, Version: u.Version}
+		switch name := names[u.ID]; {
+		case u.Name != "":
+			out.Name, out.BuildpackName = u.Name, u.Language
+		case name != "":
+			out.Name, out.BuildpackName = name, strings.TrimSuffix(system.CFName(u.ID), "_buildpack")
+		case system.IsHelper(u.ID):
+			continue // it is no entry of the catalogue
+		}
+		detected = cmp.Or(u.DetectOutput, out.BuildpackName)
+		list = append(list, out)
+	}
+	if len(list) > 0 {
+		list[len(list)-1].DetectOutput = detected
+	}
+	return list
+}
+
+// startable returns an error if nothing says how the app is started: neither its buildpacks nor its Procfile nor a
+// command of one of its processes.
+func (l *Loop) startable(b *store.Build, result *buildpack.Result) error {
+	if len(result.Processes) > 0 {
+		return nil
+	}
+	typed := false
+	err := l.DB.View(func(tx *store.Tx) error {
+		processes, _, err := store.Processes.List(tx, store.Query[store.Process]{Where: []store.Cond{store.By("app", b.AppGUID)}})
+		typed = slices.ContainsFunc(processes, func(p *store.Process) bool { return p.Command != "" })
+		return err
+	})
+	if err != nil || typed {
+		return err
+	}
+	return &buildpack.Error{Code: buildpack.NoStartCommand, Message: "Start command not specified: add a Procfile, or push with -c COMMAND"}
 }
 
 // phaseText is for the log: "unpack 3ms, start 240ms, ...".

@@ -36,12 +36,8 @@ func findStack(tx *store.Tx, name string) (*store.Stack, error) {
 }
 
 // request gathers what a build needs, from one moment of the store.
-func (l *Loop) request(b *store.Build) (*buildpack.Request, *store.Package, error) {
-	var (
-		req *buildpack.Request
-		pkg *store.Package
-	)
-	err := l.DB.View(func(tx *store.Tx) error {
+func (l *Loop) request(b *store.Build) (req *buildpack.Request, list []choice, pkg *store.Package, err error) {
+	err = l.DB.View(func(tx *store.Tx) error {
 		app, err := store.Apps.Get(tx, b.AppGUID)
 		if err != nil {
 			return err
@@ -53,16 +49,18 @@ func (l *Loop) request(b *store.Build) (*buildpack.Request, *store.Package, erro
 		if err != nil {
 			return &buildpack.Error{Code: buildpack.BadBuildpack, Message: fmt.Sprintf("there is no stack %q: see `cupola stacks`", b.Lifecycle.Stack)}
 		}
-		ids, err := buildpackIDs(tx, b.Lifecycle.Buildpacks)
-		if err != nil {
+		named := false
+		if list, named, err = choices(tx, b.Lifecycle, stack.Name); err != nil {
 			return err
 		}
-		env, err := l.Env.Staging(tx, app, b)
+		known := *b // an app that names no stack learns which one it is
+		known.Lifecycle.Stack = stack.Name
+		env, err := l.Env.Staging(tx, app, &known)
 		if err != nil {
 			return err
 		}
 		req = &buildpack.Request{
-			ID: b.GUID, CacheID: CacheID(app.GUID, stack.Name), Buildpacks: ids, Env: env,
+			ID: b.GUID, CacheID: CacheID(app.GUID, stack.Name), Named: named, Env: env,
 			BuildImage: stack.BuildImage, RunImage: stack.RunImage,
 			Repository: l.Registry + "/" + Repository(app.GUID),
 			Previous:   previousDigest(tx, app),
@@ -70,7 +68,7 @@ func (l *Loop) request(b *store.Build) (*buildpack.Request, *store.Package, erro
 		}
 		return nil
 	})
-	return req, pkg, err
+	return req, list, pkg, err
 }
 
 func (l *Loop) limits(b *store.Build) buildpack.Limits {
@@ -94,33 +92,4 @@ func previousDigest(tx *store.Tx, app *store.App) string {
 		return ""
 	}
 	return droplets[0].ImageDigest
-}
-
-// buildpackIDs translates Cloud Foundry's names ("nodejs_buildpack") and our ids into ids.
-func buildpackIDs(tx *store.Tx, names []string) ([]string, error) {
-	var ids []string
-	for _, name := range names {
-		found, err := store.Buildpacks.Find(tx, "name", name)
-		switch {
-		case err == nil && found.SystemID != "" && found.Enabled:
-			ids = append(ids, found.SystemID)
-		case err == nil && !found.Enabled:
-			return nil, &buildpack.Error{Code: buildpack.BadBuildpack, Buildpack: name, Message: "this buildpack is disabled: see `cupola buildpacks`"}
-		default:
-			if !isSystemID(tx, name) {
-				return nil, &buildpack.Error{Code: buildpack.BadBuildpack, Buildpack: name, Message: "there is no such buildpack: see `cupola buildpacks`"}
-			}
-			ids = append(ids, name)
-		}
-	}
-	return ids, nil
-}
-
-func isSystemID(tx *store.Tx, id string) bool {
-	for b := range store.Buildpacks.All(tx) {
-		if b.SystemID == id && b.Enabled {
-			return true
-		}
-	}
-	return false
 }

@@ -3,7 +3,7 @@
 //
 // That a build is to be done is a fact of the store, not a message: a build that a crash cut off is found by
 // the next pass and done again from the start. At most Parallel builds run at once, one for each app; the
-// rest wait in the order of their creation. The controller runs it.
+// rest wait, and orgs take turns (see queue). The controller runs it.
 package staging
 
 import (
@@ -59,16 +59,20 @@ type Loop struct {
 	DB       *store.DB
 	Builder  Builder
 	Sources  Sources
+	Uploads  Uploads
 	Env      Environment
 	Logs     Logs
 	Dir      string // unpacked sources lie here until the build takes them
+	Uploaded string // unpacked buildpacks lie here; on the same file system as Dir
 	Registry string // host:port that droplets are pushed to
-	Parallel int    // builds at the same time; zero: 2
+	Parallel int    // builds at the same time; zero: by the size of the machine
 	Limits   buildpack.Limits
 	Log      *slog.Logger
 
 	workers sync.WaitGroup
 	wake    chan struct{}
+	uploads *uploads
+	queue   queue // of Step alone
 
 	mu   sync.Mutex
 	busy map[string]*job // by app
@@ -79,6 +83,7 @@ type Loop struct {
 // job is a running build.
 type job struct {
 	build  string
+	org    string
 	cancel context.CancelCauseFunc
 }
 
@@ -117,14 +122,18 @@ func (l *Loop) init() {
 		l.busy, l.wake = map[string]*job{}, make(chan struct{}, 1)
 		l.told = map[string]string{}
 	}
+	if l.uploads == nil {
+		l.uploads = &uploads{dir: l.Uploaded, source: l.Uploads}
+	}
 	if l.Parallel == 0 {
-		l.Parallel = 2
+		l.Parallel = parallel(l.Limits)
 	}
 }
 
 // sweep removes what builds of an earlier process left: containers, work folders, sources. It runs before
 // the first build, so nothing there is ours.
 func (l *Loop) sweep(ctx context.Context) error {
+	l.sweepUploads()
 	return errors.Join(
 		l.Builder.Sweep(ctx, func(string) bool { return false }),
 		os.RemoveAll(l.Dir),
@@ -135,35 +144,75 @@ func (l *Loop) sweep(ctx context.Context) error {
 // Step starts what waits and cancels what nobody wants any more.
 func (l *Loop) Step(ctx context.Context) error {
 	l.init()
-	var waiting []*store.Build
-	err := l.DB.View(func(tx *store.Tx) (err error) {
-		waiting, _, err = store.Builds.List(tx, store.Query[store.Build]{
-			Where: []store.Cond{store.By("state", store.StateStaging)},
-		})
-		return err
-	})
+	staging, err := l.staging()
 	if err != nil {
 		return fmt.Errorf("read builds: %w", err)
 	}
-	l.cancelUnwanted(waiting)
+	l.cancelUnwanted(staging)
 	maps.DeleteFunc(l.told, func(guid, _ string) bool {
-		return !slices.ContainsFunc(waiting, func(b *store.Build) bool { return b.GUID == guid })
+		return !slices.ContainsFunc(staging, func(w waiter) bool { return w.build.GUID == guid })
 	})
-	for _, b := range waiting {
-		if b.Canceled {
-			l.endCanceled(b)
+	var waiting []waiter
+	for _, w := range staging {
+		switch {
+		case l.isRunning(w.build):
+		case w.build.Canceled:
+			l.fail(w.build, errCanceled)
+		default:
+			waiting = append(waiting, w)
+		}
+	}
+	passed := 0
+	for _, w := range l.queue.order(waiting, l.runningByOrg()) {
+		if l.start(ctx, w, passed) {
+			l.queue.took(w.org)
 			continue
 		}
-		l.start(ctx, b)
+		passed++
 	}
 	return nil
 }
 
+// staging lists the builds that have not ended, oldest first.
+func (l *Loop) staging() (list []waiter, err error) {
+	err = l.DB.View(func(tx *store.Tx) error {
+		builds, _, err := store.Builds.List(tx, store.Query[store.Build]{
+			Where: []store.Cond{store.By("state", store.StateStaging)},
+		})
+		for _, b := range builds {
+			w := waiter{build: b}
+			if space, err := store.Spaces.Get(tx, b.SpaceGUID); err == nil {
+				w.org = space.OrgGUID
+			}
+			list = append(list, w)
+		}
+		return err
+	})
+	return list, err
+}
+
+func (l *Loop) isRunning(b *store.Build) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	j := l.busy[b.AppGUID]
+	return j != nil && j.build == b.GUID
+}
+
+func (l *Loop) runningByOrg() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	count := map[string]int{}
+	for _, j := range l.busy {
+		count[j.org]++
+	}
+	return count
+}
+
 // cancelUnwanted ends running builds that were cancelled or whose record has gone.
-func (l *Loop) cancelUnwanted(waiting []*store.Build) {
+func (l *Loop) cancelUnwanted(staging []waiter) {
 	wanted := map[string]bool{}
-	for _, b := range waiting {
-		wanted[b.GUID] = !b.Canceled
+	for _, w := range staging {
+		wanted[w.build.GUID] = !w.build.Canceled
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -174,33 +223,25 @@ func (l *Loop) cancelUnwanted(waiting []*store.Build) {
 	}
 }
 
-// endCanceled writes the end of a build that was cancelled before it was started.
-func (l *Loop) endCanceled(b *store.Build) {
-	l.mu.Lock()
-	running := l.busy[b.AppGUID] != nil && l.busy[b.AppGUID].build == b.GUID
-	l.mu.Unlock()
-	if !running {
-		l.fail(b, errCanceled)
-	}
-}
-
-// start runs the build unless its app has one under way or all places are taken.
-func (l *Loop) start(ctx context.Context, b *store.Build) {
+// start runs the build unless its app has one under way or all places are taken. passed builds have their turn before
+// it. It reports whether the build runs now.
+func (l *Loop) start(ctx context.Context, w waiter, passed int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	b := w.build
 	if l.busy[b.AppGUID] != nil {
-		return
+		return false
 	}
 	if len(l.busy) >= l.Parallel {
-		l.tell(b, fmt.Sprintf("Waiting for another build to end: the platform stages %d at a time", l.Parallel))
-		return
+		l.tell(b, ahead(passed))
+		return false
 	}
 	if !l.stackReady(b) { // the stack's record changes when it is
 		l.tell(b, "Waiting for the platform's stack, which is being prepared: at the first start of a platform that takes some minutes")
-		return
+		return false
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	l.busy[b.AppGUID] = &job{b.GUID, cancel}
+	l.busy[b.AppGUID] = &job{b.GUID, w.org, cancel}
 	l.workers.Go(func() {
 		defer func() {
 			cancel(nil)
@@ -214,6 +255,7 @@ func (l *Loop) start(ctx context.Context, b *store.Build) {
 		}()
 		l.stage(ctx, b)
 	})
+	return true
 }
 
 // tell writes to the log what a build waits for, once, so that nobody takes it for stuck.
@@ -253,11 +295,16 @@ func (l *Loop) stage(ctx context.Context, b *store.Build) {
 
 func (l *Loop) build(ctx context.Context, b *store.Build, out LineWriter) (*buildpack.Result, *buildpack.Request, error) {
 	fmt.Fprintln(out, "Staging starts")
-	req, pkg, err := l.request(b)
+	req, list, pkg, err := l.request(b)
 	if err != nil {
 		return nil, nil, err
 	}
 	req.Log, req.Source = out, filepath.Join(l.Dir, b.GUID)
+	release, err := l.place(ctx, req, list)
+	defer release()
+	if err != nil {
+		return nil, nil, err
+	}
 	defer os.RemoveAll(req.Source)
 	if err := os.RemoveAll(req.Source); err != nil {
 		return nil, nil, err
@@ -268,6 +315,9 @@ func (l *Loop) build(ctx context.Context, b *store.Build, out LineWriter) (*buil
 	}
 	unpacked := time.Since(began)
 	result, err := l.Builder.Build(ctx, *req)
+	if err == nil {
+		err = l.startable(b, result)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

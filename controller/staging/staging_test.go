@@ -22,6 +22,18 @@ type builder struct {
 	got  []buildpack.Request
 	hold chan struct{}
 	err  error
+	bare bool // images without processes
+}
+
+// started lists the ids of builds in the order of their start.
+func (b *builder) started() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var ids []string
+	for _, r := range b.got {
+		ids = append(ids, r.ID)
+	}
+	return ids
 }
 
 func (b *builder) Build(ctx context.Context, r buildpack.Request) (*buildpack.Result, error) {
@@ -38,6 +50,9 @@ func (b *builder) Build(ctx context.Context, r buildpack.Request) (*buildpack.Re
 	}
 	if b.err != nil {
 		return nil, b.err
+	}
+	if b.bare {
+		return &buildpack.Result{Digest: "sha256:cccc"}, nil
 	}
 	return &buildpack.Result{
 		Digest: "sha256:cccc", Processes: []buildpack.Process{{Type: "web", Command: "node server.js"}},
@@ -69,6 +84,12 @@ func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.Write(p)
+}
+
+func (l *lines) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 type world struct {
@@ -110,6 +131,18 @@ func (w *world) update(fn func(*store.Tx) error) {
 	if err := w.DB.Update(fn); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// space makes an org with one space.
+func (w *world) space(name string) *store.Space {
+	org := &store.Org{Name: name}
+	space := &store.Space{Name: "dev"}
+	w.update(func(tx *store.Tx) error {
+		err := store.Orgs.Put(tx, org)
+		space.OrgGUID = org.GUID
+		return errors.Join(err, store.Spaces.Put(tx, space))
+	})
+	return space
 }
 
 func (w *world) newBuild(buildpacks ...string) *store.Build {
@@ -154,8 +187,8 @@ func TestABuildBecomesADroplet(t *testing.T) {
 		}
 		return nil
 	})
-	if ids := w.builder.got[0].Buildpacks; len(ids) != 1 || ids[0] != "cupola/nodejs" {
-		t.Errorf("buildpacks asked for = %v, want the system id", ids)
+	if got := w.builder.got[0]; !got.Named || len(got.Choices) != 1 || got.Choices[0] != (buildpack.Choice{Name: "nodejs_buildpack", ID: "cupola/nodejs"}) {
+		t.Errorf("choices = %+v, named %v, want the system id", got.Choices, got.Named)
 	}
 	if left, _ := os.ReadDir(w.Dir); len(left) != 0 {
 		t.Errorf("%d source folders were left", len(left))
