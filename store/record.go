@@ -327,17 +327,8 @@ type Droplet struct {
 	SHA256       string             `json:"sha256,omitempty"` // blob of an uploaded droplet
 	ProcessTypes map[string]string  `json:"process_types,omitempty"`
 	Buildpacks   []DropletBuildpack `json:"buildpacks,omitempty"`
-	Sidecars     []DropletSidecar   `json:"sidecars,omitempty"`
 	Stack        string             `json:"stack,omitempty"`
 	SizeBytes    int64              `json:"size_bytes,omitempty"`
-}
-
-// DropletSidecar is a program that a buildpack wants beside the processes of some types.
-type DropletSidecar struct {
-	Name         string   `json:"name"`
-	Command      string   `json:"command"`
-	ProcessTypes []string `json:"process_types,omitempty"`
-	MemoryMB     int      `json:"memory_mb,omitempty"`
 }
 
 // DropletBuildpack is one buildpack that took part in a build.

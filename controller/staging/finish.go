@@ -141,7 +141,7 @@ func droplet(tx *store.Tx, b *store.Build, result *buildpack.Result) (*store.Dro
 		d.ProcessTypes[p.Type] = p.Command
 	}
 	for _, s := range result.Sidecars {
-		d.Sidecars = append(d.Sidecars, store.DropletSidecar(s))
+		d.Sidecars = append(d.Sidecars, store.SidecarSpec(s))
 	}
 	d.Buildpacks = dropletBuildpacks(tx, result.Buildpacks)
 	return d, nil
