@@ -75,6 +75,10 @@ func serverFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "oidc-scope", EnvVars: []string{"CUPOLA_OIDC_SCOPES"}, Usage: "`SCOPE` to ask for besides openid; may be repeated (default: email, profile)"},
 		&cli.StringSliceFlag{Name: "oidc-group", EnvVars: []string{"CUPOLA_OIDC_GROUPS"}, Usage: "`GROUP=SCOPE`: what a group of the provider may do, such as platform-team=admin; may be repeated"},
 		text("oidc-ca", "CUPOLA_OIDC_CA", "PEM `FILE` with the CA of the provider's certificate (default: the system's CAs)"),
+		&cli.IntFlag{Name: "log-app-mb", EnvVars: []string{"CUPOLA_LOG_APP_MB"}, Usage: "`MB` of each app's logs that are kept (default: 16)"},
+		&cli.IntFlag{Name: "log-mb", EnvVars: []string{"CUPOLA_LOG_MB"}, Usage: "`MB` of all apps' logs that are kept (default: 1024)"},
+		&cli.DurationFlag{Name: "log-age", EnvVars: []string{"CUPOLA_LOG_AGE"}, Usage: "`TIME` that logs are kept, such as 168h (default: 720h)"},
+		&cli.StringSliceFlag{Name: "drain-allow", EnvVars: []string{"CUPOLA_DRAIN_ALLOW"}, Usage: "`NETWORK` that syslog drains may go to though it is this machine's own or link-local"},
 		text("log-level", "CUPOLA_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default: info)"),
 	}
 }
@@ -90,6 +94,7 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		StackCache: c.String("stack-cache"), BuildImage: c.String("stack-build-image"), RunImage: c.String("stack-run-image"),
 		Builder: c.String("builder"), Builds: c.Int("builds"), BuildMemoryMB: c.Int("build-memory"), BuildDiskMB: c.Int("build-disk"),
 		BuildTimeout: c.Duration("build-timeout"), OIDC: oidcConfig(c),
+		LogAppMB: c.Int("log-app-mb"), LogMB: c.Int("log-mb"), LogAge: c.Duration("log-age"), DrainAllow: c.StringSlice("drain-allow"),
 		Log: logger,
 	}, err
 }

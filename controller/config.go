@@ -38,6 +38,10 @@ type Config struct {
 	BuildDiskMB   int
 	BuildTimeout  time.Duration // zero: 15 minutes
 	OIDC          OIDC          // the identity provider for single sign-on, if any
+	LogAppMB      int           // logs of one app on disk; zero: 16
+	LogMB         int           // logs of all apps; zero: 1024
+	LogAge        time.Duration // how long logs are kept; zero: 30 days
+	DrainAllow    []string      // addresses or networks that drains may go to though they are this machine's own or link-local
 	Log           *slog.Logger
 }
 
@@ -63,6 +67,9 @@ func (c Config) WithDefaults() Config {
 	set(&c.AdminUser, "admin")
 	set(&c.Engine, "docker")
 	set(&c.StackCache, filepath.Join(c.DataDir, "stack"))
+	if c.LogAge == 0 {
+		c.LogAge = 30 * 24 * time.Hour
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -121,6 +128,14 @@ func (c Config) Validate() error {
 	}
 	if _, err := c.OIDC.providers(); err != nil {
 		return err
+	}
+	if c.LogAppMB < 0 || c.LogAppMB > 1024 || c.LogMB < 0 || c.LogAge < 0 {
+		return fmt.Errorf("--log-app-mb is from 1 to 1024, --log-mb and --log-age are more than nothing: give such ones, or none for the defaults")
+	}
+	for _, text := range c.DrainAllow {
+		if _, err := parseNetwork(text); err != nil {
+			return fmt.Errorf("--drain-allow %q is not an address or a network: give one such as 10.1.2.3 or 10.1.0.0/16", text)
+		}
 	}
 	if c.AdminPassword != "" && len(c.AdminPassword) < 8 {
 		return fmt.Errorf("the admin password is shorter than 8 characters: give a longer one, or none to have one made")

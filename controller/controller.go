@@ -51,6 +51,7 @@ type Server struct {
 	api       *api.Server // made by Run
 	ssh       sshDoor
 	tags      *tagger
+	figures   *usage
 
 	installation     string
 	registryPassword string
@@ -143,7 +144,11 @@ func (s *Server) openRegistry(context.Context) (err error) {
 }
 
 func (s *Server) openLogs(context.Context) (err error) {
-	if s.logs, err = logs.Open(logs.Options{Dir: s.dir("logs")}); err != nil {
+	const mb = 1 << 20
+	s.logs, err = logs.Open(logs.Options{
+		Dir: s.dir("logs"), PerSourceBytes: int64(s.config.LogAppMB) * mb, MaxBytes: int64(s.config.LogMB) * mb, MaxAge: s.config.LogAge,
+	})
+	if err != nil {
 		return fmt.Errorf("open the log store: %w", err)
 	}
 	s.onClose(s.logs.Close)
@@ -212,6 +217,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.router.Serve(ctx) })
+	defer context.AfterFunc(ctx, s.logs.CloseStreams)() // they would not end by themselves
 	for _, run := range append(loops, s.serveSSH) {
 		g.Go(func() error { return run(ctx) })
 	}

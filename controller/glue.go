@@ -28,18 +28,20 @@ type usage struct {
 	engine         node.Engine
 	db             *store.DB
 	coresPerMemory float64 // processors for each MB
+	logRate        func(id string) int64
 }
 
-func newUsage(engine node.Engine, db *store.DB) (usage, error) {
+func newUsage(engine node.Engine, db *store.DB) (*usage, error) {
 	var machine unix.Sysinfo_t
 	if err := unix.Sysinfo(&machine); err != nil {
-		return usage{}, fmt.Errorf("read the machine's memory: %w", err)
+		return nil, fmt.Errorf("read the machine's memory: %w", err)
 	}
 	memoryMB := float64(machine.Totalram) * float64(machine.Unit) / (1 << 20)
-	return usage{engine, db, float64(runtime.NumCPU()) / memoryMB}, nil
+	none := func(string) int64 { return 0 }
+	return &usage{engine, db, float64(runtime.NumCPU()) / memoryMB, none}, nil
 }
 
-func (u usage) Usage(ctx context.Context, ids ...string) (map[string]api.Usage, error) {
+func (u *usage) Usage(ctx context.Context, ids ...string) (map[string]api.Usage, error) {
 	seen, err := u.engine.Usage(ctx, ids...)
 	if err != nil {
 		return nil, err
@@ -47,7 +49,7 @@ func (u usage) Usage(ctx context.Context, ids ...string) (map[string]api.Usage, 
 	out := make(map[string]api.Usage, len(seen))
 	err = u.db.View(func(tx *store.Tx) error {
 		for id, s := range seen {
-			out[id] = api.Usage{Time: s.Time, CPU: s.CPU, CPUEntitlement: s.CPU / u.entitled(tx, id), MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes}
+			out[id] = api.Usage{Time: s.Time, CPU: s.CPU, CPUEntitlement: s.CPU / u.entitled(tx, id), MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes, LogRate: u.logRate(id)}
 		}
 		return nil
 	})
@@ -55,7 +57,7 @@ func (u usage) Usage(ctx context.Context, ids ...string) (map[string]api.Usage, 
 }
 
 // entitled is how many processors are an instance's due.
-func (u usage) entitled(tx *store.Tx, id string) float64 {
+func (u *usage) entitled(tx *store.Tx, id string) float64 {
 	const least = 0.001
 	i, err := store.Instances.Get(tx, id)
 	if err != nil {

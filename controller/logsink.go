@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,17 +45,44 @@ func (s *logSink) append(app, sourceType, instance string, at time.Time, stderr 
 
 // Line adds a line that an instance or a task printed.
 func (s *logSink) Line(src collect.Source, line node.LogLine) {
-	more := map[string]string{"process_instance_id": src.InstanceID, "origin": "rep"}
-	if src.ProcessID != "" {
-		more["process_id"], more["process_type"] = src.ProcessID, src.Process
+	s.append(src.AppGUID, src.Type, src.Instance, line.Time, line.Stderr, line.Text, cellTags(src))
+}
+
+// Life adds a line of the platform's about an instance.
+func (s *logSink) Life(src collect.Source, sourceType, text string) {
+	tags := cellTags(src)
+	if sourceType == src.Type {
+		delete(tags, "process_instance_id") // Last must not take it for something that the instance printed
 	}
-	s.append(src.AppGUID, src.Type, src.Instance, line.Time, line.Stderr, line.Text, more)
+	s.append(src.AppGUID, sourceType, src.Instance, now(), false, []byte(text), tags)
+}
+
+// Metrics adds what an instance uses.
+func (s *logSink) Metrics(src collect.Source, at time.Time, gauges map[string]collect.Gauge) {
+	e := logs.Envelope{SourceID: src.AppGUID, InstanceID: src.Instance, Time: at, Tags: s.tags.of(src.AppGUID), Gauges: map[string]logs.Gauge{}}
+	maps.Copy(e.Tags, cellTags(src))
+	e.Tags["source_id"], e.Tags["instance_id"] = src.AppGUID, src.Instance
+	for name, g := range gauges {
+		e.Gauges[name] = logs.Gauge{Unit: g.Unit, Value: g.Value}
+	}
+	if err := s.store.Append(e); err != nil {
+		s.log.Warn("metrics not kept", "app", src.AppGUID, "error", err)
+	}
+}
+
+// cellTags are those of what comes from where an instance runs.
+func cellTags(src collect.Source) map[string]string {
+	tags := map[string]string{"process_instance_id": src.InstanceID, "origin": "rep"}
+	if src.ProcessID != "" {
+		tags["process_id"], tags["process_type"] = src.ProcessID, src.Process
+	}
+	return tags
 }
 
 // Last is the time of the newest kept line of this instance or task. Others of the same app may be ahead.
 func (s *logSink) Last(src collect.Source) time.Time {
 	return s.store.LastWhere(src.AppGUID, func(e *logs.Envelope) bool {
-		return e.Tags["process_instance_id"] == src.InstanceID
+		return e.Tags["process_instance_id"] == src.InstanceID && strings.HasPrefix(e.Tags["source_type"], src.Type)
 	})
 }
 
@@ -115,7 +144,35 @@ func (s *Server) accessLog(a router.Access) {
 		a.Host, a.Started.UTC().Format("2006-01-02T15:04:05.000000000Z"), a.Method+" "+a.URI+" "+a.Proto, a.Status, a.BytesIn, a.BytesOut,
 		a.Referer, a.UserAgent, a.Remote, a.Endpoint, a.ForwardedFor, a.ForwardedProto, a.RequestID, a.Duration.Seconds(),
 		a.AppGUID, fmt.Sprint(a.Index), a.InstanceID, a.RouterError)
-	s.sink.append(a.AppGUID, "RTR", platformInstance, now(), false, []byte(text), nil)
+	s.sink.append(a.AppGUID, "RTR", platformInstance, now(), false, []byte(text), map[string]string{"origin": "gorouter"})
+	s.sink.request(a)
+}
+
+const (
+	uriTagBytes  = 1024
+	pathTagBytes = 256
+)
+
+// request adds how long the router took for a request.
+func (s *logSink) request(a router.Access) {
+	instance := strconv.Itoa(a.Index)
+	tags := s.tags.of(a.AppGUID)
+	maps.Copy(tags, map[string]string{
+		"origin": "gorouter", "peer_type": "Server", "instance_id": instance, "process_id": a.ProcessGUID, "process_instance_id": a.InstanceID,
+		"method": cut(a.Method, pathTagBytes), "uri": cut(a.ForwardedProto+"://"+a.Host+a.URI, uriTagBytes), "status_code": strconv.Itoa(a.Status),
+		"content_length": strconv.FormatInt(a.BytesOut, 10), "request_id": a.RequestID, "remote_address": a.Remote,
+		"user_agent": cut(a.UserAgent, pathTagBytes), "forwarded": cut(a.ForwardedFor, pathTagBytes), "routing_instance_id": a.InstanceID,
+	})
+	timer := &logs.Timer{Name: "http", Start: a.Started, Stop: a.Started.Add(a.Duration)}
+	err := s.store.Append(logs.Envelope{SourceID: a.AppGUID, InstanceID: instance, Time: now(), Tags: tags, Timer: timer})
+	if err != nil {
+		s.log.Warn("metrics not kept", "app", a.AppGUID, "error", err)
+	}
+}
+
+// cut leaves at most n bytes of what a stranger sent, and of its characters those that are UTF-8.
+func cut(text string, n int) string {
+	return strings.ToValidUTF8(text[:min(len(text), n)], "")
 }
 
 // tagger knows the names that go with an app's GUID. It forgets all of them when one changes, so that a

@@ -171,11 +171,25 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 		Apps: []cleanup.AppData{appLogs{s.logs}, appCaches{s.builder}},
 	}
 	collectLoop := &collect.Loop{DB: s.db, Engine: s.engine, Sink: s.sink, Log: s.log}
+	metricsLoop := &collect.Metrics{
+		DB: s.db, Engine: s.engine, Keep: s.sink.Metrics, LogRate: collectLoop.LogRate, CoresPerMB: s.figures.coresPerMemory, Log: s.log,
+	}
+	s.figures.logRate = collectLoop.LogRate
+	cell, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	lifeLoop := &collect.Life{DB: s.db, Say: s.sink.Life, Cell: cell, Log: s.log}
+	drainLoop, err := s.openDrains()
+	if err != nil {
+		return nil, err
+	}
 	if err := routingLoop.Step(); err != nil { // the first request finds a table
 		return nil, err
 	}
 	return []func(context.Context) error{
 		s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
+		metricsLoop.Run, lifeLoop.Run, drainLoop.Run,
 	}, nil
 }
 
@@ -185,9 +199,11 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.figures = figures
 	handler := api.New(api.Options{
 		DB: s.db, Auth: s.auth, Blobs: s.blobs, Resources: s.resources, PublicURL: s.url("api"),
-		Links: api.Links{Login: s.url("login"), UAA: s.url("uaa"), LogCache: s.url("log-cache"), AppSSH: s.ssh.address, AppSSHFingerprint: s.ssh.fingerprint},
+		Links: api.Links{Login: s.url("login"), UAA: s.url("uaa"), LogCache: s.url("log-cache"), AppSSH: s.ssh.address, AppSSHFingerprint: s.ssh.fingerprint,
+			LogStream: s.url("log-stream"), Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https")},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
 		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Log: s.log,
 	})
@@ -198,7 +214,8 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 	identity := s.auth.Handler()
 	handlers := map[string]http.Handler{
 		"api": handler, "login": identity, "uaa": identity,
-		"log-cache": s.logs.Handler(handler.MayReadLogs),
+		"log-cache": s.logs.Handler(handler.LogAccess()), "log-stream": s.logs.Stream(handler.LogAccess()),
+		"doppler": s.logs.Firehose(handler.LogAccess()),
 	}
 	hosts := map[string]http.Handler{}
 	var routes []router.Route

@@ -1,32 +1,65 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
+	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/store"
 )
 
-// MayReadLogs says whether the sender of a request to the log cache may read an app's log. Its errors are
-// those of the guard: not found, or for no or a bad token one that wraps logs.ErrUnauthorized.
-func (s *Server) MayReadLogs(r *http.Request, appGUID string) error {
+// logScopes let their holder read every log.
+var logScopes = []string{"doppler.firehose", "logs.admin"}
+
+// LogAccess says who may read logs. Its errors are those of the guard: not found, or for no or a bad token one that
+// wraps logs.ErrUnauthorized.
+func (s *Server) LogAccess() logs.Access {
+	return logs.Access{Source: s.mayReadLogs, All: s.mayReadAllLogs}
+}
+
+func (s *Server) logReader(r *http.Request) (*auth.Identity, error) {
 	who, err := s.auth.Authenticate(r)
-	if err != nil {
-		return fmt.Errorf("%w: %w", logs.ErrUnauthorized, err)
+	var refused *capi.Error
+	if errors.As(err, &refused) {
+		return nil, fmt.Errorf("%w: %w", logs.ErrUnauthorized, err)
+	}
+	return who, err
+}
+
+func readsAllLogs(who *auth.Identity) bool {
+	for _, scope := range logScopes {
+		if who.Has(scope) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayReadAllLogs lets those pass that have a scope for it.
+func (s *Server) mayReadAllLogs(r *http.Request) error {
+	who, err := s.logReader(r)
+	if err == nil && !readsAllLogs(who) {
+		err = capi.Forbidden()
+	}
+	return err
+}
+
+// mayReadLogs lets those pass that may see the app, and those that may read every log, also of an app that is no more.
+func (s *Server) mayReadLogs(r *http.Request, appGUID string) error {
+	who, err := s.logReader(r)
+	if err != nil || readsAllLogs(who) {
+		return err
 	}
 	c := &Ctx{R: r, who: who}
 	return s.db.View(func(tx *store.Tx) error {
-		app, err := store.Apps.Get(tx, appGUID)
+		place, err := placeOfApp(tx, appGUID)
 		if err != nil {
 			return notFound(err, "App")
 		}
-		space, err := store.Spaces.Get(tx, app.SpaceGUID)
-		if err != nil {
-			return notFound(err, "App")
-		}
-		ok, err := c.Can(tx, Place{OrgGUID: space.OrgGUID, SpaceGUID: space.GUID}, SeeSpace)
+		ok, err := c.Can(tx, place, SeeSpace)
 		if err == nil && !ok {
 			err = capi.NotFound("App")
 		}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -154,7 +155,7 @@ func (s *Server) createServiceInstance(c *Ctx) error {
 			return nil, err
 		}
 		asked := redacted(in)
-		if err := firstOf(putServiceInstance(tx, i), c.auditService(tx, i, place, "create", asked)); err != nil {
+		if err := firstOf(putServiceInstance(tx, i), c.auditService(tx, i, place, "create", asked), appusage.Service(tx, i, appusage.Created)); err != nil {
 			return nil, err
 		}
 		return s.presentServiceInstance(tx, i)
@@ -229,7 +230,7 @@ func (s *Server) updateServiceInstance(c *Ctx) error {
 		if err := patchServiceInstance(tx, i, &in); err != nil {
 			return nil, err
 		}
-		if err := firstOf(putServiceInstance(tx, i), c.auditService(tx, i, c.place, "update", redacted(in))); err != nil {
+		if err := firstOf(putServiceInstance(tx, i), c.auditService(tx, i, c.place, "update", redacted(in)), appusage.Service(tx, i, appusage.Updated)); err != nil {
 			return nil, err
 		}
 		return s.presentServiceInstance(tx, i)
@@ -282,6 +283,7 @@ func (s *Server) deleteServiceInstance(c *Ctx) error {
 // removeServiceInstance deletes it with its bindings.
 func removeServiceInstance(tx *store.Tx, i *store.ServiceInstance) error {
 	return firstOf(
+		appusage.Service(tx, i, appusage.Deleted),
 		each(tx, store.ServiceBindings, func(tx *store.Tx, b *store.ServiceBinding) error { return store.ServiceBindings.Delete(tx, b.GUID) }, store.By("instance", i.GUID)),
 		store.ServiceInstances.Delete(tx, i.GUID))
 }

@@ -109,22 +109,8 @@ func (s *Server) getServiceUsageEvent(c *Ctx) error {
 }
 
 func (s *Server) reseedServiceUsage(c *Ctx) error {
-	if err := c.Update(reseedServices); err != nil {
+	if err := c.Update(appusage.ReseedServices); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, struct{}{})
-}
-
-// reseedServices deletes all events of service instances.
-func reseedServices(tx *store.Tx) error {
-	var guids []string
-	for e := range store.ServiceUsageEvents.All(tx) {
-		guids = append(guids, e.GUID)
-	}
-	for _, guid := range guids {
-		if err := store.ServiceUsageEvents.Delete(tx, guid); err != nil {
-			return err
-		}
-	}
-	return nil
 }

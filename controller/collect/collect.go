@@ -36,6 +36,7 @@ type Source struct {
 	InstanceID string // GUID of the instance or task
 	ProcessID  string // GUID of the process; empty for a task
 	Process    string // its type
+	LogRate    int    // bytes a second that are kept; negative: all
 }
 
 // Sink keeps lines.
@@ -52,6 +53,7 @@ type Loop struct {
 	Sink   Sink
 	Log    *slog.Logger
 
+	rates     rates
 	workers   sync.WaitGroup
 	following map[string]context.CancelFunc // by workload id; owned by Run's goroutine
 	ended     chan string
@@ -97,11 +99,15 @@ func (l *Loop) step(ctx context.Context) error {
 	sources := map[string]since{}
 	err := l.DB.View(func(tx *store.Tx) error {
 		for i := range store.Instances.All(tx) {
-			sources[i.GUID] = since{instanceSource(i), i.CreatedAt}
+			if l.following[i.GUID] == nil {
+				sources[i.GUID] = since{instanceSource(tx, i), i.CreatedAt}
+			}
 		}
 		open, _, err := store.Tasks.List(tx, store.Query[store.Task]{Where: []store.Cond{store.By("state", "PENDING", "RUNNING", "CANCELING")}})
 		for _, t := range open {
-			sources[t.GUID] = since{taskSource(t), t.CreatedAt}
+			if l.following[t.GUID] == nil {
+				sources[t.GUID] = since{taskSource(t), t.CreatedAt}
+			}
 		}
 		return err
 	})
@@ -109,9 +115,7 @@ func (l *Loop) step(ctx context.Context) error {
 		return err
 	}
 	for id, s := range sources {
-		if l.following[id] == nil {
-			l.follow(ctx, id, s)
-		}
+		l.follow(ctx, id, s)
 	}
 	return nil
 }
@@ -122,22 +126,29 @@ type since struct {
 	created time.Time
 }
 
-func instanceSource(i *store.Instance) Source {
+// instanceSource reads how much the process may say when its instance was made, as a change of that restarts it.
+func instanceSource(tx *store.Tx, i *store.Instance) Source {
+	rate := store.Unlimited
+	if p, err := store.Processes.Get(tx, i.ProcessGUID); err == nil {
+		rate = p.LogRateBytes
+	}
 	return Source{
 		AppGUID: i.AppGUID, Type: "APP/PROC/" + strings.ToUpper(i.ProcessType), Instance: strconv.Itoa(i.Index),
-		InstanceID: i.GUID, ProcessID: i.ProcessGUID, Process: i.ProcessType,
+		InstanceID: i.GUID, ProcessID: i.ProcessGUID, Process: i.ProcessType, LogRate: rate,
 	}
 }
 
 func taskSource(t *store.Task) Source {
-	return Source{AppGUID: t.AppGUID, Type: "APP/TASK/" + t.Name, Instance: "0", InstanceID: t.GUID}
+	return Source{AppGUID: t.AppGUID, Type: "APP/TASK/" + t.Name, Instance: "0", InstanceID: t.GUID, LogRate: store.Unlimited}
 }
 
 // follow reads one workload's output until it is gone.
 func (l *Loop) follow(ctx context.Context, id string, s since) {
 	ctx, cancel := context.WithCancel(ctx)
 	l.following[id] = cancel
+	meter := l.rates.add(id)
 	l.workers.Go(func() {
+		defer l.rates.remove(id)
 		defer func() {
 			select {
 			case l.ended <- id:
@@ -148,12 +159,20 @@ func (l *Loop) follow(ctx context.Context, id string, s since) {
 		if last := l.Sink.Last(s.Source); last.After(from) {
 			from = last
 		}
+		gate := newGate(s.LogRate)
 		for ctx.Err() == nil {
 			err := l.Engine.Logs(ctx, id, from, func(line node.LogLine) {
 				from = line.Time
 				source, text := sidecarLine(s.Source, line.Text)
 				line.Text = text
-				l.Sink.Line(source, line)
+				keep, note := gate.pass(line.Time, len(line.Text))
+				if keep {
+					meter.count(line.Time, len(line.Text))
+					l.Sink.Line(source, line)
+				}
+				if note {
+					l.Sink.Line(s.Source, gate.note(line.Time))
+				}
 			})
 			if err == nil || errors.Is(err, node.ErrNotFound) && !l.expected(id) {
 				return

@@ -80,7 +80,7 @@ func newWorld(t testing.TB) *world {
 	w.seed()
 	w.hosts = map[string]http.Handler{
 		"api.example.com": cc, "login.example.com": uaa.Handler(), "uaa.example.com": uaa.Handler(),
-		"log-cache.example.com": w.logs.Handler(cc.MayReadLogs),
+		"log-cache.example.com": w.logs.Handler(cc.LogAccess()),
 	}
 	w.serve(Options{Hosts: w.hosts})
 	t.Cleanup(func() {

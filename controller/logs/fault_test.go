@@ -99,6 +99,8 @@ func must[T any](v T, err error) T {
 
 func TestMemoryIsBounded(t *testing.T) {
 	s := openTest(t, Options{})
+	s.stop() // what the flusher does is done here
+	<-s.stopped
 	for i := range 300 {
 		id := fmt.Sprintf("%08d-1111-4111-8111-111111111111", i)
 		for j := range 5 {

@@ -20,6 +20,8 @@ const (
 	idleRounds = 6
 	// idleRound is how long a round is when there is nothing to flush but sources are in memory.
 	idleRound = 10 * time.Second
+	// ageRound is how often retention looks for what is too old.
+	ageRound = 10 * time.Minute
 	// looksPerFill is how many times retention looks at the disk while MaxBytes are written.
 	looksPerFill = 64
 )
@@ -27,6 +29,12 @@ const (
 // run flushes a second after something was appended. It sleeps for good while the memory is empty.
 func (s *Store) run(ctx context.Context) {
 	defer close(s.stopped)
+	var aged <-chan time.Time
+	if s.maxAge > 0 {
+		ticker := time.NewTicker(min(ageRound, s.maxAge))
+		defer ticker.Stop()
+		aged = ticker.C
+	}
 	for {
 		var idle <-chan time.Time
 		if s.inMemory() > 0 {
@@ -36,6 +44,8 @@ func (s *Store) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-idle:
+		case <-aged:
+			s.written.Store(s.maxBytes) // looks at the disk
 		case <-s.dirty:
 			select {
 			case <-ctx.Done():
@@ -78,6 +88,7 @@ func (s *Store) flush() error {
 		}
 		if s.recentBytes.Load() > recentInAll {
 			src.trimLocked(0)
+			src.metrics.trimLocked(0)
 		}
 		src.mu.Unlock()
 		s.letGo(src)
@@ -97,47 +108,45 @@ func (s *Store) letGo(src *source) {
 	}
 	src.mu.Lock()
 	defer src.mu.Unlock()
-	if len(src.pending) == 0 {
+	if len(src.pending)+len(src.metrics.pending) == 0 {
 		delete(s.sources, src.id)
 		src.resetLocked()
 	}
 }
 
+// fillsTooLong reports whether a segment that was begun at one time should get nothing more at another: it could not be
+// deleted when its first envelopes are too old.
+func (s *Store) fillsTooLong(begun, now int64) bool {
+	return s.maxAge > 0 && now-begun > int64(s.maxAge)/segmentsPerSource
+}
+
 // keptFile is a segment on disk, for retention.
 type keptFile struct {
 	source  string
-	name    string
+	path    string
 	size    int64
 	written time.Time
 }
 
-// retain deletes the segments that were written to longest ago while all together have more than MaxBytes, down to nine tenths, so
-// that it need not look often.
+// retain deletes the segments that were written to longest ago while they are too old or all together have more than
+// MaxBytes, down to nine tenths, so that it need not look often.
 func (s *Store) retain() error {
-	var files []keptFile
-	var total int64
-	ids, err := s.Sources()
+	files, err := s.keptFiles()
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		entries, _ := os.ReadDir(filepath.Join(s.dir, id)) // it may be deleted at this moment
-		for _, e := range entries {
-			if info, err := e.Info(); err == nil {
-				files = append(files, keptFile{id, e.Name(), info.Size(), info.ModTime()})
-				total += info.Size()
-			}
-		}
+	var total int64
+	for _, f := range files {
+		total += f.size
 	}
-	if total <= s.maxBytes {
-		return nil
+	enough := s.maxBytes
+	if total > s.maxBytes {
+		enough -= s.maxBytes / 10
 	}
-	slices.SortFunc(files, func(a, b keptFile) int {
-		return cmp.Or(a.written.Compare(b.written), cmp.Compare(a.name, b.name))
-	})
 	var errs []error
 	for _, f := range files {
-		if total <= s.maxBytes-s.maxBytes/10 {
+		tooOld := s.maxAge > 0 && s.clock().Sub(f.written) > s.maxAge
+		if total <= enough && !tooOld {
 			break
 		}
 		if err := s.expire(f); err != nil {
@@ -147,6 +156,29 @@ func (s *Store) retain() error {
 		total -= f.size
 	}
 	return errors.Join(errs...)
+}
+
+// keptFiles lists the segments, the one that was written to longest ago first.
+func (s *Store) keptFiles() ([]keptFile, error) {
+	ids, err := s.Sources()
+	if err != nil {
+		return nil, err
+	}
+	var files []keptFile
+	for _, id := range ids {
+		for _, dir := range []string{filepath.Join(s.dir, id), filepath.Join(s.dir, id, metricsDir)} {
+			entries, _ := os.ReadDir(dir) // it may be deleted at this moment
+			for _, e := range entries {
+				if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+					files = append(files, keptFile{id, filepath.Join(dir, e.Name()), info.Size(), info.ModTime()})
+				}
+			}
+		}
+	}
+	slices.SortFunc(files, func(a, b keptFile) int {
+		return cmp.Or(a.written.Compare(b.written), cmp.Compare(a.path, b.path))
+	})
+	return files, nil
 }
 
 // expire deletes one segment, and the folder when it was the last.
@@ -161,16 +193,21 @@ func (s *Store) expire(f keptFile) error {
 	if err := src.flushLocked(); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(src.dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	first, err := strconv.ParseInt(strings.TrimSuffix(f.name, ".log"), 10, 64)
+	stream := src
+	if filepath.Dir(f.path) != src.dir {
+		stream = src.metrics
+	}
+	first, err := strconv.ParseInt(strings.TrimSuffix(filepath.Base(f.path), ".log"), 10, 64)
 	if err == nil {
-		src.segments = slices.DeleteFunc(src.segments, func(g segmentFile) bool { return g.first == first })
+		stream.segments = slices.DeleteFunc(stream.segments, func(g segmentFile) bool { return g.first == first })
 	}
-	if len(src.segments) == 0 {
-		_ = os.Remove(src.dir) // only when empty
+	if len(stream.segments) == 0 {
+		_ = os.Remove(stream.dir) // only when empty
+		_ = os.Remove(src.dir)
 	}
-	src.loaded = false // the tag sets may be those of the segment that went
+	src.loaded, stream.loaded = false, false // the tag sets may be those of the segment that went
 	return nil
 }

@@ -13,9 +13,15 @@ import (
 	"time"
 )
 
-// ErrUnauthorized is what the authorize function of Handler returns for a token that is missing, wrong or expired: the
-// client gets 401 and can get itself a new one. Any other error is 404, also for a source that does not exist.
+// ErrUnauthorized is what the functions of Access return for a token that is missing, wrong or expired: the client gets
+// 401 and can get itself a new one. Any other error is 404, also for a source that does not exist.
 var ErrUnauthorized = errors.New("the token is missing, wrong or expired")
+
+// Access says who may read what.
+type Access struct {
+	Source func(r *http.Request, sourceID string) error // this source
+	All    func(r *http.Request) error                  // every source
+}
 
 const (
 	defaultReadLimit = 100
@@ -27,17 +33,23 @@ const (
 	version = "3.0.0"
 )
 
-// Handler serves log-cache's API: /api/v1/info, /api/v1/read/SOURCE and /api/v1/meta.
-func (s *Store) Handler(authorize func(r *http.Request, sourceID string) error) http.Handler {
-	h := &handler{s, authorize}
+// Handler serves log-cache's API: /api/v1/info, /api/v1/read/SOURCE, /api/v1/meta, /api/v1/query and /api/v1/query_range.
+func (s *Store) Handler(access Access) http.Handler {
+	h := &handler{s, access.Source}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/info", h.info)
 	mux.HandleFunc("GET /api/v1/read/{source}", h.read)
 	mux.HandleFunc("GET /api/v1/meta", h.meta)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, codeNotFound, "there is nothing at this path")
-	})
+	for _, method := range []string{"GET ", "POST "} {
+		mux.HandleFunc(method+"/api/v1/query", h.query)
+		mux.HandleFunc(method+"/api/v1/query_range", h.queryRange)
+	}
+	mux.HandleFunc("/", nothingHere)
 	return mux
+}
+
+func nothingHere(w http.ResponseWriter, r *http.Request) {
+	writeError(w, http.StatusNotFound, codeNotFound, "there is nothing at this path")
 }
 
 type handler struct {
@@ -65,11 +77,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusInternalServerError, codeInternal, "the log can't be read")
 		return
 	}
-	batch := make([]wireEnvelope, 0, len(found))
-	for _, e := range found {
-		batch = append(batch, toWire(e))
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"envelopes": map[string]any{"batch": batch}})
+	writeJSON(w, http.StatusOK, map[string]any{"envelopes": map[string]any{"batch": toWireBatch(found)}})
 }
 
 // allow answers itself when it returns false.
@@ -227,55 +235,6 @@ func (h *handler) meta(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"meta": all})
-}
-
-// wireEnvelope is loggregator's Envelope (v2) in JSON. Clients decode it strictly: no key may be here that is not there.
-type wireEnvelope struct {
-	Timestamp      string            `json:"timestamp"`
-	SourceID       string            `json:"source_id"`
-	InstanceID     string            `json:"instance_id"`
-	DeprecatedTags struct{}          `json:"deprecated_tags"`
-	Tags           map[string]string `json:"tags"`
-	Log            *wireLog          `json:"log,omitempty"`
-	Gauge          *wireGauge        `json:"gauge,omitempty"`
-}
-
-type wireLog struct {
-	Payload []byte `json:"payload"` // base64
-	Type    string `json:"type"`    // OUT or ERR
-}
-
-type wireGauge struct {
-	Metrics map[string]wireMetric `json:"metrics"`
-}
-
-type wireMetric struct {
-	Unit  string  `json:"unit"`
-	Value float64 `json:"value"`
-}
-
-func toWire(e *Envelope) wireEnvelope {
-	w := wireEnvelope{
-		Timestamp:  strconv.FormatInt(e.Time.UnixNano(), 10),
-		SourceID:   e.SourceID,
-		InstanceID: e.InstanceID,
-		Tags:       e.Tags,
-	}
-	if e.Gauges != nil {
-		w.Gauge = &wireGauge{Metrics: make(map[string]wireMetric, len(e.Gauges))}
-		for name, g := range e.Gauges {
-			w.Gauge.Metrics[name] = wireMetric(g)
-		}
-		return w
-	}
-	w.Log = &wireLog{Payload: e.Payload, Type: "OUT"}
-	if w.Log.Payload == nil {
-		w.Log.Payload = []byte{} // "" and not null
-	}
-	if e.Stderr {
-		w.Log.Type = "ERR"
-	}
-	return w
 }
 
 // Codes of gRPC, as log-cache's gateway has them in its errors.

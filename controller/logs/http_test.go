@@ -16,7 +16,7 @@ import (
 // serve serves the store to those whose token is "good", who may read app1 alone.
 func serve(t *testing.T, s *Store) *httptest.Server {
 	t.Helper()
-	server := httptest.NewServer(s.Handler(func(r *http.Request, source string) error {
+	server := httptest.NewServer(s.Handler(Access{Source: func(r *http.Request, source string) error {
 		if r.Header.Get("Authorization") != "bearer good" {
 			return fmt.Errorf("check the token: %w", ErrUnauthorized)
 		}
@@ -24,7 +24,7 @@ func serve(t *testing.T, s *Store) *httptest.Server {
 			return errors.New("not yours")
 		}
 		return nil
-	}))
+	}}))
 	t.Cleanup(server.Close)
 	return server
 }

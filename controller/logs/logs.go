@@ -1,10 +1,12 @@
-// Package logs keeps what apps and the platform say about them: log lines and container metrics, by
-// source (an app's GUID), on disk within limits, and serves them as log-cache does.
+// Package logs keeps what apps and the platform say about them: log lines and metrics, by source (an app's
+// GUID), on disk within limits, and serves them: as log-cache does (Handler), as the gateway of the reverse
+// log proxy does (Stream), as Doppler's websockets do (Firehose), and to syslog drains (Drains).
 //
-// Each source is a folder of append-only segments; the oldest segment goes when a source or all of them
-// together have too many bytes. What was appended is on disk within a second, without a sync: a killed process
-// loses no more than that second, and a follower that asks LastWhere goes on where it was.
-// Memory is bounded by what was said lately, not by what is kept.
+// Each source is a folder of append-only segments, one for lines and below it one for metrics, which come
+// all the time and must not push the lines out. The oldest segment goes when a source or all of them
+// together have too many bytes, or when it is too old. What was appended is on disk within a second, without
+// a sync: a killed process loses no more than that second, and a follower that asks LastWhere goes on where
+// it was. Memory is bounded by what was said lately, not by what is kept.
 package logs
 
 import (
@@ -20,7 +22,7 @@ import (
 	"time"
 )
 
-// Envelope is one log line, or one set of metrics when it has Gauges.
+// Envelope is one log line unless it has Gauges, a Timer, a Counter or an Event.
 type Envelope struct {
 	SourceID   string // a GUID
 	InstanceID string // the instance's index
@@ -31,9 +33,43 @@ type Envelope struct {
 	Payload []byte // without the line's end
 	Tags    map[string]string
 	Gauges  map[string]Gauge
+	Timer   *Timer
+	Counter *Counter
+	Event   *Event
 
-	original int64 // Time in nanoseconds before it was made unique
+	original int64  // Time in nanoseconds before it was made unique
+	number   uint64 // in its source, lines and metrics each by themselves
 }
+
+// Type is what the envelope carries.
+func (e *Envelope) Type() Type {
+	switch {
+	case e.Gauges != nil:
+		return GaugeType
+	case e.Timer != nil:
+		return TimerType
+	case e.Counter != nil:
+		return CounterType
+	case e.Event != nil:
+		return EventType
+	}
+	return Log
+}
+
+// Timer is how long something took, such as an HTTP request.
+type Timer struct {
+	Name        string
+	Start, Stop time.Time
+}
+
+// Counter is a count that only grows.
+type Counter struct {
+	Name         string
+	Delta, Total uint64
+}
+
+// Event is something that happened.
+type Event struct{ Title, Body string }
 
 // Gauge is the value of a metric at a time.
 type Gauge struct {
@@ -52,20 +88,25 @@ var (
 // Options say where logs are kept and how many. Zero fields mean the defaults.
 type Options struct {
 	Dir string
-	// PerSourceBytes is how much of one source is kept on disk; 4 MiB by default, 1 GiB at most.
+	// PerSourceBytes is how much of one source's lines is kept on disk; 16 MiB by default, 1 GiB at most. Its metrics
+	// have a quarter of that besides.
 	PerSourceBytes int64
 	// MaxBytes is how much is kept of all sources together; 1 GiB by default.
 	MaxBytes int64
+	// MaxAge is how long something is kept; zero: as long as there is room.
+	MaxAge time.Duration
 	// Clock gives the time; nil means time.Now.
 	Clock func() time.Time
 }
 
 const (
-	defaultPerSourceBytes = 4 << 20
+	defaultPerSourceBytes = 16 << 20
 	defaultMaxBytes       = 1 << 30
 	maxPerSourceBytes     = 1 << 30
 	// segmentsPerSource is into how many files a source is split: what goes at once is one of them.
-	segmentsPerSource = 4
+	segmentsPerSource = 8
+	// metricsShare is which part of a source's bytes its metrics may have besides.
+	metricsShare = 4
 	// maxPayloadBytes is where a line is split.
 	maxPayloadBytes = 64 << 10
 	// flushDelay is how long an envelope may stay in memory alone.
@@ -80,6 +121,8 @@ type Store struct {
 	dir            string
 	perSourceBytes int64
 	maxBytes       int64
+	maxAge         time.Duration
+	hub            hub
 	clock          func() time.Time
 	opened         time.Time
 
@@ -89,6 +132,9 @@ type Store struct {
 
 	recentBytes atomic.Int64 // of all sources in memory
 	written     atomic.Int64 // since retention last looked at the disk
+
+	streams     context.Context // ends when streams are to end
+	stopStreams context.CancelFunc
 
 	dirty   chan struct{} // capacity one: something is to be flushed
 	stop    context.CancelFunc
@@ -112,17 +158,23 @@ func Open(o Options) (*Store, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{
-		dir: o.Dir, perSourceBytes: o.PerSourceBytes, maxBytes: o.MaxBytes, clock: o.Clock, opened: o.Clock(),
+		dir: o.Dir, perSourceBytes: o.PerSourceBytes, maxBytes: o.MaxBytes, maxAge: o.MaxAge, clock: o.Clock, opened: o.Clock(),
 		sources: map[string]*source{},
 		dirty:   make(chan struct{}, 1), stop: stop, stopped: make(chan struct{}),
 	}
+	s.streams, s.stopStreams = context.WithCancel(context.Background())
 	s.written.Store(o.MaxBytes) // so that the first flush looks at the disk
 	go s.run(ctx)
 	return s, nil
 }
 
+// CloseStreams ends the answers of Stream and Firehose that are under way, which would not end by themselves, and
+// lets no new ones begin.
+func (s *Store) CloseStreams() { s.stopStreams() }
+
 // Close writes everything to disk. Nothing may be appended after it.
 func (s *Store) Close() error {
+	s.stopStreams()
 	s.stop()
 	<-s.stopped
 	return s.flush()
@@ -146,9 +198,11 @@ func (s *Store) Append(e Envelope) error {
 	defer src.mu.Unlock()
 	for _, payload := range splitPayload(e.Payload) {
 		e.Payload = payload
-		if err := src.append(e); err != nil {
+		kept, err := src.append(e)
+		if err != nil {
 			return fmt.Errorf("append to the log of %s: %w", e.SourceID, err)
 		}
+		s.hub.publish(kept) // with the source's lock, so that subscribers see the order
 	}
 	src.wakeLocked()
 	select {
@@ -200,7 +254,7 @@ func (s *Store) LastWhere(sourceID string, match func(*Envelope) bool) time.Time
 	}
 	defer s.release(src)
 	var last time.Time
-	err = src.walk(Query{Descending: true}, func(e *Envelope) bool {
+	err = src.walk(Query{Descending: true, Types: []Type{Log}}, func(e *Envelope) bool {
 		if match(e) {
 			last = time.Unix(0, e.original).UTC()
 		}

@@ -108,6 +108,9 @@ func TestAppendAndRead(t *testing.T) {
 		}
 		for i := range want {
 			want[i].original = want[i].Time.UnixNano()
+			if want[i].Gauges == nil {
+				want[i].number = uint64(i)
+			}
 			if len(got[i].Payload) == 0 {
 				got[i].Payload = nil
 			}

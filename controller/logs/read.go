@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math"
 	"os"
 	"regexp"
@@ -11,13 +12,16 @@ import (
 	"sort"
 )
 
-// Type is a type of envelope, by log-cache's name. Those that are neither Log nor Gauge are never found here.
+// Type is a type of envelope, by log-cache's name.
 type Type string
 
-// The types that are kept.
+// The types.
 const (
-	Log       Type = "LOG"
-	GaugeType Type = "GAUGE"
+	Log         Type = "LOG"
+	GaugeType   Type = "GAUGE"
+	TimerType   Type = "TIMER"
+	CounterType Type = "COUNTER"
+	EventType   Type = "EVENT"
 )
 
 // Query says which envelopes of a source.
@@ -58,16 +62,32 @@ func (s *Store) Read(q Query) ([]*Envelope, error) {
 
 // filter returns the envelope, or the part of it that is wanted, or nil.
 func (q *Query) filter(e *Envelope) *Envelope {
-	is := Log
-	if e.Gauges != nil {
-		is = GaugeType
-	}
+	is := e.Type()
 	if len(q.Types) > 0 && !slices.Contains(q.Types, is) {
 		return nil
 	}
 	if q.Names == nil {
 		return e
 	}
+	switch is {
+	case GaugeType:
+		return q.filterGauges(e)
+	case TimerType:
+		return onlyIf(q.Names.MatchString(e.Timer.Name), e)
+	case CounterType:
+		return onlyIf(q.Names.MatchString(e.Counter.Name), e)
+	}
+	return nil
+}
+
+func onlyIf(ok bool, e *Envelope) *Envelope {
+	if !ok {
+		return nil
+	}
+	return e
+}
+
+func (q *Query) filterGauges(e *Envelope) *Envelope {
 	part := *e
 	part.Gauges = map[string]Gauge{}
 	for name, g := range e.Gauges {
@@ -75,43 +95,109 @@ func (q *Query) filter(e *Envelope) *Envelope {
 			part.Gauges[name] = g
 		}
 	}
-	if len(part.Gauges) == 0 {
-		return nil
-	}
-	return &part
+	return onlyIf(len(part.Gauges) > 0, &part)
 }
 
-// walk calls fn with the envelopes between Start and End in the order of the query, until it returns false.
-func (s *source) walk(q Query, fn func(*Envelope) bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.load(); err != nil {
-		return err
+// wants reports whether lines, or else metrics, can be in the answer.
+func (q *Query) wants(lines bool) bool {
+	if lines && q.Names != nil {
+		return false
 	}
+	return len(q.Types) == 0 || slices.ContainsFunc(q.Types, func(t Type) bool { return (t == Log) == lines })
+}
+
+// walk calls fn with the envelopes between Start and End in the order of the query, until it returns false. It holds
+// the source's lock only to see what there is, not while it reads the disk.
+func (s *source) walk(q Query, fn func(*Envelope) bool) error {
 	if q.End == 0 {
 		q.End = math.MaxInt64
 	}
+	if s.store.maxAge > 0 {
+		q.Start = max(q.Start, s.store.clock().Add(-s.store.maxAge).UnixNano())
+	}
+	s.mu.Lock()
+	if err := s.load(); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	lines, metrics := s.viewLocked(), s.metrics.viewLocked()
+	s.mu.Unlock()
+	switch {
+	case !q.wants(true):
+		return metrics.walk(q, fn)
+	case !q.wants(false):
+		return lines.walk(q, fn)
+	}
+	return walkBoth(lines, metrics, q, fn)
+}
+
+// view is what there is of a source's lines, or of its metrics, at a moment. Segments only grow or go.
+type view struct {
+	id       string
+	segments []segmentFile
+	paths    []string
+	recent   []*Envelope
+}
+
+func (s *source) viewLocked() *view {
+	v := &view{id: s.id, segments: slices.Clone(s.segments), recent: slices.Clone(s.recent)}
+	for _, f := range s.segments {
+		v.paths = append(v.paths, s.path(f))
+	}
+	return v
+}
+
+// walkBoth merges two views by time. No two of their envelopes have the same.
+func walkBoth(a, b *view, q Query, fn func(*Envelope) bool) error {
+	var errs [2]error
+	pull := func(v *view, err *error) (func() (*Envelope, bool), func()) {
+		return iter.Pull(func(yield func(*Envelope) bool) { *err = v.walk(q, yield) })
+	}
+	nextA, stopA := pull(a, &errs[0])
+	defer stopA()
+	nextB, stopB := pull(b, &errs[1])
+	defer stopB()
+	x, moreX := nextA()
+	y, moreY := nextB()
+	for moreX || moreY {
+		takeX := moreX && (!moreY || x.Time.Before(y.Time) != q.Descending)
+		if takeX {
+			if !fn(x) {
+				break
+			}
+			x, moreX = nextA()
+			continue
+		}
+		if !fn(y) {
+			break
+		}
+		y, moreY = nextB()
+	}
+	return errors.Join(errs[0], errs[1])
+}
+
+func (v *view) walk(q Query, fn func(*Envelope) bool) error {
 	onDisk := q // what is in memory is not read from the disk
-	if len(s.recent) > 0 {
-		onDisk.End = min(q.End, s.recent[0].Time.UnixNano())
+	if len(v.recent) > 0 {
+		onDisk.End = min(q.End, v.recent[0].Time.UnixNano())
 	}
 	if q.Descending {
-		if !s.walkRecent(q, fn) {
+		if !v.walkRecent(q, fn) {
 			return nil
 		}
-		for i := range slices.Backward(s.segments) {
-			if goOn, err := s.walkSegment(i, onDisk, fn); !goOn || err != nil {
+		for i := range slices.Backward(v.segments) {
+			if goOn, err := v.walkSegment(i, onDisk, fn); !goOn || err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	for i := range s.segments {
-		if goOn, err := s.walkSegment(i, onDisk, fn); !goOn || err != nil {
+	for i := range v.segments {
+		if goOn, err := v.walkSegment(i, onDisk, fn); !goOn || err != nil {
 			return err
 		}
 	}
-	s.walkRecent(q, fn)
+	v.walkRecent(q, fn)
 	return nil
 }
 
@@ -136,21 +222,21 @@ func (q *Query) inOrder(from, to int, fn func(int) bool) bool {
 	return true
 }
 
-func (s *source) walkRecent(q Query, fn func(*Envelope) bool) bool {
-	from, to := q.span(len(s.recent), func(i int) int64 { return s.recent[i].Time.UnixNano() })
-	return q.inOrder(from, to, func(i int) bool { return fn(s.recent[i]) })
+func (v *view) walkRecent(q Query, fn func(*Envelope) bool) bool {
+	from, to := q.span(len(v.recent), func(i int) int64 { return v.recent[i].Time.UnixNano() })
+	return q.inOrder(from, to, func(i int) bool { return fn(v.recent[i]) })
 }
 
 // walkSegment reads a segment if it can have envelopes of the query.
-func (s *source) walkSegment(i int, q Query, fn func(*Envelope) bool) (goOn bool, err error) {
+func (v *view) walkSegment(i int, q Query, fn func(*Envelope) bool) (goOn bool, err error) {
 	end := int64(math.MaxInt64)
-	if i+1 < len(s.segments) {
-		end = s.segments[i+1].first
+	if i+1 < len(v.segments) {
+		end = v.segments[i+1].first
 	}
-	if s.segments[i].first >= q.End || end <= q.Start || q.Start >= q.End {
+	if v.segments[i].first >= q.End || end <= q.Start || q.Start >= q.End {
 		return true, nil
 	}
-	data, err := os.ReadFile(s.path(s.segments[i]))
+	data, err := os.ReadFile(v.paths[i])
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil // somebody made room
 	}
@@ -160,7 +246,7 @@ func (s *source) walkSegment(i int, q Query, fn func(*Envelope) bool) (goOn bool
 	g := parseSegment(data)
 	from, to := q.span(g.len(), g.time)
 	goOn = q.inOrder(from, to, func(i int) bool {
-		e, decodeErr := g.envelope(i, s.id)
+		e, decodeErr := g.envelope(i, v.id)
 		if decodeErr != nil {
 			err = decodeErr
 			return false
@@ -190,15 +276,32 @@ func (s *Store) Meta(sourceID string) (Meta, error) {
 	if err := src.load(); err != nil {
 		return Meta{}, fmt.Errorf("read the log of %s: %w", sourceID, err)
 	}
-	if len(src.segments) == 0 {
-		return Meta{}, nil
+	m := Meta{}
+	for _, stream := range []*source{src, src.metrics} {
+		if err := stream.addMeta(&m); err != nil {
+			return Meta{}, fmt.Errorf("read the log of %s: %w", sourceID, err)
+		}
 	}
-	oldest := src.segments[0]
-	number, err := readSegmentNumber(src.path(oldest))
+	return m, nil
+}
+
+// addMeta adds what there is of lines, or of metrics.
+func (s *source) addMeta(m *Meta) error {
+	if len(s.segments) == 0 {
+		return nil
+	}
+	oldest := s.segments[0]
+	number, err := readSegmentNumber(s.path(oldest))
 	if err != nil {
-		return Meta{}, fmt.Errorf("read the log of %s: %w", sourceID, err)
+		return err
 	}
-	return Meta{Count: src.next - number, Expired: number, Oldest: oldest.first, Newest: src.last}, nil
+	if m.Count == 0 || oldest.first < m.Oldest {
+		m.Oldest = oldest.first
+	}
+	m.Count += s.next - number
+	m.Expired += number
+	m.Newest = max(m.Newest, s.last)
+	return nil
 }
 
 // readSegmentNumber reads the header alone.

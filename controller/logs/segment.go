@@ -23,6 +23,9 @@ const (
 	recordLog       = 'l'
 	recordErrLog    = 'e'
 	recordGauge     = 'g'
+	recordTimer     = 'm'
+	recordCounter   = 'c'
+	recordEvent     = 'v'
 	envelopeMinimum = 1 + 8 + 8 + 4
 )
 
@@ -68,25 +71,46 @@ func decodeTags(body []byte) (map[string]string, error) {
 
 // encodeEnvelope makes the body of a record.
 func encodeEnvelope(b []byte, e *Envelope, tagSet uint32) []byte {
-	kind := byte(recordLog)
-	if e.Gauges != nil {
-		kind = recordGauge
-	} else if e.Stderr {
-		kind = recordErrLog
-	}
-	b = append(b, kind)
+	b = append(b, recordKind(e))
 	b = binary.BigEndian.AppendUint64(b, uint64(e.Time.UnixNano()))
 	b = binary.BigEndian.AppendUint64(b, uint64(e.original))
 	b = binary.BigEndian.AppendUint32(b, tagSet)
 	b = appendString(b, e.InstanceID)
-	if e.Gauges == nil {
-		return append(b, e.Payload...)
-	}
-	for name, g := range e.Gauges {
-		b = appendString(appendString(b, name), g.Unit)
-		b = binary.BigEndian.AppendUint64(b, math.Float64bits(g.Value))
+	switch e.Type() {
+	case GaugeType:
+		for name, g := range e.Gauges {
+			b = appendString(appendString(b, name), g.Unit)
+			b = binary.BigEndian.AppendUint64(b, math.Float64bits(g.Value))
+		}
+	case TimerType:
+		b = binary.BigEndian.AppendUint64(appendString(b, e.Timer.Name), uint64(e.Timer.Start.UnixNano()))
+		b = binary.BigEndian.AppendUint64(b, uint64(e.Timer.Stop.UnixNano()))
+	case CounterType:
+		b = binary.BigEndian.AppendUint64(appendString(b, e.Counter.Name), e.Counter.Delta)
+		b = binary.BigEndian.AppendUint64(b, e.Counter.Total)
+	case EventType:
+		b = appendString(appendString(b, e.Event.Title), e.Event.Body)
+	default:
+		b = append(b, e.Payload...)
 	}
 	return b
+}
+
+func recordKind(e *Envelope) byte {
+	switch e.Type() {
+	case GaugeType:
+		return recordGauge
+	case TimerType:
+		return recordTimer
+	case CounterType:
+		return recordCounter
+	case EventType:
+		return recordEvent
+	}
+	if e.Stderr {
+		return recordErrLog
+	}
+	return recordLog
 }
 
 // segment is a segment in memory whose envelopes are decoded one by one.
@@ -165,17 +189,25 @@ func (g *segment) envelope(i int, sourceID string) (*Envelope, error) {
 		Stderr:   body[0] == recordErrLog,
 		Tags:     tags,
 		original: int64(binary.BigEndian.Uint64(body[9:])),
+		number:   g.number + uint64(i),
 	}
 	d := decoder{rest: body[envelopeMinimum:]}
 	e.InstanceID = d.string()
-	if body[0] != recordGauge {
+	switch body[0] {
+	case recordGauge:
+		e.Gauges = map[string]Gauge{}
+		for len(d.rest) > 0 && !d.failed {
+			name, unit := d.string(), d.string()
+			e.Gauges[name] = Gauge{Unit: unit, Value: math.Float64frombits(d.number())}
+		}
+	case recordTimer:
+		e.Timer = &Timer{Name: d.string(), Start: d.time(), Stop: d.time()}
+	case recordCounter:
+		e.Counter = &Counter{Name: d.string(), Delta: d.number(), Total: d.number()}
+	case recordEvent:
+		e.Event = &Event{Title: d.string(), Body: d.string()}
+	default:
 		e.Payload = d.rest
-		return e, d.err()
-	}
-	e.Gauges = map[string]Gauge{}
-	for len(d.rest) > 0 && !d.failed {
-		name, unit := d.string(), d.string()
-		e.Gauges[name] = Gauge{Unit: unit, Value: d.float()}
 	}
 	return e, d.err()
 }
@@ -215,15 +247,17 @@ func (d *decoder) string() string {
 	return s
 }
 
-func (d *decoder) float() float64 {
+func (d *decoder) number() uint64 {
 	if len(d.rest) < 8 {
 		d.failed, d.rest = true, nil
 		return 0
 	}
-	v := math.Float64frombits(binary.BigEndian.Uint64(d.rest))
+	v := binary.BigEndian.Uint64(d.rest)
 	d.rest = d.rest[8:]
 	return v
 }
+
+func (d *decoder) time() time.Time { return time.Unix(0, int64(d.number())).UTC() }
 
 func (d *decoder) err() error {
 	if d.failed {

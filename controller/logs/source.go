@@ -22,18 +22,20 @@ const (
 	pendingPerSource = 256 << 10
 )
 
-// source is what is known of one source.
+// source is what is known of one source: its lines, and in another one beside it its metrics.
 type source struct {
-	store *Store
-	id    string
-	dir   string
+	store   *Store
+	id      string
+	dir     string
+	limit   int64   // bytes on disk
+	metrics *source // nil in that of the metrics, which is used under the lock of the other
 
 	users int // guarded by store.mu
 	idle  int // flushes since it was used last; guarded by store.mu
 
 	mu       sync.Mutex
 	loaded   bool
-	last     int64         // time of the newest envelope; math.MinInt64 when there is none
+	last     int64         // time of the newest envelope, metrics too; math.MinInt64 when there is none
 	next     uint64        // number of the next envelope
 	segments []segmentFile // in order; the last one is written to
 	wake     chan struct{} // closed at the next Append
@@ -61,11 +63,14 @@ type segmentFile struct {
 }
 
 func newSource(s *Store, id, dir string) *source {
-	src := &source{store: s, id: id, dir: dir}
-	src.wake = make(chan struct{})
+	src := &source{store: s, id: id, dir: dir, limit: s.perSourceBytes, wake: make(chan struct{})}
+	src.metrics = &source{store: s, id: id, dir: filepath.Join(dir, metricsDir), limit: s.perSourceBytes / metricsShare}
 	src.resetLocked()
 	return src
 }
+
+// metricsDir is the folder of a source's metrics in that of its lines.
+const metricsDir = "metrics"
 
 // resetLocked forgets everything, as for a source that has just been deleted.
 func (s *source) resetLocked() {
@@ -73,6 +78,9 @@ func (s *source) resetLocked() {
 	s.loaded, s.last, s.next = false, math.MinInt64, 0
 	s.segments, s.recent, s.recentBytes = nil, nil, 0
 	s.pending, s.pendingCount, s.tagSets = nil, 0, nil
+	if s.metrics != nil {
+		s.metrics.resetLocked()
+	}
 }
 
 func (s *source) path(f segmentFile) string {
@@ -106,6 +114,12 @@ func (s *source) load() error {
 		if usable {
 			break
 		}
+	}
+	if s.metrics != nil {
+		if err := s.metrics.load(); err != nil {
+			return err
+		}
+		s.last = max(s.last, s.metrics.last)
 	}
 	s.loaded = true
 	return nil
@@ -153,14 +167,14 @@ func (s *source) loadLast() (usable bool, err error) {
 	return true, nil
 }
 
-// append adds an envelope in memory.
-func (s *source) append(e Envelope) error {
+// append adds an envelope in memory and returns it as it is kept.
+func (s *source) append(e Envelope) (*Envelope, error) {
 	if err := s.load(); err != nil {
-		return err
+		return nil, err
 	}
 	encoded := encodeTags(e.Tags)
 	if metaBytes(&e)+len(encoded) > maxMetaBytes {
-		return ErrTooLarge
+		return nil, ErrTooLarge
 	}
 	e.Gauges = finite(e.Gauges)
 	e.original = e.Time.UnixNano()
@@ -169,7 +183,23 @@ func (s *source) append(e Envelope) error {
 		at = e.original
 	}
 	e.Time = time.Unix(0, at).UTC()
-	if err := s.rotateLocked(at); err != nil {
+	into := s
+	if e.Type() != Log {
+		into = s.metrics
+	}
+	if err := into.keep(&e, encoded); err != nil {
+		return nil, err
+	}
+	s.last, into.last = at, at
+	if len(into.pending) >= pendingPerSource {
+		return &e, into.writeLocked()
+	}
+	return &e, nil
+}
+
+// keep adds an envelope with its final time.
+func (s *source) keep(e *Envelope, encoded string) error {
+	if err := s.rotateLocked(e.Time.UnixNano()); err != nil {
 		return err
 	}
 	set, known := s.tagSets[encoded]
@@ -184,14 +214,11 @@ func (s *source) append(e Envelope) error {
 	}
 	e.Tags = set.tags
 	e.Payload = slices.Clone(e.Payload)
-	s.pending = appendRecord(s.pending, encodeEnvelope(nil, &e, set.number))
+	e.number = s.next
+	s.pending = appendRecord(s.pending, encodeEnvelope(nil, e, set.number))
 	s.pendingCount++
-	s.last = at
 	s.next++
-	s.remember(&e)
-	if len(s.pending) >= pendingPerSource {
-		return s.flushLocked()
-	}
+	s.remember(e)
 	return nil
 }
 
@@ -212,6 +239,14 @@ func finite(gauges map[string]Gauge) map[string]Gauge {
 // metaBytes is about how long the parts of an envelope are that are not split.
 func metaBytes(e *Envelope) int {
 	n := len(e.InstanceID)
+	switch {
+	case e.Timer != nil:
+		n += len(e.Timer.Name) + 16
+	case e.Counter != nil:
+		n += len(e.Counter.Name) + 16
+	case e.Event != nil:
+		n += len(e.Event.Title) + len(e.Event.Body)
+	}
 	for name, g := range e.Gauges {
 		n += len(name) + len(g.Unit) + 16
 	}
@@ -220,11 +255,11 @@ func metaBytes(e *Envelope) int {
 
 // rotateLocked begins a segment when there is none, or when the last one is full, and deletes the oldest.
 func (s *source) rotateLocked(first int64) error {
-	limit := max(s.store.perSourceBytes/segmentsPerSource, int64(segmentHeader))
-	if n := len(s.segments); n > 0 && s.segments[n-1].size+int64(len(s.pending)) < limit {
+	limit := max(s.limit/segmentsPerSource, int64(segmentHeader))
+	if n := len(s.segments); n > 0 && s.segments[n-1].size+int64(len(s.pending)) < limit && !s.store.fillsTooLong(s.segments[n-1].first, first) {
 		return nil
 	}
-	if err := s.flushLocked(); err != nil {
+	if err := s.writeLocked(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
@@ -283,9 +318,14 @@ func (s *source) wakeLocked() {
 	s.wake = make(chan struct{})
 }
 
-// flushLocked writes pending to the last segment. If the disk does not take it, it is given up: logs must not fill the
-// memory. Then the next append loads the source again, as the segment has not all tag sets that were in pending.
+// flushLocked writes what is pending, of metrics too.
 func (s *source) flushLocked() error {
+	return errors.Join(s.writeLocked(), s.metrics.writeLocked())
+}
+
+// writeLocked writes pending to the last segment. If the disk does not take it, it is given up: logs must not fill the
+// memory. Then the next append loads the source again, as the segment has not all tag sets that were in pending.
+func (s *source) writeLocked() error {
 	if len(s.pending) == 0 {
 		return nil
 	}
