@@ -50,6 +50,12 @@ type Engine interface {
 	// address is host:port with names as the workload knows them. What the workload may not reach cannot
 	// be dialed.
 	Dial(ctx context.Context, id, network, address string) (net.Conn, error)
+	// SetNetwork says what workloads may reach, whole, replacing what was said before. It holds for the
+	// workloads that run and for those to come, within seconds, and goes on when this process has ended. Until
+	// the first call of a process, what an earlier one said stays.
+	SetNetwork(ctx context.Context, n Network) error
+	// UpdateFiles replaces files of a workload (see Extra.Files) while it runs.
+	UpdateFiles(ctx context.Context, id string, files map[string][]byte) error
 	// Ping returns nil if the engine can start workloads now, else ErrUnavailable with the reason.
 	Ping(ctx context.Context) error
 	// Close ends all that the engine started in this process. Workloads go on running.
@@ -75,8 +81,21 @@ type Workload struct {
 	Ports      []int  // that the app listens on; the first is $PORT
 	StopSignal string // empty: SIGTERM
 	Once       bool   // a task: run to the end, never restarted
+	Egress     string // key of Network.Egress
+	Peer       string // what policies call it (Policy.From, To)
 	Liveness   Check
 	Readiness  Check
+	// Finish, when it is set, is called before the workload starts with the address that it will have, empty
+	// if the engine does not know it yet, and returns what depends on that.
+	Finish func(address string) (Extra, error) `json:"-"`
+}
+
+// Extra is what a workload has besides, once its address is known.
+type Extra struct {
+	Env map[string]string // added to the workload's
+	// Files are contents by absolute path. Every user in the workload may read them, none but root may
+	// change them. Those of one folder change together.
+	Files map[string][]byte
 }
 
 // Check is a health check. An http or port check goes to the first port. A zero Timeout, Interval or

@@ -90,8 +90,12 @@ func (e *engine) Exec(context.Context, string, node.Exec) (int, error)          
 func (e *engine) Dial(context.Context, string, string, string) (net.Conn, error) {
 	return nil, node.ErrNotFound
 }
-func (e *engine) Ping(context.Context) error { return nil }
-func (e *engine) Close() error               { return nil }
+func (e *engine) Ping(context.Context) error                     { return nil }
+func (e *engine) Close() error                                   { return nil }
+func (e *engine) SetNetwork(context.Context, node.Network) error { return nil }
+func (e *engine) UpdateFiles(context.Context, string, map[string][]byte) error {
+	return nil
+}
 
 var _ node.Engine = (*engine)(nil)
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/system"
 
 	"github.com/cupola-paas/cupola/node"
@@ -177,11 +176,18 @@ func (i *instance) recreate(ctx context.Context) error {
 	if err := i.d.api.ContainerStop(ctx, old, container.StopOptions{Timeout: &grace}); err != nil {
 		return err
 	}
+	kept, err := i.d.takeOut(ctx, old, c.Config.Labels)
+	if err != nil {
+		return err
+	}
 	if err := i.d.remove(ctx, old); err != nil {
 		return err
 	}
-	networks := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{i.d.nets.apps.name: {}}}
+	networks := i.d.nets.apps.endpoint(i.d.address(c))
 	made, err := i.d.api.ContainerCreate(ctx, c.Config, c.HostConfig, networks, nil, i.d.containerName(i.id))
+	if err == nil {
+		err = i.d.putBack(ctx, made.ID, kept)
+	}
 	if err != nil {
 		return err
 	}

@@ -222,6 +222,7 @@ func (d *Docker) adopt(ctx context.Context, s container.Summary) error {
 	if err != nil {
 		return failed("inspect container "+s.ID, err)
 	}
+	d.placed(w, c)
 	i := d.newInstance(w, s.ID)
 	i.adopted(ctx, c)
 	d.add(i)

@@ -148,7 +148,7 @@ func endProcess(t *testing.T, d *Docker, id string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.Dial("tcp", net.JoinHostPort(d.address(was), "8080"))
+	conn, err := net.Dial("tcp", net.JoinHostPort(d.address(was).String(), "8080"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,72 +1,218 @@
 package docker
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/coreos/go-iptables/iptables"
+
+	"github.com/cupola-paas/cupola/node"
 )
 
 const filterTable = "filter"
 
-// linkLocal has the metadata services of the clouds in it.
-const linkLocal = "169.254.0.0/16"
+// kernelTime bounds one call of the kernel's tools, which wait for one another.
+const kernelTime = 20 * time.Second
 
-// firewall keeps two chains of our own: one that INPUT jumps to (from our bridges to this machine), one
-// that DOCKER-USER jumps to (through this machine). It rewrites a chain only when it differs, so that a
-// packet never meets half a chain in the daily round.
+// firewall keeps chains of our own: INPUT jumps to one (from our bridges to this machine), DOCKER-USER to
+// another (through this machine), and these lead to what each container may reach. All are written in one
+// stroke, and only when they differ, so that a packet never meets half of them. They stay in the kernel when
+// this process ends.
 type firewall struct {
-	mu              sync.Mutex
-	ipt             *iptables.IPTables
-	err             error
-	input, forward  string // our chains
-	apps, staging   string // interfaces
-	hostPorts       []int
-	nameservers     []string // link-local ones
-	rejectSupported bool
+	mu  sync.Mutex
+	ipt *iptables.IPTables
+	err error
+	plan
+
+	network *node.Network     // nil until it was said: then what an earlier process wrote stays
+	members map[string]member // by workload or build
+	written string            // the text that was handed over last
+	seen    []string          // our chains as the kernel's tool showed them then
 }
 
 func newFirewall(d *Docker) *firewall {
-	id := strings.ToUpper(short(d.o.Installation))
-	f := &firewall{
-		input: "CUPOLA-" + id + "-IN", forward: "CUPOLA-" + id + "-FW",
-		apps: d.nets.apps.iface, staging: d.nets.staging.iface,
-		hostPorts: d.o.HostPorts, rejectSupported: true,
-	}
+	f := &firewall{members: map[string]member{}, plan: plan{
+		prefix: "CUPOLA-" + strings.ToUpper(short(d.o.Installation)) + "-",
+		apps:   d.nets.apps.iface, staging: d.nets.staging.iface, gateway: d.Gateway(),
+		hostPorts: d.o.HostPorts, log: true, refuse: "-j REJECT --reject-with icmp-port-unreachable",
+	}}
 	if !d.info.local {
 		f.err = errors.New("Docker runs on another machine, whose rules cannot be set from here")
 		return f
 	}
-	if f.ipt, f.err = iptables.New(); f.err != nil {
+	if f.ipt, f.err = iptables.New(); f.err == nil {
+		_, f.err = exec.LookPath("iptables-restore")
+	}
+	if f.err != nil {
 		f.err = fmt.Errorf("iptables cannot be used (%w); install it and start again", f.err)
 	}
 	f.nameservers = linkLocalNameservers("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 	return f
 }
 
-// apply makes the rules so. Doing it again changes nothing.
+// setNetwork changes what members may reach.
+func (f *firewall) setNetwork(n node.Network) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.network = &n
+	return f.applyLocked(false)
+}
+
+// join makes the rules for one more container, before it starts.
+func (f *firewall) join(id string, m member) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.members[id] == m {
+		return nil
+	}
+	f.members[id] = m
+	return f.applyLocked(false)
+}
+
+// leave forgets a container. Its rules go with the next change: they must, before its address is used again,
+// and that is a change.
+func (f *firewall) leave(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.members, id)
+}
+
+// apply makes the rules so, also where somebody else changed them. Doing it again changes nothing.
 func (f *firewall) apply() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.applyLocked(true)
+}
+
+// applyLocked writes what differs from what was written last; verify looks at the kernel's copy, too.
+func (f *firewall) applyLocked(verify bool) error {
 	if f.err != nil {
 		return f.err
 	}
-	if err := f.chain(f.input, f.inputRules()); err != nil {
+	if f.written == "" {
+		verify = true // an earlier process may have left chains
+	}
+	have := f.seen
+	if verify {
+		var err error
+		if have, err = f.list(); err != nil {
+			return err
+		}
+	}
+	want := f.want(have)
+	if want.text(nil) == f.written && slices.Equal(have, f.seen) {
+		if !verify {
+			return nil
+		}
+		return f.hook()
+	}
+	if err := f.write(want, have); err != nil {
 		return err
 	}
-	if err := f.chain(f.forward, f.forwardRules()); err != nil {
+	seen, err := f.list()
+	if err != nil {
 		return err
 	}
-	if err := f.jump("INPUT", f.input); err != nil {
+	f.seen = seen
+	f.written = f.want(f.seen).text(nil)
+	return f.hook()
+}
+
+// want are the chains that shall be. Until the network was said, those that an earlier process made for its
+// members are not among them, and stay.
+func (f *firewall) want(have []string) chains {
+	c := chains{}
+	f.base(c)
+	switch {
+	case f.network != nil:
+		f.open(c, f.network, slices.SortedFunc(maps.Values(f.members), byAddress))
+	case !slices.Contains(have, ":"+f.egress()):
+		f.closed(c)
+	}
+	return c
+}
+
+// write hands the chains over. What the kernel lacks is done without: it drops what it cannot refuse, and
+// does not log.
+func (f *firewall) write(want chains, have []string) error {
+	var gone []string
+	if f.network != nil {
+		for _, line := range have {
+			if name, ok := strings.CutPrefix(line, ":"); ok {
+				if _, wanted := want[name]; !wanted {
+					gone = append(gone, name)
+				}
+			}
+		}
+	}
+	err := f.restore(want.text(gone))
+	switch {
+	case err == nil:
+		return nil
+	case f.log:
+		f.log = false
+	case strings.Contains(f.refuse, "REJECT"):
+		f.refuse = "-j DROP"
+	default:
 		return err
 	}
-	return f.jump(f.forwardHook(), f.forward)
+	if again := f.write(f.want(have), have); again != nil {
+		return err // the first failure says more
+	}
+	return nil
+}
+
+// restore is one atomic change of the kernel's table.
+func (f *firewall) restore(text string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), kernelTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "iptables-restore", "--noflush", "--wait", "10")
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("iptables-restore: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// list are our chains and their rules as the kernel's tool writes them, without counters.
+func (f *firewall) list() ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), kernelTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "iptables-save", "-t", filterTable)
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("iptables-save: %w", err)
+	}
+	var ours []string
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, ":"+f.prefix):
+			name, _, _ := strings.Cut(line, " ")
+			ours = append(ours, name)
+		case strings.HasPrefix(line, "-A "+f.prefix):
+			ours = append(ours, line)
+		}
+	}
+	return ours, nil
+}
+
+// hook sees to it that our chains are asked.
+func (f *firewall) hook() error {
+	if err := f.jump("INPUT", f.input()); err != nil {
+		return err
+	}
+	return f.jump(f.forwardHook(), f.forward())
 }
 
 // applyRules applies them again later; that there is no iptables has been said at opening.
@@ -82,93 +228,6 @@ func (f *firewall) forwardHook() string {
 		return "DOCKER-USER"
 	}
 	return "FORWARD"
-}
-
-func (f *firewall) refuse() []string {
-	if f.rejectSupported {
-		return []string{"-j", "REJECT", "--reject-with", "icmp-port-unreachable"}
-	}
-	return []string{"-j", "DROP"}
-}
-
-// inputRules: answers are let through (health checks and the router come from this machine); apps reach
-// the router and DNS, builds nothing.
-func (f *firewall) inputRules() [][]string {
-	var rules [][]string
-	for _, b := range []string{f.apps, f.staging} {
-		rules = append(rules, []string{"-i", b, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"})
-	}
-	for _, p := range f.hostPorts {
-		rules = append(rules, []string{"-i", f.apps, "-p", "tcp", "-m", "tcp", "--dport", strconv.Itoa(p), "-j", "ACCEPT"})
-	}
-	for _, proto := range []string{"udp", "tcp"} {
-		rules = append(rules, []string{"-i", f.apps, "-p", proto, "-m", proto, "--dport", "53", "-j", "ACCEPT"})
-	}
-	for _, b := range []string{f.apps, f.staging} {
-		rules = append(rules, append([]string{"-i", b}, f.refuse()...))
-	}
-	return rules
-}
-
-// forwardRules: no metadata service, no neighbour. Where a cloud's resolver has a link-local address,
-// that address stays reachable for DNS alone.
-func (f *firewall) forwardRules() [][]string {
-	var rules [][]string
-	bridges := []string{f.apps, f.staging}
-	for _, b := range bridges {
-		for _, ns := range f.nameservers {
-			for _, proto := range []string{"udp", "tcp"} {
-				rules = append(rules, []string{"-d", ns + "/32", "-i", b, "-p", proto, "-m", proto, "--dport", "53", "-j", "RETURN"})
-			}
-		}
-		rules = append(rules, append([]string{"-d", linkLocal, "-i", b}, f.refuse()...))
-		for _, to := range bridges {
-			rules = append(rules, append([]string{"-i", b, "-o", to}, f.refuse()...))
-		}
-	}
-	return rules
-}
-
-// chain makes a chain of ours have exactly these rules.
-func (f *firewall) chain(name string, rules [][]string) error {
-	if f.same(name, rules) {
-		return nil
-	}
-	if err := f.ipt.ClearChain(filterTable, name); err != nil { // makes it when absent
-		return fmt.Errorf("iptables chain %s: %w", name, err)
-	}
-	for _, r := range rules {
-		if err := f.ipt.Append(filterTable, name, r...); err != nil {
-			if f.rejectSupported && slices.Contains(r, "REJECT") {
-				f.rejectSupported = false // the kernel lacks it: drop instead
-				return f.chain(name, f.withDrop(rules))
-			}
-			return fmt.Errorf("iptables chain %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func (f *firewall) withDrop(rules [][]string) [][]string {
-	for n, r := range rules {
-		if i := slices.Index(r, "REJECT"); i > 0 {
-			rules[n] = append(slices.Clone(r[:i]), "DROP")
-		}
-	}
-	return rules
-}
-
-func (f *firewall) same(name string, rules [][]string) bool {
-	have, err := f.ipt.List(filterTable, name)
-	if err != nil || len(have) != len(rules)+1 { // the first line is the chain itself
-		return false
-	}
-	for n, r := range rules {
-		if have[n+1] != "-A "+name+" "+strings.Join(r, " ") {
-			return false
-		}
-	}
-	return true
 }
 
 // jump sees to it that hook begins with our chain.
@@ -190,11 +249,11 @@ func (f *firewall) jump(hook, to string) error {
 func (f *firewall) remove() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ipt == nil {
+	if f.err != nil {
 		return nil
 	}
 	var errs []error
-	for hook, to := range map[string]string{"INPUT": f.input, "DOCKER-USER": f.forward, "FORWARD": f.forward} {
+	for hook, to := range map[string]string{"INPUT": f.input(), "DOCKER-USER": f.forward(), "FORWARD": f.forward()} {
 		if ok, err := f.ipt.ChainExists(filterTable, hook); err != nil || !ok {
 			continue
 		}
@@ -202,16 +261,34 @@ func (f *firewall) remove() error {
 			errs = append(errs, f.ipt.DeleteIfExists(filterTable, hook, "-j", to))
 		}
 	}
-	for _, c := range []string{f.input, f.forward} {
-		if ok, err := f.ipt.ChainExists(filterTable, c); err == nil && ok {
-			errs = append(errs, f.ipt.ClearAndDeleteChain(filterTable, c))
+	have, err := f.list()
+	errs = append(errs, err)
+	var gone []string
+	for _, line := range have {
+		if name, ok := strings.CutPrefix(line, ":"); ok {
+			gone = append(gone, name)
 		}
 	}
+	if len(gone) > 0 {
+		errs = append(errs, f.restore(chains{}.text(gone)))
+	}
+	f.written, f.seen = "", nil
 	return errors.Join(errs...)
 }
 
 func linkLocalNameservers(files ...string) []string {
 	var all []string
+	for _, a := range nameservers(files...) {
+		if a.Is4() && a.IsLinkLocalUnicast() {
+			all = append(all, a.String())
+		}
+	}
+	return all
+}
+
+// nameservers are those that the files name, each once.
+func nameservers(files ...string) []netip.Addr {
+	var all []netip.Addr
 	for _, name := range files {
 		text, _ := os.ReadFile(name) // absent on many systems
 		for line := range strings.Lines(string(text)) {
@@ -219,8 +296,8 @@ func linkLocalNameservers(files ...string) []string {
 			if len(f) < 2 || f[0] != "nameserver" {
 				continue
 			}
-			if a, err := netip.ParseAddr(f[1]); err == nil && a.Is4() && a.IsLinkLocalUnicast() && !slices.Contains(all, a.String()) {
-				all = append(all, a.String())
+			if a, err := netip.ParseAddr(f[1]); err == nil && !slices.Contains(all, a) {
+				all = append(all, a)
 			}
 		}
 	}

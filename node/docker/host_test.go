@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -60,7 +61,14 @@ func serverOnAllAddresses(t *testing.T) (port string) {
 	return port
 }
 
-// TestHostPorts: an app reaches the given port of this machine and no other; a build reaches none.
+// everything is a network in which who has the key "all" reaches every address by every protocol.
+func everything() node.Network {
+	all := node.Rule{Protocol: "all", Destinations: []node.AddressRange{{From: netip.MustParseAddr("0.0.0.0"), To: netip.MustParseAddr("255.255.255.255")}}}
+	return node.Network{Groups: map[string][]node.Rule{"open": {all}}, Egress: map[string][]string{"all": {"open"}}}
+}
+
+// TestHostPorts: also who may reach everything reaches the given port of this machine and no other, no
+// neighbour, no build and no metadata service.
 func TestHostPorts(t *testing.T) {
 	f := newFixture(t)
 	open, closed := serverOnAllAddresses(t), serverOnAllAddresses(t)
@@ -72,10 +80,14 @@ func TestHostPorts(t *testing.T) {
 	if d.fw.err != nil {
 		t.Skipf("rules cannot be set here: %v", d.fw.err)
 	}
-	w := f.workload(nil)
+	if err := d.SetNetwork(context.Background(), everything()); err != nil {
+		t.Fatal(err)
+	}
+	w := f.workload(func(w *node.Workload) { w.Egress = "all" })
 	start(t, d, w)
 	app := until(t, d, w.ID, "it is ready", isReady).Address
-	stage := stagingContainer(t, d, f)
+	stage := stagingContainer(t, d, f, "all")
+	other := stagingContainer(t, d, f, "nothing")
 	for _, c := range []struct {
 		name, from, to string
 		ok             bool
@@ -84,8 +96,11 @@ func TestHostPorts(t *testing.T) {
 		{"app to another port", app, gateway(t, d, d.AppsNetwork()) + ":" + closed, false},
 		{"app to the host on another bridge", app, gateway(t, d, d.StagingNetwork()) + ":" + closed, false},
 		{"app to a build", app, stage + ":8080", false},
-		{"build to an open port", stage, gateway(t, d, d.StagingNetwork()) + ":" + open, false},
-		{"build to the host on another bridge", stage, gateway(t, d, d.AppsNetwork()) + ":" + open, false},
+		{"build to an open port", stage, gateway(t, d, d.StagingNetwork()) + ":" + open, true},
+		{"build to another port", stage, gateway(t, d, d.StagingNetwork()) + ":" + closed, false},
+		{"build to another build", stage, other + ":8080", false},
+		{"build without groups to an open port", other, gateway(t, d, d.StagingNetwork()) + ":" + open, false},
+		{"app to the metadata service", app, "169.254.169.254:80", false},
 		{"build to an app", stage, app + ":8080", false},
 		{"build to the metadata service", stage, "169.254.169.254:80", false},
 	} {
@@ -97,23 +112,24 @@ func TestHostPorts(t *testing.T) {
 }
 
 // stagingContainer runs the app on the staging network, as a build would be.
-func stagingContainer(t *testing.T, d *Docker, f *fixture) (address string) {
+func stagingContainer(t *testing.T, d *Docker, f *fixture, egress string) (address string) {
 	t.Helper()
 	ctx := context.Background()
+	address, release, err := d.PlaceBuild(uuid.NewString(), egress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
 	made, err := d.api.ContainerCreate(ctx,
 		&container.Config{Image: f.img, Env: []string{"PORT=8080"}, Labels: map[string]string{LabelInstallation: f.name}},
-		&container.HostConfig{NetworkMode: container.NetworkMode(d.StagingNetwork())}, nil, nil, "cupola-test-"+uuid.NewString())
+		&container.HostConfig{NetworkMode: container.NetworkMode(d.StagingNetwork())},
+		d.nets.staging.endpoint(netip.MustParseAddr(address)), nil, "cupola-test-"+uuid.NewString())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := d.api.ContainerStart(ctx, made.ID, container.StartOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := d.api.ContainerInspect(ctx, made.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = c.NetworkSettings.Networks[d.StagingNetwork()].IPAddress
 	for errors.Is(probe(ctx, node.Check{Type: "port"}, address, []int{8080}), errRefused) {
 	}
 	return address
@@ -127,16 +143,25 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
+	if err := d.SetNetwork(context.Background(), everything()); err != nil {
+		t.Fatal(err)
+	}
+	w := f.workload(func(w *node.Workload) { w.Egress = "all" })
+	start(t, d, w)
+	address := until(t, d, w.ID, "it is ready", isReady).Address
 	list := func() []string {
 		t.Helper()
-		var all []string
-		for _, chain := range []string{"INPUT", "DOCKER-USER", d.fw.input, d.fw.forward} {
+		all, err := d.fw.list()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, chain := range []string{"INPUT", "DOCKER-USER"} {
 			rules, err := ipt.List("filter", chain)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, r := range rules {
-				if strings.Contains(r, d.fw.input) || strings.Contains(r, d.fw.forward) {
+				if strings.Contains(r, d.fw.prefix) {
 					all = append(all, r)
 				}
 			}
@@ -144,8 +169,8 @@ func TestRules(t *testing.T) {
 		return all
 	}
 	want := list()
-	if !d.fw.same(d.fw.input, d.fw.inputRules()) || !d.fw.same(d.fw.forward, d.fw.forwardRules()) {
-		t.Errorf("the kernel's rules are written in another way than ours, so that each round rewrites them: %q", want)
+	if !slices.ContainsFunc(want, func(r string) bool { return strings.Contains(r, address+"/32") }) {
+		t.Fatalf("no rule for the instance at %s: %q", address, want)
 	}
 	if err := d.fw.apply(); err != nil {
 		t.Fatal(err)
@@ -153,23 +178,33 @@ func TestRules(t *testing.T) {
 	if got := list(); !slices.Equal(got, want) {
 		t.Errorf("applied twice: %q, want %q", got, want)
 	}
-	if err := ipt.Delete("filter", "INPUT", "-j", d.fw.input); err != nil {
+	if err := ipt.Delete("filter", "INPUT", "-j", d.fw.input()); err != nil {
 		t.Fatal(err)
 	}
-	if err := ipt.ClearChain("filter", d.fw.forward); err != nil {
-		t.Fatal(err)
+	for _, chain := range []string{d.fw.forward(), d.fw.egress()} {
+		if err := ipt.ClearChain("filter", chain); err != nil {
+			t.Fatal(err)
+		}
 	}
 	d.resync()
 	if got := list(); !slices.Equal(got, want) {
 		t.Errorf("after removal and a round: %q, want %q", got, want)
 	}
+	again := f.open(t, func(o *Options) { o.HostPorts = []int{80, 443} })
+	if got := list(); !slices.Equal(got, want) {
+		t.Errorf("an engine that was told nothing changed what an earlier one wrote: %q, want %q", got, want)
+	}
+	if err := again.SetNetwork(context.Background(), node.Network{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(); slices.ContainsFunc(got, func(r string) bool { return strings.Contains(r, address+"/32") }) {
+		t.Errorf("nothing may be reached, but there is %q", got)
+	}
 	if err := d.Purge(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	for _, chain := range []string{d.fw.input, d.fw.forward} {
-		if ok, err := ipt.ChainExists("filter", chain); ok || err != nil {
-			t.Errorf("chain %s after Purge: %t, %v", chain, ok, err)
-		}
+	if left := list(); len(left) > 0 {
+		t.Errorf("chains after Purge: %q", left)
 	}
 	if _, err := d.api.NetworkInspect(context.Background(), d.AppsNetwork(), network.InspectOptions{}); !notFound(err) {
 		t.Errorf("network after Purge: %v", err)

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -290,7 +291,7 @@ func finished(c container.InspectResponse) time.Time {
 // cameUp begins a new run of the container.
 func (i *instance) cameUp(c container.InspectResponse) {
 	i.startedAt, i.pid, i.forget, i.startDue = started(c), c.State.Pid, false, time.Time{}
-	address := i.d.address(c)
+	address := i.d.placed(i.w, c)
 	i.mu.Lock()
 	i.statusPID = i.pid
 	i.mu.Unlock()
@@ -301,11 +302,34 @@ func (i *instance) cameUp(c container.InspectResponse) {
 	i.beginHealth()
 }
 
-func (d *Docker) address(c container.InspectResponse) string {
-	if c.NetworkSettings == nil || c.NetworkSettings.Networks[d.nets.apps.name] == nil {
+// placed notes where a container is, which matters for those that another run of this process placed.
+func (d *Docker) placed(w node.Workload, c container.InspectResponse) string {
+	address := d.address(c)
+	if !address.IsValid() {
 		return ""
 	}
-	return c.NetworkSettings.Networks[d.nets.apps.name].IPAddress
+	d.nets.apps.addresses.note(w.ID, address)
+	if err := d.fw.join(w.ID, member{address, w.Egress, w.Peer}); err != nil && d.fw.err == nil {
+		d.log.Warn("rules of what an instance may reach not made", "instance", w.ID, "error", err)
+	}
+	return address.String()
+}
+
+// address is the container's, also while it does not run if it was given one; else invalid.
+func (d *Docker) address(c container.InspectResponse) netip.Addr {
+	if c.NetworkSettings == nil || c.NetworkSettings.Networks[d.nets.apps.name] == nil {
+		return netip.Addr{}
+	}
+	e := c.NetworkSettings.Networks[d.nets.apps.name]
+	text := e.IPAddress
+	if text == "" && e.IPAMConfig != nil {
+		text = e.IPAMConfig.IPv4Address
+	}
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address
 }
 
 // ended is the end of a task.
@@ -333,6 +357,7 @@ func (d *Docker) forget(i *instance) {
 	case <-i.done:
 	default:
 		close(i.done)
+		d.unplace(i.id)
 		d.notify()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -12,10 +13,17 @@ import (
 	"github.com/docker/docker/api/types/network"
 )
 
-// bridge is a network of ours: its name in Docker and the interface on the host, which rules match.
-type bridge struct{ name, iface string }
+// bridge is a network of ours: its name in Docker, the interface on the host, which rules match, and its
+// addresses.
+type bridge struct {
+	name, iface string
+	addresses   *addresses
+}
 
 type networks struct{ apps, staging bridge }
+
+// labelAddresses is on networks whose addresses we give out.
+const labelAddresses = "cupola.addresses"
 
 // StagingNetwork is the Docker network that builds run in.
 func (d *Docker) StagingNetwork() string { return d.nets.staging.name }
@@ -29,43 +37,125 @@ func short(installation string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
+// Gateway is this machine's address on the bridge of the apps: a name server for them listens there.
+func (d *Docker) Gateway() netip.Addr { return d.nets.apps.addresses.gateway }
+
 func (d *Docker) ensureNetworks(ctx context.Context) error {
 	id := short(d.o.Installation)
 	d.nets = networks{
-		apps:    bridge{"cupola-" + d.o.Installation + "-apps", "cup" + id + "a"},
-		staging: bridge{"cupola-" + d.o.Installation + "-staging", "cup" + id + "s"},
+		apps:    bridge{name: "cupola-" + d.o.Installation + "-apps", iface: "cup" + id + "a"},
+		staging: bridge{name: "cupola-" + d.o.Installation + "-staging", iface: "cup" + id + "s"},
 	}
-	if err := d.ensureNetwork(ctx, d.nets.apps, d.o.AppsSubnet); err != nil {
+	if err := d.ensureNetwork(ctx, &d.nets.apps, d.o.AppsSubnet); err != nil {
 		return err
 	}
-	if err := d.ensureNetwork(ctx, d.nets.staging, d.o.StagingSubnet); err != nil {
+	if err := d.ensureNetwork(ctx, &d.nets.staging, d.o.StagingSubnet); err != nil {
 		return err
 	}
 	d.checkBridgeFilter()
 	return nil
 }
 
-func (d *Docker) ensureNetwork(ctx context.Context, b bridge, subnet string) error {
+// ensureNetwork makes a network whose addresses are ours to give out. Docker allows that only in a subnet
+// that it was told, so where none was configured, a first network shows which one Docker finds free.
+func (d *Docker) ensureNetwork(ctx context.Context, b *bridge, subnet string) error {
 	have, err := d.api.NetworkInspect(ctx, b.name, network.InspectOptions{})
-	if err == nil {
-		if have.Labels[LabelInstallation] != d.o.Installation {
-			return fmt.Errorf("docker: network %s exists and is not ours; remove it with docker network rm %s", b.name, b.name)
-		}
-		return nil
+	switch {
+	case err == nil && have.Labels[LabelInstallation] != d.o.Installation:
+		return fmt.Errorf("docker: network %s exists and is not ours; remove it with docker network rm %s", b.name, b.name)
+	case err == nil && have.Labels[labelAddresses] != "":
+		return b.learn(have)
+	case err == nil:
+		err = d.removeNetwork(ctx, have.ID)
+	case notFound(err):
+		err = nil
 	}
-	if !notFound(err) {
+	if err == nil && subnet != "" {
+		err = d.createNetwork(ctx, b, subnet)
+	} else if err == nil {
+		err = d.createAnywhere(ctx, b)
+	}
+	if err != nil {
 		return failed("network "+b.name, err)
 	}
-	_, err = d.api.NetworkCreate(ctx, b.name, d.networkOptions(b, subnet))
-	if err != nil && !conflict(err) {
-		return failed("create network "+b.name, err)
+	have, err = d.api.NetworkInspect(ctx, b.name, network.InspectOptions{})
+	if err != nil {
+		return failed("network "+b.name, err)
 	}
-	return nil
+	return b.learn(have)
 }
 
-func (d *Docker) networkOptions(b bridge, subnet string) network.CreateOptions {
+func (b *bridge) learn(n network.Inspect) error {
+	for _, c := range n.IPAM.Config {
+		subnet, err := netip.ParsePrefix(c.Subnet)
+		if err != nil || !subnet.Addr().Is4() {
+			continue
+		}
+		gateway, err := netip.ParseAddr(c.Gateway)
+		if err != nil {
+			gateway = subnet.Masked().Addr().Next()
+		}
+		b.addresses = newAddresses(subnet, gateway)
+		return nil
+	}
+	return fmt.Errorf("docker: network %s has no subnet", b.name)
+}
+
+// createAnywhere tries again when somebody else was quicker to take the subnet that was free.
+func (d *Docker) createAnywhere(ctx context.Context, b *bridge) error {
+	for attempt := 1; ; attempt++ {
+		subnet, err := d.freeSubnet(ctx, b)
+		if err == nil {
+			err = d.createNetwork(ctx, b, subnet)
+		}
+		if err == nil || attempt == subnetAttempts || !strings.Contains(err.Error(), "overlap") {
+			return err
+		}
+	}
+}
+
+// subnetAttempts is how often another network may be quicker.
+const subnetAttempts = 10
+
+// freeSubnet is what Docker chooses for a network of which nothing is said.
+func (d *Docker) freeSubnet(ctx context.Context, b *bridge) (string, error) {
+	made, err := d.api.NetworkCreate(ctx, b.name, d.networkOptions(b))
+	if err != nil {
+		return "", err
+	}
+	n, err := d.api.NetworkInspect(ctx, made.ID, network.InspectOptions{})
+	if errRemove := d.api.NetworkRemove(ctx, made.ID); err == nil {
+		err = errRemove
+	}
+	if err != nil {
+		return "", err
+	}
+	if len(n.IPAM.Config) == 0 {
+		return "", fmt.Errorf("docker: network %s was given no subnet", b.name)
+	}
+	return n.IPAM.Config[0].Subnet, nil
+}
+
+func (d *Docker) createNetwork(ctx context.Context, b *bridge, subnet string) error {
+	prefix, err := netip.ParsePrefix(subnet)
+	if err != nil || !prefix.Addr().Is4() || prefix.Bits() > 28 {
+		return fmt.Errorf("subnet %q: name an IPv4 network of 16 addresses or more, such as 10.99.0.0/16", subnet)
+	}
+	o := d.networkOptions(b)
+	o.Labels[labelAddresses] = "given"
+	o.IPAM = &network.IPAM{Driver: "default", Config: []network.IPAMConfig{{
+		Subnet: prefix.Masked().String(), IPRange: dockersShare(prefix).String(), Gateway: prefix.Masked().Addr().Next().String(),
+	}}}
+	_, err = d.api.NetworkCreate(ctx, b.name, o)
+	if conflict(err) {
+		return nil
+	}
+	return err
+}
+
+func (d *Docker) networkOptions(b *bridge) network.CreateOptions {
 	off := false
-	o := network.CreateOptions{
+	return network.CreateOptions{
 		Driver:     "bridge",
 		EnableIPv6: &off,
 		Labels:     map[string]string{LabelInstallation: d.o.Installation},
@@ -74,10 +164,15 @@ func (d *Docker) networkOptions(b bridge, subnet string) network.CreateOptions {
 			"com.docker.network.bridge.enable_icc": "false",
 		},
 	}
-	if subnet != "" {
-		o.IPAM = &network.IPAM{Driver: "default", Config: []network.IPAMConfig{{Subnet: subnet}}}
+}
+
+// endpoint connects a container to the bridge at that address.
+func (b *bridge) endpoint(address netip.Addr) *network.NetworkingConfig {
+	e := &network.EndpointSettings{}
+	if address.IsValid() {
+		e.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: address.String()}
 	}
-	return o
+	return &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{b.name: e}}
 }
 
 // checkBridgeFilter sees whether the kernel shows bridged packets to iptables at all; if not, containers

@@ -219,20 +219,15 @@ func TestLinkLocalNameservers(t *testing.T) {
 	if !slices.Equal(got, []string{"169.254.169.254"}) {
 		t.Errorf("linkLocalNameservers = %v", got)
 	}
-	f := &firewall{apps: "a", staging: "s", nameservers: got}
-	rules := f.forwardRules()
-	dns, block := -1, -1
-	for n, r := range rules {
-		line := strings.Join(r, " ")
-		if strings.HasPrefix(line, "-d 169.254.169.254/32 -i a -p udp") && strings.HasSuffix(line, "RETURN") {
-			dns = n
-		}
-		if strings.HasPrefix(line, "-d 169.254.0.0/16 -i a") {
-			block = n
-		}
-	}
-	if dns < 0 || block < 0 || dns > block {
-		t.Errorf("rules = %v, want DNS let through before the rest is refused", rules)
+	p := &plan{prefix: "P-", apps: "a", staging: "s", nameservers: got, refuse: "-j DROP"}
+	c := chains{}
+	p.base(c)
+	dns := slices.IndexFunc(c["P-FW"], func(r string) bool {
+		return strings.HasPrefix(r, "-d 169.254.169.254/32 -i a -p udp") && strings.HasSuffix(r, "RETURN")
+	})
+	rest := slices.Index(c["P-FW"], "-i a -g P-EG")
+	if dns < 0 || rest < 0 || dns > rest {
+		t.Errorf("rules = %q, want DNS let through before the groups are asked", c["P-FW"])
 	}
 }
 

@@ -3,6 +3,7 @@ package docker
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ const (
 	LabelInstallation = "cupola.installation"
 	labelID           = "cupola.id"
 	labelWorkload     = "cupola.workload" // the workload as JSON, without environment and secrets
+	labelFiles        = "cupola.files"    // folders of Extra.Files, with colons between
 	labelPrefix       = "cupola.label."   // before each label of the workload
 )
 
@@ -93,7 +95,7 @@ func cpuShares(w node.Workload) int64 {
 func (d *Docker) containerName(id string) string { return "cupola-" + d.o.Installation + "-" + id }
 
 // containerConfig is the workload in Docker's words.
-func (d *Docker) containerConfig(w node.Workload) (*container.Config, *container.HostConfig, *network.NetworkingConfig, error) {
+func (d *Docker) containerConfig(w node.Workload, address netip.Addr) (*container.Config, *container.HostConfig, *network.NetworkingConfig, error) {
 	labels, err := d.labels(w)
 	if err != nil {
 		return nil, nil, nil, err
@@ -109,8 +111,7 @@ func (d *Docker) containerConfig(w node.Workload) (*container.Config, *container
 	if len(w.ID) <= 63 {
 		c.Hostname = w.ID
 	}
-	nc := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{d.nets.apps.name: {}}}
-	return c, d.hostConfig(w), nc, nil
+	return c, d.hostConfig(w), d.nets.apps.endpoint(address), nil
 }
 
 // hostConfig has no field for binds, devices, capabilities to add or namespaces of the host, on purpose.
@@ -123,6 +124,7 @@ func (d *Docker) hostConfig(w node.Workload) *container.HostConfig {
 	withInit := !d.noInit.Load()
 	h := &container.HostConfig{
 		NetworkMode: container.NetworkMode(d.nets.apps.name),
+		DNS:         d.nameservers(),
 		Init:        &withInit,
 		CapDrop:     []string{"ALL"},
 		SecurityOpt: []string{"no-new-privileges:true"},
@@ -140,6 +142,21 @@ func (d *Docker) hostConfig(w node.Workload) *container.HostConfig {
 		h.StorageOpt = map[string]string{"size": strconv.Itoa(w.DiskMB) + "m"}
 	}
 	return h
+}
+
+// maxNameservers is how many Docker asks.
+const maxNameservers = 3
+
+// nameservers are the platform's own, which knows the names of apps, and behind it those of this machine, so
+// that apps go on finding the world while the platform is down. Those on a loopback address are out of reach.
+func (d *Docker) nameservers() []string {
+	all := []string{d.Gateway().String()}
+	for _, a := range nameservers("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf") {
+		if !a.IsLoopback() && a.Zone() == "" && len(all) < maxNameservers {
+			all = append(all, a.String())
+		}
+	}
+	return all
 }
 
 func environ(env map[string]string) []string {
@@ -167,7 +184,7 @@ func (d *Docker) labels(w node.Workload) (map[string]string, error) {
 
 // public is the workload without what must not be written down; Labels have labels of their own.
 func public(w node.Workload) node.Workload {
-	w.Env, w.PullUser, w.PullSecret, w.Labels = nil, "", "", nil
+	w.Env, w.PullUser, w.PullSecret, w.Labels, w.Finish = nil, "", "", nil, nil
 	return w
 }
 

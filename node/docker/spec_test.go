@@ -2,6 +2,7 @@ package docker
 
 import (
 	"encoding/json"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -29,8 +30,8 @@ func sampleWorkload() node.Workload {
 
 // TestContainerConfig pins what protects the machine from an app.
 func TestContainerConfig(t *testing.T) {
-	d := &Docker{o: Options{Installation: "i1"}, nets: networks{apps: bridge{name: "apps"}}}
-	c, h, n, err := d.containerConfig(sampleWorkload())
+	d := &Docker{o: Options{Installation: "i1"}, nets: networks{apps: bridge{name: "apps", addresses: newAddresses(netip.MustParsePrefix("10.9.0.0/16"), netip.MustParseAddr("10.9.0.1"))}}}
+	c, h, n, err := d.containerConfig(sampleWorkload(), netip.MustParseAddr("10.9.0.7"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestContainerConfig(t *testing.T) {
 	if h.RestartPolicy.Name != container.RestartPolicyAlways || h.AutoRemove {
 		t.Errorf("restart policy = %v", h.RestartPolicy)
 	}
-	if len(n.EndpointsConfig) != 1 || c.StopSignal != "SIGINT" || c.Hostname != "6f1c2d3e-1111-2222-3333-4444" {
+	if len(n.EndpointsConfig) != 1 || n.EndpointsConfig["apps"].IPAMConfig.IPv4Address != "10.9.0.7" || h.DNS[0] != "10.9.0.1" || c.StopSignal != "SIGINT" || c.Hostname != "6f1c2d3e-1111-2222-3333-4444" {
 		t.Errorf("config = %+v, networks = %v", c, n.EndpointsConfig)
 	}
 	w := sampleWorkload()

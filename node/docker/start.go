@@ -3,10 +3,13 @@ package docker
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
 
 	"github.com/cupola-paas/cupola/node"
 )
@@ -31,25 +34,76 @@ func (d *Docker) Start(ctx context.Context, w node.Workload) error {
 	if err := refuseRoot(w, img); err != nil {
 		return err
 	}
-	id, err := d.create(ctx, w)
+	if err := d.place(ctx, w, img); err != nil {
+		d.unplace(w.ID)
+		return err
+	}
+	return nil
+}
+
+// place gives the workload its address, and makes and starts its container there, behind rules that already
+// hold.
+func (d *Docker) place(ctx context.Context, w node.Workload, img image.InspectResponse) error {
+	address, err := d.nets.apps.addresses.take(w.ID)
+	if err != nil {
+		return fmt.Errorf("workload %s: %w", w.ID, err)
+	}
+	if err := d.fw.join(w.ID, member{address, w.Egress, w.Peer}); err != nil && d.fw.err == nil {
+		return fmt.Errorf("workload %s: rules of what it may reach: %w", w.ID, err)
+	}
+	files, err := finish(&w, address)
+	if err != nil {
+		return fmt.Errorf("workload %s: %w", w.ID, err)
+	}
+	at := placement{address, files}
+	id, err := d.create(ctx, w, at)
 	if err != nil {
 		return failed("workload "+w.ID+": create container", err)
 	}
 	if err := d.refuseHiddenRoot(ctx, w, img, id); err != nil {
 		return d.discard(id, err)
 	}
-	return d.launch(ctx, w, id)
+	return d.launch(ctx, w, id, at)
+}
+
+// placement is what a workload has once its address is known.
+type placement struct {
+	address netip.Addr
+	files   map[string][]byte
+}
+
+// unplace takes back what place gave, once there is no container.
+func (d *Docker) unplace(id string) {
+	d.fw.leave(id)
+	d.nets.apps.addresses.give(id)
+}
+
+// finish asks for what depends on the address.
+func finish(w *node.Workload, address netip.Addr) (map[string][]byte, error) {
+	if w.Finish == nil {
+		return nil, nil
+	}
+	extra, err := w.Finish(address.String())
+	if err != nil {
+		return nil, err
+	}
+	w.Env = maps.Clone(w.Env)
+	if w.Env == nil {
+		w.Env = map[string]string{}
+	}
+	maps.Copy(w.Env, extra.Env)
+	return extra.Files, nil
 }
 
 // launch starts a container that exists. What the app is to blame for is a crash, not an error.
-func (d *Docker) launch(ctx context.Context, w node.Workload, id string) error {
+func (d *Docker) launch(ctx context.Context, w node.Workload, id string, at placement) error {
 	err := d.api.ContainerStart(ctx, id, container.StartOptions{})
 	if err != nil && missingInit(err) && !d.noInit.Swap(true) {
 		d.warn("Docker has no init binary (docker-init): apps run as process 1 and must reap their own children")
 		if err := d.discard(id, nil); err != nil {
 			return failed("workload "+w.ID, err)
 		}
-		if id, err = d.create(ctx, w); err != nil {
+		if id, err = d.create(ctx, w, at); err != nil {
 			return failed("workload "+w.ID+": create container", err)
 		}
 		err = d.api.ContainerStart(ctx, id, container.StartOptions{})
@@ -82,12 +136,26 @@ func startStatus(err error) int {
 	return 0
 }
 
-// create makes the container. One that exists by that name is the one we want: a Start that was cut off
+// create makes the container and puts the files into it. One that exists by that name is the one we want: a Start that was cut off
 // made it, from the same workload.
-func (d *Docker) create(ctx context.Context, w node.Workload) (string, error) {
-	c, h, n, err := d.containerConfig(w)
+func (d *Docker) create(ctx context.Context, w node.Workload, at placement) (string, error) {
+	id, err := d.createContainer(ctx, w, at)
+	if err != nil || len(at.files) == 0 {
+		return id, err
+	}
+	if err := d.putFiles(ctx, id, at.files, true); err != nil {
+		return "", d.discard(id, err)
+	}
+	return id, nil
+}
+
+func (d *Docker) createContainer(ctx context.Context, w node.Workload, at placement) (string, error) {
+	c, h, n, err := d.containerConfig(w, at.address)
 	if err != nil {
 		return "", err
+	}
+	if len(at.files) > 0 {
+		c.Labels[labelFiles] = strings.Join(folders(at.files), ":")
 	}
 	name := d.containerName(w.ID)
 	made, err := d.api.ContainerCreate(ctx, c, h, n, nil, name)
@@ -108,6 +176,13 @@ func (d *Docker) create(ctx context.Context, w node.Workload) (string, error) {
 	}
 	if have.Config.Labels[LabelInstallation] != d.o.Installation || have.Config.Labels[labelID] != w.ID {
 		return "", fmt.Errorf("a container named %s exists and is not ours; remove it with docker rm", name)
+	}
+	if !have.State.Running && d.address(have) != at.address { // it was made for another address
+		if err := d.remove(ctx, have.ID); err != nil {
+			return "", err
+		}
+		made, err := d.api.ContainerCreate(ctx, c, h, n, nil, name)
+		return made.ID, err
 	}
 	return have.ID, nil
 }

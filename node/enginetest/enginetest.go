@@ -25,6 +25,9 @@ const patience = 90 * time.Second
 
 const port = 8080
 
+// pullUser and pullSecret are what the test's registry asks for.
+const pullUser, pullSecret = "example", "pull-secret"
+
 // suite is what the tests share.
 type suite struct {
 	open func(t *testing.T, images string) node.Engine
@@ -37,7 +40,7 @@ type suite struct {
 // with Backoff as its first back-off; images is what the references of the test's images begin with. Run closes what it opened. The caller removes what the installation
 // has left behind. The engine must run on this machine and pull from loopback registries without TLS.
 func Run(t *testing.T, newEngine func(t *testing.T, images string) node.Engine) {
-	reg := NewRegistry(t)
+	reg := newRegistry(t, pullUser, pullSecret)
 	s := &suite{open: newEngine, reg: reg, img: reg.Image(t, "2000:2000")}
 	s.e = newEngine(t, reg.Prefix)
 	defer func() {
@@ -70,6 +73,11 @@ func Run(t *testing.T, newEngine func(t *testing.T, images string) node.Engine) 
 		{"Dial", (*suite).dial},
 		{"Security", (*suite).security},
 		{"RootRefused", (*suite).rootRefused},
+		{"RootWithoutCapabilities", (*suite).rootWithoutCapabilities},
+		{"PullCredentials", (*suite).pullCredentials},
+		{"Egress", (*suite).egress},
+		{"Policies", (*suite).policies},
+		{"Files", (*suite).files},
 		{"Insufficient", (*suite).insufficient},
 		{"NotFound", (*suite).notFound},
 	} {
@@ -86,7 +94,7 @@ func testContext(t *testing.T) context.Context {
 // workload is one that serves on its port; change may alter it.
 func (s *suite) workload(change func(*node.Workload)) node.Workload {
 	w := node.Workload{
-		ID: uuid.NewString(), Image: s.img, MemoryMB: 64, DiskMB: 512, Ports: []int{port},
+		ID: uuid.NewString(), Image: s.img, PullUser: pullUser, PullSecret: pullSecret, MemoryMB: 64, DiskMB: 512, Ports: []int{port},
 		Labels:   map[string]string{"app": "a1", "process": "web", "index": "7"},
 		Env:      map[string]string{"PORT": strconv.Itoa(port), "SECRET": "s3cret"},
 		Liveness: node.Check{Type: "port"},

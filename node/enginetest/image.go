@@ -5,6 +5,7 @@ import (
 	"bytes"
 	_ "embed"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -32,6 +34,7 @@ const passwd = "root:x:0:0::/:/\nvcap:x:2000:2000::/:/\ntoor:x:0:0::/:/\n"
 type Registry struct {
 	Prefix string // of all references: "127.0.0.1:port/"
 	app    []byte // the layer
+	auth   authn.Authenticator
 }
 
 var appLayer = sync.OnceValues(buildApp)
@@ -39,13 +42,32 @@ var appLayer = sync.OnceValues(buildApp)
 // NewRegistry compiles the test app and serves it until the test ends.
 func NewRegistry(t testing.TB) *Registry {
 	t.Helper()
+	return newRegistry(t, "", "")
+}
+
+// newRegistry makes one that serves only who gives that name and password, unless the name is empty.
+func newRegistry(t testing.TB, user, password string) *Registry {
+	t.Helper()
 	layer, err := appLayer()
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, p, _ := r.BasicAuth()
+		if user != "" && (u != user || p != password) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="images"`)
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		images.ServeHTTP(w, r)
+	}))
 	t.Cleanup(srv.Close)
-	return &Registry{Prefix: strings.TrimPrefix(srv.URL, "http://") + "/", app: layer}
+	reg := &Registry{Prefix: strings.TrimPrefix(srv.URL, "http://") + "/", app: layer, auth: authn.Anonymous}
+	if user != "" {
+		reg.auth = &authn.Basic{Username: user, Password: password}
+	}
+	return reg
 }
 
 // Image pushes the app with that user in its configuration and returns its reference by digest.
@@ -77,7 +99,7 @@ func (r *Registry) Image(t testing.TB, user string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(ref, img); err != nil {
+	if err := remote.Write(ref, img, remote.WithAuth(r.auth)); err != nil {
 		t.Fatal(err)
 	}
 	return ref.String()

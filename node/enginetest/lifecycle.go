@@ -249,7 +249,7 @@ func (s *suite) notFound(t *testing.T) {
 	if err := s.e.Ping(ctx); err != nil {
 		t.Errorf("ping = %v", err)
 	}
-	if res, err := http.Get("http://" + s.reg.Prefix + "v2/"); err != nil || res.StatusCode != http.StatusOK {
+	if res, err := http.Get("http://" + s.reg.Prefix + "v2/"); err != nil || res.StatusCode != http.StatusUnauthorized {
 		t.Errorf("the test's registry does not answer: %v", err)
 	}
 }

@@ -64,6 +64,11 @@ func command(name string, args []string) int {
 		_, _ = io.Copy(os.Stdout, os.Stdin)
 	case "complain":
 		fmt.Fprintln(os.Stderr, strings.Join(args, " "))
+	case "dial":
+		if _, err := net.DialTimeout("tcp", args[0], 5*time.Second); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	case "exit":
 		n, _ := strconv.Atoi(args[0])
 		return n
@@ -149,6 +154,17 @@ func serve() {
 	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(3) })
 	http.HandleFunc("/write", write)
 	http.HandleFunc("/dial", dial)
+	http.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, os.Getenv(r.FormValue("name"))) })
+	http.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) {
+		text, err := os.ReadFile(r.FormValue("name"))
+		if err != nil {
+			http.Error(w, err.Error(), 500)
+		}
+		_, _ = w.Write(text)
+	})
+	http.HandleFunc("/overwrite", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, os.WriteFile(r.FormValue("name"), []byte("mine"), 0o600))
+	})
 	http.HandleFunc("/proc", func(w http.ResponseWriter, r *http.Request) {
 		text, err := os.ReadFile("/proc/self/status")
 		if err != nil {

@@ -1,0 +1,42 @@
+package node
+
+import "net/netip"
+
+// Network is all that workloads may reach, as desired state (see Engine.SetNetwork). What it does not name
+// is refused.
+type Network struct {
+	// Groups are rules by the group's name.
+	Groups map[string][]Rule
+	// Egress names the groups whose rules a workload's outgoing connections obey, by Workload.Egress. A
+	// workload whose key is absent reaches nothing.
+	Egress map[string][]string
+	// Policies let workloads of this installation reach one another; no rule of a group does that.
+	Policies []Policy
+}
+
+// Rule allows connections to any of its destinations. Rules are added up: none takes away what another gives.
+//
+// Two things want to be named. The link-local network, with a cloud's metadata service in it, is reached only
+// by a destination that lies inside of it. And of this machine itself a rule for all protocols opens no more
+// than the ports that apps may use anyway; others are opened by a rule that names protocol and port.
+type Rule struct {
+	Protocol     string // tcp, udp, icmp or all; a rule for another one allows nothing
+	Destinations []AddressRange
+	Ports        []PortRange // of tcp and udp; none: nothing is allowed
+	ICMPType     int         // -1: any
+	ICMPCode     int         // -1: any
+	Log          bool        // the kernel logs the connections that it lets through
+}
+
+// AddressRange has both its ends in it. Ranges of IPv6 are ignored where workloads have no such addresses.
+type AddressRange struct{ From, To netip.Addr }
+
+// PortRange has both its ends in it.
+type PortRange struct{ From, To int }
+
+// Policy lets the workloads of one peer connect to those of another (Workload.Peer).
+type Policy struct {
+	From, To string
+	Protocol string // tcp or udp
+	Ports    PortRange
+}
