@@ -23,6 +23,7 @@ var house = map[string][]string{
 	"controller/dashboard":  {"controller/capi", "controller/auth"},
 	"controller/logs":       {"controller/capi", "store", "node"},
 	"controller/revision":   {"store"},
+	"controller/networking": {"controller/capi", "store", "node"},
 	"controller/routing":    {"store", "router"},
 	"controller/scheduling": {"controller/appusage", "controller/revision", "store", "node"},
 	"controller/ssh":        {"controller/ssh", "node"},

@@ -35,6 +35,8 @@ type Request struct {
 	// Previous is the digest of the app's last image in Repository, for reusing layers; may be empty.
 	Previous string
 	Limits   Limits
+	// Address is where the container joins Options.Network; empty: wherever the engine puts it.
+	Address string
 	// Log gets the output of the buildpacks and one line for each phase.
 	Log io.Writer
 }

@@ -127,7 +127,7 @@ func writeEnv(dir string, env map[string]string) error {
 func (b *build) spec() sandbox.Spec {
 	own := b.userOnDisk()
 	s := sandbox.Spec{
-		Build: b.req.ID, Image: b.req.BuildImage, User: fmt.Sprintf("%d:%d", own.UID, own.GID),
+		Build: b.req.ID, Address: b.req.Address, Image: b.req.BuildImage, User: fmt.Sprintf("%d:%d", own.UID, own.GID),
 		Program: append([]string{phasePath}, b.named()...), WorkingDir: appPath,
 		Env: []string{
 			"CNB_LAYERS_DIR=" + layersPath, "CNB_APP_DIR=" + appPath, "CNB_PLATFORM_DIR=" + platformPath,

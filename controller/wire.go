@@ -19,6 +19,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/cleanup"
 	"github.com/cupola-paas/cupola/controller/collect"
 	"github.com/cupola-paas/cupola/controller/dashboard"
+	"github.com/cupola-paas/cupola/controller/networking"
 	"github.com/cupola-paas/cupola/controller/routing"
 	"github.com/cupola-paas/cupola/controller/scheduling"
 	"github.com/cupola-paas/cupola/controller/staging"
@@ -160,6 +161,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	stagingLoop := &staging.Loop{
 		DB: s.db, Builder: s.builder, Sources: sources{s.blobs}, Uploads: uploads{s.blobs}, Env: env, Logs: s.sink,
 		Dir: s.dir("build", "sources"), Uploaded: s.dir("build", "uploaded"), Registry: s.registry.Host(), Parallel: s.config.Builds, Log: s.log,
+		Place: s.engine,
 	}
 	schedulingLoop := &scheduling.Loop{
 		DB: s.db, Engine: s.engine, Router: s.router, Env: env, Logs: s.sink, Log: s.log,
@@ -169,6 +171,10 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	cleanupLoop := &cleanup.Loop{
 		DB: s.db, Images: s.registry, Blobs: s.blobs, Engine: s.engine, Log: s.log,
 		Apps: []cleanup.AppData{appLogs{s.logs}, appCaches{s.builder}},
+	}
+	networkLoop := &networking.Loop{DB: s.db, Engine: s.engine, Log: s.log}
+	if err := networkLoop.Step(context.Background()); err != nil { // before anything is started
+		return nil, err
 	}
 	collectLoop := &collect.Loop{DB: s.db, Engine: s.engine, Sink: s.sink, Log: s.log}
 	metricsLoop := &collect.Metrics{
@@ -190,6 +196,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	return []func(context.Context) error{
 		s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
 		metricsLoop.Run, lifeLoop.Run, drainLoop.Run,
+		networkLoop.Run,
 	}, nil
 }
 
@@ -203,7 +210,8 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 	handler := api.New(api.Options{
 		DB: s.db, Auth: s.auth, Blobs: s.blobs, Resources: s.resources, PublicURL: s.url("api"),
 		Links: api.Links{Login: s.url("login"), UAA: s.url("uaa"), LogCache: s.url("log-cache"), AppSSH: s.ssh.address, AppSSHFingerprint: s.ssh.fingerprint,
-			LogStream: s.url("log-stream"), Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https")},
+			LogStream: s.url("log-stream"), Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https"),
+			NetworkPolicy: s.url("api") + "/networking/v1/external"},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
 		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Log: s.log,
 	})

@@ -478,6 +478,16 @@ type SecurityGroup struct {
 	StagingSpaces []string `json:"staging_spaces,omitempty"`
 }
 
+// NetworkPolicy lets the instances of one app connect to those of another, on ports from first to last.
+type NetworkPolicy struct {
+	Meta
+	SourceAppGUID      string `json:"source_app_guid"`
+	DestinationAppGUID string `json:"destination_app_guid"`
+	Protocol           string `json:"protocol"` // tcp or udp
+	FirstPort          int    `json:"first_port"`
+	LastPort           int    `json:"last_port"`
+}
+
 // IsolationSegment is a named part of the platform's nodes.
 type IsolationSegment struct {
 	Meta

@@ -159,6 +159,11 @@ var (
 		byEach("running_space", func(g *SecurityGroup) []string { return g.RunningSpaces }),
 		byEach("staging_space", func(g *SecurityGroup) []string { return g.StagingSpaces }))
 
+	NetworkPolicies = newTable("network_policies",
+		by("source", func(p *NetworkPolicy) string { return p.SourceAppGUID }),
+		byEach("app", func(p *NetworkPolicy) []string { return []string{p.SourceAppGUID, p.DestinationAppGUID} }),
+		by("key", NetworkPolicyKey).unique())
+
 	IsolationSegments = newTable("isolation_segments",
 		by("name", func(s *IsolationSegment) string { return s.Name }).anyCase().unique(),
 		byEach("org", func(s *IsolationSegment) []string { return s.OrgGUIDs }))
@@ -204,7 +209,7 @@ type anyTable interface {
 func allTables() []anyTable {
 	return []anyTable{
 		Orgs, Spaces, OrgQuotas, SpaceQuotas, Users, Groups, RevokedTokens, Clients, RefreshTokens, Roles, Domains, Routes, Apps, Processes,
-		Instances, Packages, Builds, Droplets, Deployments, Tasks, Buildpacks, Stacks, SecurityGroups,
+		Instances, Packages, Builds, Droplets, Deployments, Tasks, Buildpacks, Stacks, SecurityGroups, NetworkPolicies,
 		IsolationSegments, FeatureFlags, EnvGroups, AuditEvents, Jobs,
 		ServiceInstances, ServiceBindings, Settings,
 		Revisions, Sidecars, AppUsageEvents, ServiceUsageEvents,
@@ -220,6 +225,11 @@ func external(u *User) []string {
 		return nil
 	}
 	return []string{join(u.Origin, u.ExternalID)}
+}
+
+// NetworkPolicyKey is source/destination/protocol/first port/last port.
+func NetworkPolicyKey(p *NetworkPolicy) string {
+	return join(p.SourceAppGUID, p.DestinationAppGUID, p.Protocol, strconv.Itoa(p.FirstPort), strconv.Itoa(p.LastPort))
 }
 
 // routeKey is domain/host/path/port. The path alone keeps its case (RFC 9110 4.2.3), so it can't be left to anyCase.

@@ -62,6 +62,7 @@ func (d *Docker) Close() error { return d.client.Close() }
 // Spec is one run.
 type Spec struct {
 	Build   string // the id that labels and names the container
+	Address string // on the network; empty: the engine's choice
 	Image   string // must be there, see EnsureImage
 	User    string // uid:gid
 	Program []string
@@ -124,7 +125,13 @@ func (d *Docker) Create(ctx context.Context, s Spec) (*Container, error) {
 }
 
 func (d *Docker) create(ctx context.Context, s Spec) (string, error) {
-	created, err := d.client.ContainerCreate(ctx, d.config(s), d.hostConfig(s), &network.NetworkingConfig{}, nil, d.containerName(s.Build))
+	join := &network.NetworkingConfig{}
+	if s.Address != "" {
+		join.EndpointsConfig = map[string]*network.EndpointSettings{
+			d.network: {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: s.Address}},
+		}
+	}
+	created, err := d.client.ContainerCreate(ctx, d.config(s), d.hostConfig(s), join, nil, d.containerName(s.Build))
 	return created.ID, err
 }
 

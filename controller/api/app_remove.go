@@ -22,6 +22,7 @@ func removeApp(tx *store.Tx, app *store.App) error {
 		removeAll(store.ServiceBindings, func(b *store.ServiceBinding) string { return b.GUID }),
 		removeAll(store.Revisions, func(r *store.Revision) string { return r.GUID }),
 		removeAll(store.Sidecars, func(s *store.Sidecar) string { return s.GUID }),
+		removeAll(store.NetworkPolicies, func(p *store.NetworkPolicy) string { return p.GUID }),
 		removeAll(store.Packages, func(p *store.Package) string { return p.GUID }),
 	} {
 		if err := remove(tx, app.GUID); err != nil {

@@ -100,7 +100,11 @@ func (c *Ctx) writeErrors(all ...*capi.Error) {
 	if all[0].Status == http.StatusUnauthorized {
 		c.W.Header().Set("WWW-Authenticate", `Bearer realm="Cloud Foundry API"`)
 	}
-	if err := c.JSON(all[0].Status, capi.Errors{Errors: all}); err != nil {
+	var body any = capi.Errors{Errors: all}
+	if isPolicyRequest(c.R) {
+		body = policyError{all[0].Detail}
+	}
+	if err := c.JSON(all[0].Status, body); err != nil {
 		panic(fmt.Sprintf("api: error that cannot be written: %v", err))
 	}
 }

@@ -12,7 +12,7 @@ func (s *Server) organisationRoutes() []Route {
 	return slices.Concat(
 		s.rootRoutes(), s.orgRoutes(), s.spaceRoutes(), s.roleRoutes(), s.userRoutes(), s.orgQuotaRoutes(), s.spaceQuotaRoutes(),
 		s.domainRoutes(), s.buildpackRoutes(), s.stackRoutes(), s.featureFlagRoutes(), s.envGroupRoutes(),
-		s.securityGroupRoutes(), s.isolationSegmentRoutes(), s.serviceRoutes(), s.auditEventRoutes(),
+		s.securityGroupRoutes(), s.networkPolicyRoutes(), s.isolationSegmentRoutes(), s.serviceRoutes(), s.auditEventRoutes(),
 	)
 }
 

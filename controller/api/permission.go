@@ -17,6 +17,7 @@ const (
 	SeeSpace    Action = "see space"    // apps, routes and what belongs to them, without secrets
 	ManageSpace Action = "manage space" // its name, roles, features
 	Develop     Action = "develop"      // everything with apps and routes of a space
+	Connect     Action = "connect"      // network policies from and to apps of a space
 	Operate     Action = "operate"      // start, stop, scale, map routes
 	SeeSecrets  Action = "see secrets"  // environment variables, source and droplets
 	SeePlatform Action = "see platform" // what belongs to nobody: stacks, buildpacks, shared domains
@@ -33,12 +34,13 @@ var grants = map[string][]Action{
 	"space_auditor":                {SeeOrg, SeeSpace},
 	"space_manager":                {SeeOrg, SeeSpace, ManageSpace},
 	"space_supporter":              {SeeOrg, SeeSpace, Operate},
-	"space_developer":              {SeeOrg, SeeSpace, Operate, Develop, SeeSecrets},
+	"space_developer":              {SeeOrg, SeeSpace, Operate, Develop, Connect, SeeSecrets},
 }
 
 // scopeGrants says what a scope gives everywhere.
 var scopeGrants = map[string][]Action{
-	"cloud_controller.admin":           {SeeOrg, ManageOrg, SeeSpace, ManageSpace, Develop, Operate, SeeSecrets, SeePlatform, AdminRead, Administer},
+	"cloud_controller.admin":           {SeeOrg, ManageOrg, SeeSpace, ManageSpace, Develop, Connect, Operate, SeeSecrets, SeePlatform, AdminRead, Administer},
+	"network.admin":                    {Connect},
 	"cloud_controller.admin_read_only": {SeeOrg, SeeSpace, SeeSecrets, SeePlatform, AdminRead},
 	"cloud_controller.global_auditor":  {SeeOrg, SeeSpace, SeePlatform, AdminRead},
 }

@@ -131,6 +131,7 @@ func (l *Loop) taskWorkload(t *store.Task) (node.Workload, error) {
 			return err
 		}
 		w = l.image(d)
+		w.Egress, w.Peer = egress(app), app.GUID
 		w.Env, err = l.Env.Task(tx, app, t, d)
 		return err
 	})

@@ -43,6 +43,7 @@ func (l *Loop) workload(o startOrder) (node.Workload, error) {
 	w.Entrypoint, w.Command = command(p.Type, p.Command)
 	w.MemoryMB, w.DiskMB = p.MemoryMB, p.DiskMB
 	w.Ports = ports(p)
+	w.Egress, w.Peer = egress(o.wanted.app), p.AppGUID
 	w.Liveness = check(p.HealthCheck, w.Ports)
 	w.Readiness = check(p.ReadinessCheck, w.Ports)
 	var sidecars []store.SidecarSpec
@@ -83,6 +84,9 @@ func supervised(w *node.Workload, sidecars []store.SidecarSpec) error {
 	w.Env[superviseVariable] = string(text)
 	return nil
 }
+
+// egress is the key of what an app may reach: that of its space (see package networking).
+func egress(app *store.App) string { return "running/" + app.SpaceGUID }
 
 func (l *Loop) image(d *store.Droplet) node.Workload {
 	return node.Workload{

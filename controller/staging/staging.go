@@ -54,6 +54,12 @@ type Environment interface {
 	Staging(tx *store.Tx, app *store.App, b *store.Build) (map[string]string, error)
 }
 
+// Place gives the container of a build its address on the staging network, and lets it reach what the
+// security groups of its space say (see package networking).
+type Place interface {
+	PlaceBuild(id, egress string) (address string, release func(), err error)
+}
+
 // Loop stages. Its fields are set before Run and not changed.
 type Loop struct {
 	DB       *store.DB
@@ -68,6 +74,7 @@ type Loop struct {
 	Parallel int    // builds at the same time; zero: by the size of the machine
 	Limits   buildpack.Limits
 	Log      *slog.Logger
+	Place    Place // nil: builds join the network wherever the engine puts them
 
 	workers sync.WaitGroup
 	wake    chan struct{}
@@ -314,6 +321,14 @@ func (l *Loop) build(ctx context.Context, b *store.Build, out LineWriter) (*buil
 		return nil, nil, fmt.Errorf("unpack the package: %w", err)
 	}
 	unpacked := time.Since(began)
+	if l.Place != nil {
+		address, release, err := l.Place.PlaceBuild(b.GUID, "staging/"+b.SpaceGUID)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer release()
+		req.Address = address
+	}
 	result, err := l.Builder.Build(ctx, *req)
 	if err == nil {
 		err = l.startable(b, result)
