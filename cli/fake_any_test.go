@@ -107,6 +107,9 @@ func (f *fakeAPI) oneAny(w http.ResponseWriter, r *http.Request, collection, gui
 	case i < 0 && strings.HasSuffix(collection, "environment_variable_groups"):
 		f.put(collection, map[string]any{"guid": guid, "name": guid, "var": map[string]any{}})
 		f.oneAny(w, r, collection, guid, body)
+	case i < 0 && r.Method == http.MethodPatch: // of what has handlers of its own for all else
+		body["guid"] = guid
+		reply(w, 200, body)
 	case i < 0:
 		refuse(w, capi.NotFound("Resource"))
 	case r.Method == http.MethodDelete:

@@ -19,6 +19,35 @@ import (
 
 func (f *fakeAPI) pushRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v3/spaces/{guid}/actions/apply_manifest", f.applyManifest)
+	mux.HandleFunc("POST /v3/spaces/{guid}/manifest_diff", func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		f.manifests = append(f.manifests, string(text))
+		diff := capi.ManifestDiff{}
+		if f.mode["diff"] != "same" {
+			diff.Diff = capi.Array[capi.ManifestChange]{{Op: "replace", Path: "/applications/0/memory", Was: "256M", Value: "512M"},
+				{Op: "add", Path: "/applications/0/env/LEVEL", Value: "debug"}, {Op: "remove", Path: "/applications/0/instances", Was: 2}}
+		}
+		reply(w, 201, diff)
+	})
+	mux.HandleFunc("POST /v3/droplets", func(w http.ResponseWriter, r *http.Request) {
+		d := capi.Droplet{Resource: f.resource("droplet"), State: "AWAITING_UPLOAD"}
+		f.droplets = append(f.droplets, d)
+		reply(w, 201, d)
+	})
+	mux.HandleFunc("POST /v3/droplets/{guid}/upload", func(w http.ResponseWriter, r *http.Request) {
+		file, head, err := r.FormFile("bits")
+		if err != nil {
+			refuse(w, capi.BadRequest.Errorf("no bits"))
+			return
+		}
+		data, _ := io.ReadAll(file)
+		f.requests = append(f.requests, "droplet "+head.Filename+" "+string(data))
+		w.Header().Set("Location", f.URL+"/v3/jobs/done")
+		w.WriteHeader(202)
+	})
+	mux.HandleFunc("GET /v3/droplets/{guid}/download", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a droplet") })
+	mux.HandleFunc("GET /v3/droplets", func(w http.ResponseWriter, r *http.Request) { page(w, r, f.droplets, nil) })
+	mux.HandleFunc("GET /v3/apps/{guid}/manifest", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "applications:\n- name: web\n") })
 	mux.HandleFunc("POST /v3/resource_matches", func(w http.ResponseWriter, r *http.Request) {
 		in := decode[capi.ResourceMatches](r)
 		in.Resources = slices.DeleteFunc(in.Resources, func(m capi.ResourceMatch) bool { return !f.known[m.Checksum.Value] })
@@ -27,9 +56,21 @@ func (f *fakeAPI) pushRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v3/packages", func(w http.ResponseWriter, r *http.Request) {
 		in := decode[capi.PackageCreate](r)
 		f.requests = append(f.requests, "package "+in.Type+" "+compact(in.Data))
+		if from := r.URL.Query().Get("source_guid"); from != "" {
+			f.requests = append(f.requests, "copy of "+from)
+			reply(w, 201, capi.Package{Resource: f.resource("package"), State: "READY", Relationships: capi.PackageRelationships{App: *in.Relationships.App}})
+			return
+		}
 		reply(w, 201, capi.Package{Resource: f.resource("package"), State: "AWAITING_UPLOAD", Relationships: capi.PackageRelationships{App: *in.Relationships.App}})
 	})
 	mux.HandleFunc("POST /v3/packages/{guid}/upload", f.upload)
+	mux.HandleFunc("GET /v3/packages/{guid}/droplets", func(w http.ResponseWriter, r *http.Request) {
+		if f.mode["package"] == "unstaged" {
+			page(w, r, []capi.Droplet{}, nil)
+			return
+		}
+		page(w, r, []capi.Droplet{{Resource: capi.Resource{GUID: "droplet-of-package"}}}, nil)
+	})
 	mux.HandleFunc("GET /v3/packages", func(w http.ResponseWriter, r *http.Request) {
 		page(w, r, []capi.Package{{Resource: f.resource("package"), State: "READY"}}, nil)
 	})
@@ -193,6 +234,19 @@ func (f *fakeAPI) appRoutes(mux *http.ServeMux) {
 		page(w, r, f.apps, map[string]func(capi.App) string{"names": func(a capi.App) string { return a.Name }})
 	})
 	mux.HandleFunc("GET /v3/apps/{guid}", func(w http.ResponseWriter, r *http.Request) { reply(w, 200, f.app(r.PathValue("guid"))) })
+	mux.HandleFunc("PATCH /v3/apps/{guid}", func(w http.ResponseWriter, r *http.Request) {
+		in := decode[capi.AppUpdate](r)
+		f.requests = append(f.requests, "PATCH "+r.URL.Path+" "+compact(in))
+		if in.Name != nil {
+			f.app(r.PathValue("guid")).Name = *in.Name
+		}
+		reply(w, 200, f.app(r.PathValue("guid")))
+	})
+	mux.HandleFunc("POST /v3/apps", func(w http.ResponseWriter, r *http.Request) {
+		in := decode[capi.AppCreate](r)
+		f.makeApp(in.Name, nil, false)
+		reply(w, 201, f.apps[len(f.apps)-1])
+	})
 	mux.HandleFunc("DELETE /v3/apps/{guid}", func(w http.ResponseWriter, r *http.Request) {
 		f.apps = slices.DeleteFunc(f.apps, func(a capi.App) bool { return a.GUID == r.PathValue("guid") })
 		w.Header().Set("Location", f.URL+"/v3/jobs/done")
@@ -273,6 +327,11 @@ func (f *fakeAPI) startRoutes(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("PATCH /v3/processes/{guid}", func(w http.ResponseWriter, r *http.Request) {
 		in := decode[capi.ProcessUpdate](r)
+		if in.HealthCheck == nil {
+			f.requests = append(f.requests, "PATCH "+r.URL.Path+" "+compact(in))
+			reply(w, 200, f.processes[0])
+			return
+		}
 		f.processes[0].HealthCheck.Type = in.HealthCheck.Type
 		f.processes[0].HealthCheck.Data.Endpoint = in.HealthCheck.Data.Endpoint.Or("")
 		reply(w, 200, f.processes[0])
@@ -315,8 +374,13 @@ func (f *fakeAPI) deploymentRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v3/deployments", func(w http.ResponseWriter, r *http.Request) {
 		in := decode[capi.DeploymentCreate](r)
 		d := capi.Deployment{Resource: f.resource("deployment"), Strategy: in.Strategy, Status: capi.DeploymentStatus{Value: "ACTIVE", Reason: "DEPLOYING"},
-			Droplet: capi.Ref(in.Droplet.GUID), Relationships: capi.DeploymentRelationship{App: *in.Relationships.App},
+			Relationships: capi.DeploymentRelationship{App: *in.Relationships.App},
 			NewProcesses: []capi.NewProcess{{GUID: "process-new", Type: "web"}}}
+		if in.Droplet != nil {
+			d.Droplet = capi.Ref(in.Droplet.GUID)
+		} else {
+			f.requests = append(f.requests, "revision "+in.Revision.GUID)
+		}
 		f.deployments = append(f.deployments, d)
 		f.requests = append(f.requests, "deployment "+in.Strategy+" "+compact(in.Options))
 		if f.modeIs("start", "crash", "crash-new") {

@@ -82,7 +82,7 @@ func (p *pusher) openSources(ctx context.Context) error {
 	})
 	var local error
 	for _, app := range p.plan.manifest.Apps {
-		if image, _ := app.Docker(); image != "" {
+		if image, _ := app.Docker(); image != "" || p.plan.droplet != "" {
 			continue
 		}
 		path, err := p.plan.sourceOf(app)
@@ -203,6 +203,9 @@ func (p *pusher) lookUp(ctx context.Context) (map[string]*capi.App, error) {
 }
 
 func (p *pusher) pushApp(ctx context.Context, entry *manifest.App, app *capi.App) error {
+	if p.plan.droplet != "" {
+		return p.pushDroplet(ctx, app)
+	}
 	pkg, mark, err := p.hand(ctx, entry, app)
 	if err != nil {
 		return err
@@ -216,6 +219,11 @@ func (p *pusher) pushApp(ctx context.Context, entry *manifest.App, app *capi.App
 		return err
 	}
 	p.watch.done("stage")
+	return p.runDroplet(ctx, app, droplet)
+}
+
+// runDroplet has an app run a droplet as the plan says.
+func (p *pusher) runDroplet(ctx context.Context, app *capi.App, droplet string) error {
 	if p.plan.task {
 		return p.stagedOnly(ctx, app, droplet)
 	}

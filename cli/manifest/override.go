@@ -15,6 +15,9 @@ type Overrides struct {
 	LogRate         string
 	Instances       *int
 	Stack           string
+	Lifecycle       string // buildpack, cnb or docker
+	DockerImage     string
+	DockerUsername  string
 	HealthCheckType string
 	Endpoint        string
 	Timeout         int
@@ -25,7 +28,7 @@ type Overrides struct {
 
 func (o Overrides) isZero() bool {
 	return len(o.Buildpacks) == 0 && o.Command == "" && o.Memory == "" && o.Disk == "" && o.LogRate == "" && o.Instances == nil &&
-		o.Stack == "" && o.HealthCheckType == "" && o.Endpoint == "" && o.Timeout == 0 && !o.NoRoute && !o.RandomRoute && !o.Task
+		o.Stack == "" && o.Lifecycle == "" && o.DockerImage == "" && o.DockerUsername == "" && o.HealthCheckType == "" && o.Endpoint == "" && o.Timeout == 0 && !o.NoRoute && !o.RandomRoute && !o.Task
 }
 
 // ErrSeveralApps is returned by Override when flags are given for a manifest with several apps.
@@ -64,6 +67,8 @@ func (a *App) override(o Overrides) error {
 		put(target, "timeout", integer(o.Timeout))
 	}
 	setText(a.node, "stack", o.Stack)
+	setText(a.node, "lifecycle", o.Lifecycle)
+	a.overrideDocker(o.DockerImage, o.DockerUsername)
 	a.overrideBuildpacks(o.Buildpacks)
 	return a.checkFlags(o)
 }
@@ -102,6 +107,20 @@ func (a *App) overrideBuildpacks(names []string) {
 		return
 	}
 	a.set("buildpacks", list(names))
+}
+
+// overrideDocker makes an app one of an image, which has neither source nor buildpacks.
+func (a *App) overrideDocker(image, username string) {
+	if image == "" {
+		return
+	}
+	docker := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	put(docker, "image", scalar(image))
+	setText(docker, "username", username)
+	a.set("docker", docker)
+	remove(a.node, "buildpack")
+	remove(a.node, "buildpacks")
+	a.Path = ""
 }
 
 // webProcess is where the attributes of the web process stand: its entry under processes, or the app.

@@ -22,8 +22,9 @@ type UI struct {
 	outColor, errColor bool
 	outTerminal        bool
 	live               bool // Err can show lines that change
-	width              int
+	width, height      int
 	inFD               int // of a terminal to ask at; -1: there is none
+	outFile            *os.File
 
 	jsonOnly  bool     // Out gets JSON alone
 	wroteJSON bool     // it got some
@@ -36,7 +37,7 @@ type UI struct {
 
 // New is a UI over files, which may be terminals.
 func New(in, out, err *os.File, getenv func(string) string) *UI {
-	u := &UI{In: in, Out: out, Err: err, inFD: -1, width: 80}
+	u := &UI{In: in, Out: out, Err: err, inFD: -1, width: 80, height: 24}
 	dumb := getenv("TERM") == "dumb"
 	colour := getenv("NO_COLOR") == "" && !dumb
 	u.outTerminal = term.IsTerminal(int(out.Fd()))
@@ -46,8 +47,9 @@ func New(in, out, err *os.File, getenv func(string) string) *UI {
 	if term.IsTerminal(int(in.Fd())) {
 		u.inFD = int(in.Fd())
 	}
-	if w, _, e := term.GetSize(int(err.Fd())); e == nil && w > 20 {
-		u.width = w
+	u.outFile = out
+	if w, h, e := term.GetSize(int(err.Fd())); e == nil && w > 20 && h > 3 {
+		u.width, u.height = w, h
 	}
 	return u
 }

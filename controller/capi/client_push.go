@@ -2,6 +2,7 @@ package capi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -77,6 +78,8 @@ type Upload struct {
 	Bits      io.Reader       // a zip of the others; nil: there are none
 	Size      int64           // of Bits in bytes; must be right
 	Progress  func(n int64)   // called with the bytes of Bits sent so far; may be nil
+
+	name string // of the file; empty: package.zip
 }
 
 // UploadPackage sends the bits of a package and waits until the server has taken them in.
@@ -120,6 +123,19 @@ func (c *Client) waitPackage(ctx context.Context, p *Package) (*Package, error) 
 	return p, err
 }
 
+// UploadFile sends a file as the part bits of a form to a path such as /v3/droplets/:guid/upload, and waits until the
+// server has taken it in. size is its bytes; progress, which may be nil, is called with those sent so far.
+func (c *Client) UploadFile(ctx context.Context, path, name string, file io.Reader, size int64, progress func(int64)) error {
+	up := Upload{Bits: file, Size: size, name: name}
+	head, tail, contentType, err := up.frame()
+	if err != nil {
+		return err
+	}
+	body := io.MultiReader(bytes.NewReader(head), &progressReader{r: file, tell: progress}, bytes.NewReader(tail))
+	return c.sendJob(ctx, call{method: http.MethodPost, url: c.api + path, contentType: contentType, length: int64(len(head)+len(tail)) + size,
+		once: true, body: func() io.Reader { return body }}, nil)
+}
+
 // frame is what stands before and after the bits in the multipart body. The resources come first.
 func (u Upload) frame() (head, tail []byte, contentType string, err error) {
 	var buf bytes.Buffer
@@ -134,7 +150,7 @@ func (u Upload) frame() (head, tail []byte, contentType string, err error) {
 		}
 	}
 	if u.Bits != nil {
-		if _, err := w.CreateFormFile("bits", "package.zip"); err != nil {
+		if _, err := w.CreateFormFile("bits", cmp.Or(u.name, "package.zip")); err != nil {
 			return nil, nil, "", err
 		}
 	}

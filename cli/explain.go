@@ -1,0 +1,314 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cupola-paas/cupola/cli/ui"
+	"github.com/cupola-paas/cupola/controller/capi"
+)
+
+func (k *console) explainCommands() []*cli.Command {
+	return []*cli.Command{
+		k.command(spec{name: "explain", category: appCategory, summary: "say in plain words what an app is, whether it runs, and what to do when it does not", args: "APP_NAME", min: 1, max: 1,
+			need: aSpace, run: explainApp,
+			api: []string{"GET /v3/apps", "GET /v3/apps/:guid/processes", "GET /v3/processes/:guid", "GET /v3/processes/:guid/stats", "GET /v3/processes/:guid/sidecars", "GET /v3/apps/:guid/routes",
+				"GET /v3/apps/:guid/droplets/current", "GET /v3/deployments", "GET /v3/builds", "GET /v3/packages", "GET /v3/audit_events", "log-cache GET /api/v1/read/:guid"}}),
+		k.command(spec{name: "open", category: appCategory, summary: "open an app in the browser", args: "APP_NAME", min: 1, max: 1,
+			flags: []cli.Flag{&cli.StringFlag{Name: "path", Usage: "`PATH` to open"}, &cli.BoolFlag{Name: "url", Usage: "print the address and open nothing"}},
+			need:  aSpace, run: openApp, api: []string{"GET /v3/apps", "GET /v3/apps/:guid/routes"}}),
+	}
+}
+
+// explanation is all that is known of an app; --json prints it.
+type explanation struct {
+	*appDetails
+	Build   *capi.Build       `json:"last_build"`   // null when there is none
+	Package *capi.Package     `json:"last_package"` // null when there is none
+	Crashes []capi.AuditEvent `json:"crashes"`      // the newest first
+	Log     []logged          `json:"log"`          // the last lines of the app itself
+	Verdict []string          `json:"verdict"`      // why it does not serve; empty: it does
+	Todo    []string          `json:"todo"`         // what to do about it
+}
+
+const (
+	explainedCrashes = 5
+	explainedLines   = 10
+)
+
+func explainApp(ctx context.Context, s *session, c *cli.Context) error {
+	app, err := s.app(ctx, c.Args().First())
+	if err != nil {
+		return err
+	}
+	e, err := s.gather(ctx, app)
+	if err != nil {
+		return err
+	}
+	e.judge()
+	if s.ui.WantsJSON() {
+		return s.ui.JSON(e)
+	}
+	s.tell(e)
+	return nil
+}
+
+func (s *session) gather(ctx context.Context, app *capi.App) (*explanation, error) {
+	e := &explanation{Crashes: []capi.AuditEvent{}, Log: []logged{}, Verdict: []string{}, Todo: []string{}}
+	newest := capi.Filter{"app_guids": {app.GUID}, "order_by": {"-created_at"}}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { e.appDetails, err = s.details(ctx, app); return err })
+	group.Go(func() error {
+		build, err := capi.First[capi.Build](ctx, s.client, "/v3/builds", newest, "Build")
+		if err == nil {
+			e.Build = build
+		}
+		return ignoreGone(err)
+	})
+	group.Go(func() error {
+		pkg, err := capi.First[capi.Package](ctx, s.client, "/v3/packages", newest, "Package")
+		if err == nil {
+			e.Package = pkg
+		}
+		return ignoreGone(err)
+	})
+	group.Go(func() error {
+		for page, err := range capi.Pages[capi.AuditEvent](ctx, s.client, "/v3/audit_events", capi.Filter{"target_guids": {app.GUID},
+			"types": {"audit.app.process.crash"}, "order_by": {"-created_at"}, "per_page": {fmt.Sprint(explainedCrashes)}}) {
+			if err != nil {
+				return ignoreGone(err)
+			}
+			e.Crashes = append(e.Crashes, page.Resources...)
+			break
+		}
+		return nil
+	})
+	group.Go(func() error {
+		recent, err := s.client.RecentLogs(ctx, app.GUID)
+		if err != nil {
+			s.ui.Warnf("the log can't be read: %v", err)
+			return nil
+		}
+		for _, line := range recent {
+			if line.Log != nil && strings.HasPrefix(line.Tags["source_type"], "APP") {
+				e.Log = append(e.Log, logLine(line))
+			}
+		}
+		e.Log = e.Log[max(0, len(e.Log)-explainedLines):]
+		return nil
+	})
+	return e, group.Wait()
+}
+
+// because notes a reason and what to do.
+func (e *explanation) because(reason, todo string) {
+	e.Verdict = append(e.Verdict, reason)
+	if todo != "" && !slices.Contains(e.Todo, todo) {
+		e.Todo = append(e.Todo, todo)
+	}
+}
+
+// judge finds out why the app does not serve, from the source to the route: the first cause comes first.
+func (e *explanation) judge() {
+	name := e.App.Name
+	failedBuild := e.Build != nil && e.Build.State == "FAILED"
+	switch {
+	case e.Droplet == nil && e.Package == nil:
+		e.because("it has no source yet", "push it: cupola push "+name)
+		return
+	case e.Droplet == nil && failedBuild:
+		e.because("its source could not be staged: "+firstSentence(withoutCode(text(e.Build.Error))), "see what the build said: cupola logs "+name+" --recent; mend it and push again")
+		return
+	case e.Droplet == nil && e.Build != nil:
+		e.because("its source is being staged now", "wait, and look at: cupola logs "+name)
+		return
+	case e.Droplet == nil:
+		e.because("its source is uploaded, and has not been staged", "stage and start it: cupola start "+name)
+		return
+	}
+	if failedBuild && e.Build.CreatedAt.After(e.Droplet.CreatedAt.Time) {
+		e.because("the newest source could not be staged, so that an older version is in place: "+firstSentence(withoutCode(text(e.Build.Error))),
+			"mend the source and push again: cupola push "+name)
+	}
+	if e.App.State == "STOPPED" {
+		e.because("it is stopped", "start it: cupola start "+name)
+		return
+	}
+	for _, p := range e.Processes {
+		e.judgeProcess(p)
+	}
+	if len(e.Routes) == 0 && slices.ContainsFunc(e.Processes, func(p capi.Process) bool { return p.Type == "web" && p.Instances > 0 }) {
+		e.because("no route leads to it, so that nobody can reach it from outside", "give it one: cupola map-route "+name+" DOMAIN --hostname HOST")
+	}
+}
+
+func (e *explanation) judgeProcess(p capi.Process) {
+	name, stats := e.App.Name, e.Stats[p.GUID]
+	n := tally(stats)
+	label := "process " + p.Type
+	switch {
+	case p.Instances == 0 && p.Type == "web":
+		e.because("process web is scaled to no instance", "scale it up: cupola scale "+name+" -i 1")
+	case n["CRASHED"] > 0:
+		e.because(fmt.Sprintf("%d of %d instances of %s have crashed%s", n["CRASHED"], len(stats), label, crashCause(stats)), e.crashAdvice(p, stats))
+	case n["STARTING"] > 0 && n["RUNNING"] == 0:
+		e.because(label+" is starting: its health check ("+checkWords(p)+") has not passed yet", "wait, and look at: cupola logs "+name)
+	case n["DOWN"] > 0:
+		e.because(fmt.Sprintf("%d of %d instances of %s are not placed yet%s", n["DOWN"], len(stats), label, crashCause(stats)), "is there room? Try less memory: cupola scale "+name+" -m 256M")
+	}
+	for _, i := range stats {
+		if i.State == "RUNNING" && i.MemQuota > 0 && i.Usage != nil && i.Usage.Mem*10 > i.MemQuota*9 {
+			e.because(fmt.Sprintf("instance %d of %s uses %s of its %s of memory, and is ended when it wants more", i.Index, label, ui.Bytes(i.Usage.Mem), ui.Bytes(i.MemQuota)),
+				"give it more: cupola scale "+name+" -m "+ui.Megabytes(p.MemoryInMB*2))
+			return
+		}
+	}
+}
+
+// crashCause is what the platform says of the first instance that says something.
+func crashCause(stats []capi.Stats) string {
+	for _, i := range stats {
+		if i.State != "RUNNING" && i.Details != nil && *i.Details != "" {
+			return ": " + ui.Clean(*i.Details)
+		}
+	}
+	return ""
+}
+
+// crashAdvice guesses from what the platform and the app said. The guesses are those that people need most.
+func (e *explanation) crashAdvice(p capi.Process, stats []capi.Stats) string {
+	name := e.App.Name
+	said := strings.ToLower(crashCause(stats))
+	for _, event := range e.Crashes {
+		said += " " + strings.ToLower(fmt.Sprint(event.Data["exit_description"], event.Data["reason"]))
+	}
+	for _, line := range e.Log {
+		said += " " + strings.ToLower(line.Text)
+	}
+	switch {
+	case strings.Contains(said, "out of memory"), strings.Contains(said, "oom"), strings.Contains(said, "137"):
+		return "it ran out of memory; give it more: cupola scale " + name + " -m " + ui.Megabytes(p.MemoryInMB*2)
+	case strings.Contains(said, "cannot find module"), strings.Contains(said, "modulenotfounderror"), strings.Contains(said, "no module named"):
+		return "a module is missing: is it listed as a dependency, and is the lock file pushed?"
+	case strings.Contains(said, "command not found"), strings.Contains(said, "no such file or directory"):
+		return "its start command is not there; look at it above, and set another with: cupola push " + name + " -c COMMAND"
+	case strings.Contains(said, "eaddrinuse"), strings.Contains(said, "address already in use"):
+		return "it must listen on the port that the variable PORT names"
+	case strings.Contains(said, "health check"), strings.Contains(said, "timed out"), strings.Contains(said, "never became healthy"):
+		if p.HealthCheck.Type == "http" {
+			return "does it answer " + p.HealthCheck.Data.Endpoint + " with 200, on the port that PORT names? Else: cupola set-health-check " + name + " port"
+		}
+		return "does it listen on 0.0.0.0 and the port that PORT names? If it serves nothing: cupola set-health-check " + name + " process"
+	}
+	return "see what it said: cupola logs " + name + " --recent; mend it and push again"
+}
+
+// checkWords is such as: http, GET /health.
+func checkWords(p capi.Process) string {
+	switch p.HealthCheck.Type {
+	case "http":
+		return "http, GET " + p.HealthCheck.Data.Endpoint
+	case "process":
+		return "its process must stay"
+	}
+	return "it must listen on its port"
+}
+
+// tell shows an explanation.
+func (s *session) tell(e *explanation) {
+	s.ui.Println(s.ui.Bold(ui.Clean(e.App.Name)) + " " + e.whatItIs() + ".")
+	for _, p := range e.Processes {
+		s.ui.Println("  " + s.processSentence(p, e.Stats[p.GUID]))
+	}
+	if len(e.Routes) > 0 {
+		s.ui.Println("It is reached at " + joinNames(e.Routes, func(r capi.Route) string { return s.ui.Name(s.routeURL(r)) }) + ".")
+	}
+	if e.Deployment != nil {
+		s.ui.Println("A deployment goes on: " + e.Deployment.Strategy + ", " + strings.ToLower(e.Deployment.Status.Reason) + ".")
+	}
+	s.ui.Println()
+	if len(e.Verdict) == 0 {
+		s.ui.Println(s.ui.Good("All is well: ") + "every instance runs and passes its health check.")
+		return
+	}
+	for i, reason := range e.Verdict {
+		label := s.ui.Bad("Why: ")
+		if i > 0 {
+			label = "     "
+		}
+		s.ui.Println(label + sentence(ui.Clean(reason)) + ".")
+	}
+	s.tellCrashes(e)
+	for i, todo := range e.Todo {
+		label := s.ui.Good("Do:  ")
+		if i > 0 {
+			label = "     "
+		}
+		s.ui.Println(label + sentence(todo) + ".")
+	}
+}
+
+// tellCrashes shows the last crash and what was said before, where crashes are the matter.
+func (s *session) tellCrashes(e *explanation) {
+	if e.App.State == "STOPPED" || len(e.Crashes) == 0 || !slices.ContainsFunc(e.Verdict, func(v string) bool { return strings.Contains(v, "crashed") }) {
+		return
+	}
+	last := e.Crashes[0]
+	s.ui.Printf("     Last crash: %s (%s ago), instance %v, %s\n", ui.Time(last.CreatedAt.Time), ago(time.Since(last.CreatedAt.Time)),
+		last.Data["index"], ui.Clean(fmt.Sprint(last.Data["exit_description"])))
+	if len(e.Log) > 0 {
+		s.ui.Println("     What it said last:")
+		for _, line := range e.Log {
+			s.ui.Println("       " + ui.Clean(line.Text))
+		}
+	}
+}
+
+// whatItIs is such as: is an app of 2 processes, staged with nodejs 20 on cupola.
+func (e *explanation) whatItIs() string {
+	text := "is an app without a droplet"
+	switch d := e.Droplet; {
+	case d == nil:
+	case d.Image != nil && *d.Image != "":
+		text = "runs the image " + ui.Clean(*d.Image)
+	case d.Buildpacks != nil && len(*d.Buildpacks) > 0:
+		text = "is staged with " + joinNames(*d.Buildpacks, buildpackLabel)
+	default:
+		text = "is staged"
+	}
+	if d := e.Droplet; d != nil {
+		if d.Stack != nil && *d.Stack != "" {
+			text += " on " + *d.Stack
+		}
+		text += ", " + ago(time.Since(d.CreatedAt.Time)) + " ago"
+	}
+	return text + ", and wanted " + strings.ToLower(e.App.State)
+}
+
+func (s *session) processSentence(p capi.Process, stats []capi.Stats) string {
+	n := tally(stats)
+	text := fmt.Sprintf("%s: %d of %d instances run, each with %s of memory; health check: %s", s.ui.Name(p.Type), n["RUNNING"], p.Instances, ui.Megabytes(p.MemoryInMB), checkWords(p))
+	if p.Command != nil && *p.Command != "" && *p.Command != capi.Hidden {
+		text += "; command: " + ui.Clean(*p.Command)
+	}
+	return text
+}
+
+// ago is a duration as people say it: 5m, 3h, 2d.
+func ago(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
