@@ -375,7 +375,7 @@ func (f *fakeAPI) deploymentRoutes(mux *http.ServeMux) {
 		in := decode[capi.DeploymentCreate](r)
 		d := capi.Deployment{Resource: f.resource("deployment"), Strategy: in.Strategy, Status: capi.DeploymentStatus{Value: "ACTIVE", Reason: "DEPLOYING"},
 			Relationships: capi.DeploymentRelationship{App: *in.Relationships.App},
-			NewProcesses: []capi.NewProcess{{GUID: "process-new", Type: "web"}}}
+			NewProcesses:  []capi.NewProcess{{GUID: "process-new", Type: "web"}}}
 		if in.Droplet != nil {
 			d.Droplet = capi.Ref(in.Droplet.GUID)
 		} else {
