@@ -83,6 +83,7 @@ func (i index[T]) folded(value string) string {
 // escape and endOfValue keep the order of values in keys: a zero byte becomes 00 ff, and 00 01 ends the value.
 var (
 	escape     = strings.NewReplacer("\x00", "\x00\xff")
+	unescape   = strings.NewReplacer("\x00\xff", "\x00")
 	endOfValue = "\x00\x01"
 )
 

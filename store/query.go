@@ -5,16 +5,6 @@ import (
 	"slices"
 )
 
-// Cond is a condition on one index: any of the values. With no values it matches nothing.
-type Cond struct {
-	Index  string
-	Values []string
-}
-
-// By is the condition that a record has one of the values in the index. Besides the table's own, every table has the
-// index "guid".
-func By(index string, values ...string) Cond { return Cond{Index: index, Values: values} }
-
 // Query says which records of a table, in which order, and which part of them.
 type Query[T any] struct {
 	// Where are conditions that all hold. They cost no decoding.
@@ -54,6 +44,9 @@ func (t *Table[T]) list(tx *Tx, q Query[T]) ([]*T, int, error) {
 	if q.Match == nil && len(q.Where) == 0 && q.After == "" {
 		return t.listAll(tx, q)
 	}
+	if q.walksInOrder() {
+		return t.listWalking(tx, q)
+	}
 	found, err := t.find(tx, q.Where)
 	if err != nil {
 		return nil, 0, err
@@ -61,6 +54,7 @@ func (t *Table[T]) list(tx *Tx, q Query[T]) ([]*T, int, error) {
 	if found, err = t.after(tx, found, q.After); err != nil {
 		return nil, 0, err
 	}
+	total := len(found)
 	if found, err = t.order(tx, found, q); err != nil {
 		return nil, 0, err
 	}
@@ -68,7 +62,34 @@ func (t *Table[T]) list(tx *Tx, q Query[T]) ([]*T, int, error) {
 		return t.listMatching(tx, found, q)
 	}
 	recs, err := t.readAll(tx, page(found, q.Offset, q.Limit))
-	return recs, len(found), err
+	return recs, total, err
+}
+
+// walksInOrder reports whether the entries of the one condition lie in the order that is asked for.
+func (q *Query[T]) walksInOrder() bool {
+	if len(q.Where) != 1 || q.Match != nil || q.After != "" || q.OrderBy != "" && q.OrderBy != createdIndex {
+		return false
+	}
+	c := q.Where[0]
+	return !c.Not && c.Index != guidIndex && (len(c.Values) == 1 || c.Index == createdIndex && len(c.Times) == 1)
+}
+
+// listWalking keeps the page alone and counts the rest.
+func (t *Table[T]) listWalking(tx *Tx, q Query[T]) ([]*T, int, error) {
+	var found []entry
+	total := 0
+	err := t.walk(tx, q.Where[0], q.Desc, func(e entry) bool {
+		if total >= q.Offset && (q.Limit <= 0 || len(found) < q.Limit) {
+			found = append(found, e)
+		}
+		total++
+		return true
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	recs, err := t.readAll(tx, found)
+	return recs, total, err
 }
 
 // after drops the entries, given in creation order, that were made before the record or are it.
@@ -195,98 +216,6 @@ func (t *Table[T]) Count(tx *Tx, where ...Cond) (int, error) {
 	return len(found), nil
 }
 
-// find returns the entries that meet all conditions, in creation order.
-func (t *Table[T]) find(tx *Tx, where []Cond) ([]entry, error) {
-	if len(where) == 0 {
-		return t.scan(tx, nil, valuePrefix(t.name, createdIndex, ""))
-	}
-	var found []entry
-	for i, cond := range where {
-		any, err := t.findAny(tx, cond)
-		if err != nil {
-			return nil, err
-		}
-		if i == 0 {
-			found = any
-		} else {
-			found = intersect(found, any)
-		}
-		if len(found) == 0 {
-			return nil, nil
-		}
-	}
-	return found, nil
-}
-
-// findAny returns the entries that have one of the values, in creation order.
-func (t *Table[T]) findAny(tx *Tx, cond Cond) (found []entry, err error) {
-	if cond.Index == guidIndex {
-		found, err = t.findGUIDs(tx, cond.Values)
-	} else {
-		found, err = t.findValues(tx, cond)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if len(cond.Values) > 1 {
-		slices.SortFunc(found, compareEntries)
-		found = slices.CompactFunc(found, func(a, b entry) bool { return a.pos == b.pos })
-	}
-	return found, nil
-}
-
-func (t *Table[T]) findGUIDs(tx *Tx, guids []string) (found []entry, err error) {
-	for _, guid := range guids {
-		value, err := tx.kv.get(recordKey(t.name, guid))
-		if err != nil {
-			return nil, err
-		}
-		if len(value) >= positionBytes {
-			found = append(found, entry{position(value[:positionBytes]), []byte(guid)})
-		}
-	}
-	return found, nil
-}
-
-func (t *Table[T]) findValues(tx *Tx, cond Cond) (found []entry, err error) {
-	ix, err := t.index(cond.Index)
-	if err != nil {
-		return nil, err
-	}
-	for _, value := range cond.Values {
-		if found, err = t.scan(tx, found, valuePrefix(t.name, ix.name, ix.folded(value))); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
-}
-
-// scan appends all entries under prefix.
-func (t *Table[T]) scan(tx *Tx, found []entry, prefix []byte) ([]entry, error) {
-	err := tx.kv.scan(prefix, nil, false, func(key, guid []byte) bool {
-		found = append(found, entry{entryPosition(key), guid})
-		return true
-	})
-	return found, err
-}
-
-// intersect merges two lists in creation order.
-func intersect(a, b []entry) []entry {
-	var both []entry
-	for len(a) > 0 && len(b) > 0 {
-		switch c := compareEntries(a[0], b[0]); {
-		case c < 0:
-			a = a[1:]
-		case c > 0:
-			b = b[1:]
-		default:
-			both = append(both, a[0])
-			a, b = a[1:], b[1:]
-		}
-	}
-	return both
-}
-
 // order brings entries, given in creation order, into the order of the query.
 func (t *Table[T]) order(tx *Tx, found []entry, q Query[T]) ([]entry, error) {
 	prefix, err := t.orderPrefix(q.OrderBy)
@@ -299,17 +228,18 @@ func (t *Table[T]) order(tx *Tx, found []entry, q Query[T]) ([]entry, error) {
 		}
 		return found, nil
 	}
-	wanted := make(map[position]struct{}, len(found))
-	for _, e := range found {
-		wanted[e.pos] = struct{}{}
+	// The total is known, so the walk ends with the page.
+	need := len(found)
+	if q.Limit > 0 && q.Match == nil {
+		need = min(need, max(q.Offset, 0)+q.Limit)
 	}
-	ordered := make([]entry, 0, len(found))
+	ordered := make([]entry, 0, need)
 	err = tx.kv.scan(prefix, nil, q.Desc, func(key, guid []byte) bool {
-		p := entryPosition(key)
-		if _, ok := wanted[p]; ok {
-			ordered = append(ordered, entry{p, guid})
+		e := entry{entryPosition(key), guid}
+		if _, ok := slices.BinarySearchFunc(found, e, compareEntries); ok {
+			ordered = append(ordered, e)
 		}
-		return len(ordered) < len(found)
+		return len(ordered) < need
 	})
 	return ordered, err
 }

@@ -20,7 +20,7 @@ type Table[T any] struct {
 	meta    func(*T) *Meta
 }
 
-// newTable makes a table; every table has the indexes created_at and updated_at.
+// newTable makes a table; every table has the indexes created_at, updated_at and label.
 func newTable[T any, P interface {
 	*T
 	record
@@ -28,7 +28,8 @@ func newTable[T any, P interface {
 	t := &Table[T]{name: name, meta: func(r *T) *Meta { return P(r).meta() }}
 	t.indexes = append(indexes,
 		by(createdIndex, func(*T) string { return "" }), // the position alone
-		by(updatedIndex, func(r *T) string { return timeValue(t.meta(r).UpdatedAt.UnixNano()) }))
+		by(updatedIndex, func(r *T) string { return timeValue(t.meta(r).UpdatedAt.UnixNano()) }),
+		byEach(labelIndex, func(r *T) []string { return labelValues(t.meta(r).Labels) }))
 	return t
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -50,6 +51,12 @@ var (
 		by("org", func(r *Role) string { return r.OrgGUID }),
 		by("space", func(r *Role) string { return r.SpaceGUID }),
 		by("type", func(r *Role) string { return r.Type }),
+		by("org_user", func(r *Role) string { return join(r.OrgGUID, r.UserGUID) }),
+		by("space_user", func(r *Role) string { return join(r.SpaceGUID, r.UserGUID) }),
+		// Whose org, of org roles alone.
+		byEach("org_only", func(r *Role) []string { return present(orgOnly(r)) }),
+		// Who sees the role: whoever sees the org of an org role or the space of a space role, and its user.
+		byEach("seen", func(r *Role) []string { return present(orgOnly(r), r.SpaceGUID, r.UserGUID) }),
 		by("key", func(r *Role) string { return join(r.Type, r.UserGUID, r.OrgGUID, r.SpaceGUID) }).unique())
 
 	Domains = newTable("domains",
@@ -176,7 +183,9 @@ var (
 		by("type", func(e *AuditEvent) string { return e.Type }),
 		by("target", func(e *AuditEvent) string { return e.Target.GUID }),
 		by("space", func(e *AuditEvent) string { return e.SpaceGUID }),
-		by("org", func(e *AuditEvent) string { return e.OrgGUID }))
+		by("org", func(e *AuditEvent) string { return e.OrgGUID }),
+		// The places that an event belongs to: who may see one of them may see the event.
+		byEach("place", func(e *AuditEvent) []string { return present(e.SpaceGUID, e.OrgGUID) }))
 
 	Jobs = newTable("jobs",
 		by("state", func(j *Job) string { return j.State }))
@@ -214,6 +223,19 @@ func allTables() []anyTable {
 		ServiceInstances, ServiceBindings, Settings,
 		Revisions, Sidecars, AppUsageEvents, ServiceUsageEvents,
 	}
+}
+
+// present drops empty values.
+func present(values ...string) []string {
+	return slices.DeleteFunc(values, func(v string) bool { return v == "" })
+}
+
+// orgOnly is the org of an org role; empty for space roles.
+func orgOnly(r *Role) string {
+	if r.SpaceGUID != "" {
+		return ""
+	}
+	return r.OrgGUID
 }
 
 // join makes a compound value. Its parts before the last are GUIDs and words without slashes, so it is unambiguous.

@@ -72,14 +72,11 @@ func (s *Server) listAuditEvents(c *Ctx) error {
 		case len(scope.orgs) == 0:
 			l.Where = append(l.Where, store.By("space", scope.spaces...))
 		default:
-			l.Match = scope.match
+			l.Where = append(l.Where, store.By("place", slices.Concat(scope.orgs, scope.spaces)...))
 		}
 		l.Where = c.filterBy(l.Where, "types", "type", "target_guids", "target", "space_guids", "space", "organization_guids", "org")
 		if not, ok := c.Filter.List("target_guids[not]"); ok {
-			within := l.Match
-			l.Match = func(e *store.AuditEvent) bool {
-				return !slices.Contains(not, e.Target.GUID) && (within == nil || within(e))
-			}
+			l.Where = append(l.Where, store.NotBy("target", not...))
 		}
 		return answerList(c, tx, l)
 	})

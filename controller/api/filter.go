@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 const (
@@ -162,64 +161,4 @@ func (f *Filter) parseCommon() (err error) {
 	}
 	f.Updated, err = parseTimes(f.values, "updated_ats")
 	return err
-}
-
-// TimeRange is a filter by time, in whole seconds as clients see them. The zero value lets all pass.
-type TimeRange struct {
-	exact []time.Time
-	tests []func(time.Time) bool
-}
-
-// Zero reports whether r lets all pass.
-func (r TimeRange) Zero() bool { return len(r.exact) == 0 && len(r.tests) == 0 }
-
-// Match reports whether t passes.
-func (r TimeRange) Match(t time.Time) bool {
-	t = t.Truncate(time.Second)
-	for _, test := range r.tests {
-		if !test(t) {
-			return false
-		}
-	}
-	return len(r.exact) == 0 || slices.ContainsFunc(r.exact, t.Equal)
-}
-
-func parseTimes(values url.Values, name string) (TimeRange, error) {
-	var r TimeRange
-	for key, vs := range values {
-		base, op, _ := strings.Cut(key, "[")
-		if base != name {
-			continue
-		}
-		for _, v := range vs {
-			if err := r.add(name, strings.TrimSuffix(op, "]"), v); err != nil {
-				return r, err
-			}
-		}
-	}
-	return r, nil
-}
-
-func (r *TimeRange) add(name, op, v string) error {
-	for _, one := range splitList(v) {
-		t, err := time.Parse("2006-01-02T15:04:05Z", one)
-		if err != nil {
-			return errQuery(name + " has an invalid timestamp format. Timestamps should be formatted as 'YYYY-MM-DDThh:mm:ssZ'")
-		}
-		switch op {
-		case "":
-			r.exact = append(r.exact, t)
-		case "gt":
-			r.tests = append(r.tests, t.Before)
-		case "lt":
-			r.tests = append(r.tests, t.After)
-		case "gte":
-			r.tests = append(r.tests, func(x time.Time) bool { return !x.Before(t) })
-		case "lte":
-			r.tests = append(r.tests, func(x time.Time) bool { return !x.After(t) })
-		default:
-			return errQuery(fmt.Sprintf("Invalid relational operator on %s: use gt, gte, lt or lte", name))
-		}
-	}
-	return nil
 }

@@ -104,12 +104,7 @@ func (c *Ctx) spacesInView(tx *store.Tx) (spaces []string, all bool, err error) 
 }
 
 func spacesOf(tx *store.Tx, orgs []string) ([]string, error) {
-	spaces, _, err := store.Spaces.List(tx, store.Query[store.Space]{Where: []store.Cond{store.By("org", orgs...)}})
-	guids := make([]string, len(spaces))
-	for i, s := range spaces {
-		guids[i] = s.GUID
-	}
-	return guids, err
+	return store.Spaces.GUIDs(tx, store.By("org", orgs...))
 }
 
 // filterBy adds a condition for each query parameter that was given; pairs are parameter, index.

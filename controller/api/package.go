@@ -66,11 +66,7 @@ func (c *Ctx) filterApps(tx *store.Tx) ([]store.Cond, error) {
 		return nil, err
 	}
 	where = c.filterBy(where, "app_guids", "guid")
-	apps, _, err := store.Apps.List(tx, store.Query[store.App]{Where: where})
-	guids := make([]string, len(apps))
-	for i, a := range apps {
-		guids[i] = a.GUID
-	}
+	guids, err := store.Apps.GUIDs(tx, where...)
 	return []store.Cond{store.By("app", guids...)}, err
 }
 

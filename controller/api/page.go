@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/cupola-paas/cupola/controller/capi"
@@ -66,22 +67,15 @@ func (c *Ctx) answerPage(read func(tx *store.Tx) (*page, error)) error {
 
 func listQuery[T, R any](f *Filter, l Listing[T, R]) store.Query[T] {
 	q := store.Query[T]{
-		Where: l.Where, After: l.After, OrderBy: f.OrderBy, Desc: f.Desc,
+		Where: slices.Concat(l.Where, f.Selector.conds(), f.Created.conds("created_at"), f.Updated.conds("updated_at")),
+		Match: l.Match, After: l.After, OrderBy: f.OrderBy, Desc: f.Desc,
 		Offset: (f.Page - 1) * f.PerPage, Limit: f.PerPage,
 	}
 	if q.OrderBy == "" {
 		q.OrderBy = l.Order
 	}
 	if guids, ok := f.List("guids"); ok {
-		q.Where = append(q.Where[:len(q.Where):len(q.Where)], store.By("guid", guids...))
-	}
-	if l.Match == nil && len(f.Selector) == 0 && f.Created.Zero() && f.Updated.Zero() {
-		return q
-	}
-	q.Match = func(rec *T) bool {
-		m := l.Meta(rec)
-		return f.Selector.Match(m.Labels) && f.Created.Match(m.CreatedAt) && f.Updated.Match(m.UpdatedAt) &&
-			(l.Match == nil || l.Match(rec))
+		q.Where = append(q.Where, store.By("guid", guids...))
 	}
 	return q
 }

@@ -144,13 +144,11 @@ func (c *Ctx) visibleSpaces(tx *store.Tx, a Action) (spaces []string, all bool, 
 	}
 	spaces = scope.Spaces
 	if len(scope.Orgs) > 0 {
-		inOrgs, _, err := store.Spaces.List(tx, store.Query[store.Space]{Where: []store.Cond{store.By("org", scope.Orgs...)}})
+		inOrgs, err := spacesOf(tx, scope.Orgs)
 		if err != nil {
 			return nil, false, err
 		}
-		for _, s := range inOrgs {
-			spaces = append(spaces, s.GUID)
-		}
+		spaces = append(spaces, inOrgs...)
 	}
 	slices.Sort(spaces)
 	return slices.Compact(spaces), false, nil

@@ -37,40 +37,30 @@ func (s *Server) presentRole(_ *store.Tx, r *store.Role) (capi.Role, error) {
 
 func (s *Server) listRoles(c *Ctx) error {
 	return c.answer(func(tx *store.Tx) (any, error) {
-		where, err := c.whereOrgs(tx, "org")
+		where, err := c.whereRoles(tx)
 		if err != nil {
 			return nil, err
 		}
-		where = c.filterBy(where, "types", "type", "user_guids", "user", "space_guids", "space", "organization_guids", "org")
-		visible, err := c.roleFilter(tx)
-		if err != nil {
-			return nil, err
-		}
+		where = c.filterBy(where, "types", "type", "user_guids", "user", "space_guids", "space", "organization_guids", "org_only")
 		return answerList(c, tx, Listing[store.Role, capi.Role]{
 			Table: store.Roles, Meta: func(r *store.Role) *store.Meta { return &r.Meta },
-			Where: where, Match: visible, Present: s.presentRole, Include: c.includeForRoles,
+			Where: where, Present: s.presentRole, Include: c.includeForRoles,
 		})
 	})
 }
 
-// roleFilter lets pass, of the roles in orgs that the caller may see, those of the org, those of spaces that the
-// caller may see and the caller's own. The filter organization_guids means org roles alone.
-func (c *Ctx) roleFilter(tx *store.Tx) (func(*store.Role) bool, error) {
-	orgRolesOnly := c.Filter.Has("organization_guids")
+// whereRoles narrows a list to the roles that the caller may see: those of the orgs and of the spaces that can be
+// seen, and the caller's own.
+func (c *Ctx) whereRoles(tx *store.Tx) ([]store.Cond, error) {
 	spaces, all, err := c.visibleSpaces(tx, SeeSpace)
-	if err != nil || all && !orgRolesOnly {
+	if err != nil || all {
 		return nil, err
 	}
-	return func(r *store.Role) bool {
-		switch {
-		case r.SpaceGUID == "":
-			return true
-		case orgRolesOnly:
-			return false
-		}
-		_, seen := slices.BinarySearch(spaces, r.SpaceGUID)
-		return all || seen || r.UserGUID == c.who.UserGUID
-	}, nil
+	orgs, all, err := c.visibleOrgs(tx)
+	if err != nil || all {
+		return nil, err
+	}
+	return []store.Cond{store.By("seen", slices.Concat(orgs, spaces, []string{c.who.UserGUID})...)}, nil
 }
 
 func (c *Ctx) includeForRoles(tx *store.Tx, roles []*store.Role) (*capi.Included, error) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/cupola-paas/cupola/store"
 )
 
 // Selector is a label selector: all of its requirements must hold (CAPI v3, labels and selectors).
@@ -46,6 +48,28 @@ func (r requirement) match(labels map[string]string) bool {
 	default:
 		return !has || !slices.Contains(r.values, v)
 	}
+}
+
+// conds are the conditions that let pass what s lets pass.
+func (s Selector) conds() []store.Cond {
+	conds := make([]store.Cond, len(s))
+	for i, r := range s {
+		pairs := make([]string, len(r.values))
+		for j, v := range r.values {
+			pairs[j] = r.key + "=" + v
+		}
+		switch r.op {
+		case opExists:
+			conds[i] = store.By("label", r.key)
+		case opAbsent:
+			conds[i] = store.NotBy("label", r.key)
+		case opIn:
+			conds[i] = store.By("label", pairs...)
+		default:
+			conds[i] = store.NotBy("label", pairs...)
+		}
+	}
+	return conds
 }
 
 // parseSelector reads a comma list of: k, !k, k=v, k==v, k!=v, k in (a,b), k notin (a,b).

@@ -39,21 +39,21 @@ func (s *Server) listUsers(c *Ctx) error {
 		if err != nil || all {
 			return s.usersPage(c, tx, nil, err)
 		}
-		guids, err := usersWithRoles(tx, store.By("org", orgs...))
+		guids, err := usersWithRoles(tx, "org_user", orgs...)
 		return s.usersPage(c, tx, []store.Cond{store.By("guid", append(guids, c.who.UserGUID)...)}, err)
 	})
 }
 
 func (s *Server) listOrgUsers(c *Ctx) error {
 	return c.answer(func(tx *store.Tx) (any, error) {
-		guids, err := usersWithRoles(tx, store.By("org", c.Path("guid")))
+		guids, err := usersWithRoles(tx, "org_user", c.Path("guid"))
 		return s.usersPage(c, tx, []store.Cond{store.By("guid", guids...)}, err)
 	})
 }
 
 func (s *Server) listSpaceUsers(c *Ctx) error {
 	return c.answer(func(tx *store.Tx) (any, error) {
-		guids, err := usersWithRoles(tx, store.By("space", c.Path("guid")))
+		guids, err := usersWithRoles(tx, "space_user", c.Path("guid"))
 		return s.usersPage(c, tx, []store.Cond{store.By("guid", guids...)}, err)
 	})
 }
@@ -73,23 +73,37 @@ func (s *Server) usersPage(c *Ctx, tx *store.Tx, where []store.Cond, err error) 
 		Present: func(_ *store.Tx, u *store.User) (capi.User, error) { return s.presentUser(u), nil },
 	}
 	if partial {
-		l.Match = func(u *store.User) bool {
-			return slices.ContainsFunc(parts, func(p string) bool {
-				return strings.Contains(strings.ToLower(u.Username), strings.ToLower(p))
-			})
+		found, err := usernamesWith(tx, parts)
+		if err != nil {
+			return nil, err
 		}
+		l.Where = append(l.Where, store.By("username", found...))
 	}
 	return answerList(c, tx, l)
 }
 
-func usersWithRoles(tx *store.Tx, where store.Cond) ([]string, error) {
-	roles, _, err := store.Roles.List(tx, store.Query[store.Role]{Where: []store.Cond{where}})
+// usernamesWith returns the usernames that have one of the parts in them, in any case.
+func usernamesWith(tx *store.Tx, parts []string) ([]string, error) {
+	all, err := store.Users.Values(tx, "username", "")
+	return slices.DeleteFunc(all, func(name string) bool {
+		return !slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(name, strings.ToLower(p)) })
+	}), err
+}
+
+// usersWithRoles returns the users that have a role in one of the places; index is the roles' for place and user.
+func usersWithRoles(tx *store.Tx, index string, places ...string) ([]string, error) {
 	var guids []string
-	for _, r := range roles {
-		guids = append(guids, r.UserGUID)
+	for _, place := range places {
+		pairs, err := store.Roles.Values(tx, index, place+"/")
+		if err != nil {
+			return nil, err
+		}
+		for _, pair := range pairs {
+			guids = append(guids, strings.TrimPrefix(pair, place+"/"))
+		}
 	}
 	slices.Sort(guids)
-	return slices.Compact(guids), err
+	return slices.Compact(guids), nil
 }
 
 func (s *Server) getUser(c *Ctx) error {
