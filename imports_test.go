@@ -25,7 +25,7 @@ var house = map[string][]string{
 	"controller/revision":   {"store"},
 	"controller/networking": {"controller/capi", "store", "node"},
 	"controller/routing":    {"store", "router"},
-	"controller/scheduling": {"controller/appusage", "controller/revision", "store", "node"},
+	"controller/scheduling": {"controller/appenv", "controller/appusage", "controller/revision", "store", "node"},
 	"controller/ssh":        {"controller/ssh", "node"},
 	"controller/staging":    {"controller/appusage", "store", "buildpack"},
 	"buildpack":             {"buildpack"},

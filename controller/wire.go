@@ -12,6 +12,7 @@ import (
 
 	"github.com/cupola-paas/cupola/buildpack"
 	"github.com/cupola-paas/cupola/buildpack/embedded"
+	"github.com/cupola-paas/cupola/buildpack/imagecopy"
 	"github.com/cupola-paas/cupola/buildpack/stack"
 	"github.com/cupola-paas/cupola/buildpack/system"
 	"github.com/cupola-paas/cupola/controller/api"
@@ -161,7 +162,8 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	stagingLoop := &staging.Loop{
 		DB: s.db, Builder: s.builder, Sources: sources{s.blobs}, Uploads: uploads{s.blobs}, Env: env, Logs: s.sink,
 		Dir: s.dir("build", "sources"), Uploaded: s.dir("build", "uploaded"), Registry: s.registry.Host(), Parallel: s.config.Builds, Log: s.log,
-		Place: s.engine,
+		Place:  s.engine,
+		Copier: imagecopy.Copier{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
 	}
 	schedulingLoop := &scheduling.Loop{
 		DB: s.db, Engine: s.engine, Router: s.router, Env: env, Logs: s.sink, Log: s.log,

@@ -320,7 +320,7 @@ type Droplet struct {
 	Lifecycle    Lifecycle          `json:"lifecycle"`
 	Repository   string             `json:"repository,omitempty"` // in our registry, such as droplets/<app guid>
 	ImageDigest  string             `json:"image_digest,omitempty"`
-	Docker       DockerImage        `json:"docker,omitzero"` // instead of Repository; ImageDigest pins it
+	Docker       DockerImage        `json:"docker,omitzero"` // where a Docker app's image was copied from
 	User         string             `json:"user,omitempty"`  // of a Docker image; empty: root
 	Ports        []int              `json:"ports,omitempty"` // that a Docker image exposes
 	Sidecars     []SidecarSpec      `json:"sidecars,omitempty"`

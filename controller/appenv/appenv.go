@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cupola-paas/cupola/store"
 )
@@ -151,11 +153,40 @@ func (e Env) Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Dr
 	if d != nil && d.Stack != "" {
 		env["CF_STACK"] = d.Stack
 	}
-	if port := firstPort(p); port > 0 {
-		return env, e.addPort(env, vcap, port)
+	if ports := Ports(p, d); len(ports) > 0 {
+		if err := e.addPort(env, vcap, ports); err != nil {
+			return nil, err
+		}
 	}
-	addHome(env)
+	if !fromDocker(d) {
+		env["CF_INSTANCE_INTERNAL_IP"] = "" // the launcher completes it: the address is known when the container starts
+		addHome(env)
+	}
 	return env, nil
+}
+
+// fromDocker reports whether the droplet is somebody's own image, which brings its own HOME, USER and the like.
+func fromDocker(d *store.Droplet) bool { return d != nil && d.Docker.Image != "" }
+
+// Ports returns what an instance of p listens on when it runs d; the first is $PORT. A Docker image says itself; what
+// destinations of routes ask for comes on top.
+func Ports(p *store.Process, d *store.Droplet) []int {
+	if fromDocker(d) && len(d.Ports) > 0 && (len(p.Ports) > 0 || p.Type == "web") {
+		ports := slices.Clone(d.Ports)
+		for _, port := range p.Ports {
+			if port != DefaultPort && !slices.Contains(ports, port) {
+				ports = append(ports, port)
+			}
+		}
+		return ports
+	}
+	switch {
+	case len(p.Ports) > 0:
+		return p.Ports
+	case p.Type == "web":
+		return []int{DefaultPort}
+	}
+	return nil
 }
 
 // deployed is the app's environment as it was when the process was last started, so that an instance that is made
@@ -167,15 +198,17 @@ func deployed(tx *store.Tx, app *store.App, p *store.Process) map[string]string 
 	return app.Environment
 }
 
-func (e Env) addPort(env map[string]string, vcap *Application, port int) error {
-	text := strconv.Itoa(port)
-	vcap.Port = port
+func (e Env) addPort(env map[string]string, vcap *Application, ports []int) error {
+	text := strconv.Itoa(ports[0])
+	vcap.Port = ports[0]
 	env["PORT"], env["VCAP_APP_PORT"], env["VCAP_APP_HOST"] = text, text, "0.0.0.0"
-	ports := fmt.Sprintf(`[{"external":%s,"internal":%s}]`, text, text)
-	env["CF_INSTANCE_IP"], env["CF_INSTANCE_PORT"], env["CF_INSTANCE_PORTS"] = e.hostIP(), text, ports
+	pairs := make([]string, len(ports))
+	for i, port := range ports {
+		pairs[i] = fmt.Sprintf(`{"external":%d,"internal":%d}`, port, port)
+	}
+	env["CF_INSTANCE_IP"], env["CF_INSTANCE_PORT"] = e.hostIP(), text
+	env["CF_INSTANCE_PORTS"] = "[" + strings.Join(pairs, ",") + "]"
 	env["CF_INSTANCE_ADDR"] = e.hostIP() + ":" + text
-	env["CF_INSTANCE_INTERNAL_IP"] = "" // the launcher completes it: the address is known when the container starts
-	addHome(env)
 	return addVCAP(env, vcap)
 }
 
@@ -190,6 +223,10 @@ func (e Env) Task(tx *store.Tx, app *store.App, t *store.Task, d *store.Droplet)
 		env["CF_STACK"] = d.Stack
 	}
 	e.addNoInstance(env)
+	if fromDocker(d) {
+		delete(env, "LANG")
+		return env, nil
+	}
 	addHome(env)
 	return env, nil
 }
@@ -255,13 +292,3 @@ func (e Env) hostIP() string {
 }
 
 func megabytes(n int) string { return strconv.Itoa(n) + "m" }
-
-func firstPort(p *store.Process) int {
-	switch {
-	case len(p.Ports) > 0:
-		return p.Ports[0]
-	case p.Type == "web":
-		return DefaultPort
-	}
-	return 0
-}

@@ -3,6 +3,7 @@ package scheduling
 import (
 	"sort"
 
+	"github.com/cupola-paas/cupola/controller/appenv"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -157,7 +158,7 @@ func newInstance(w wanted, index int, guid string) *store.Instance {
 		Version:     w.process.Version,
 		Index:       index,
 		State:       store.InstanceStarting,
-		Ports:       ports(w.process),
+		Ports:       appenv.Ports(w.process, w.droplet),
 		MemoryMB:    w.process.MemoryMB,
 		DiskMB:      w.process.DiskMB,
 	}

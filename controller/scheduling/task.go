@@ -121,13 +121,13 @@ func (l *Loop) goStartTask(ctx context.Context, t *store.Task) {
 
 func (l *Loop) taskWorkload(t *store.Task) (node.Workload, error) {
 	var w node.Workload
+	var d *store.Droplet
 	err := l.DB.View(func(tx *store.Tx) error {
 		app, err := store.Apps.Get(tx, t.AppGUID)
 		if err != nil {
 			return err
 		}
-		d, err := store.Droplets.Get(tx, t.DropletGUID)
-		if err != nil {
+		if d, err = store.Droplets.Get(tx, t.DropletGUID); err != nil {
 			return err
 		}
 		w = l.image(d)
@@ -140,7 +140,7 @@ func (l *Loop) taskWorkload(t *store.Task) (node.Workload, error) {
 	}
 	w.ID, w.Once = t.GUID, true
 	w.Labels = map[string]string{labelApp: t.AppGUID}
-	w.Entrypoint, w.Command = []string{launcherPath}, []string{t.Command}
+	w.Entrypoint, w.Command = command(d, "", t.Command)
 	w.MemoryMB, w.DiskMB = t.MemoryMB, t.DiskMB
 	return w, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/cupola-paas/cupola/controller/appenv"
 	"github.com/cupola-paas/cupola/controller/revision"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/store"
@@ -17,22 +18,11 @@ const (
 	processFolder = "/cnb/process/"
 )
 
-// ports returns what a process listens on; the first is $PORT.
-func ports(p *store.Process) []int {
-	if len(p.Ports) > 0 {
-		return p.Ports
-	}
-	if p.Type == "web" {
-		return []int{8080}
-	}
-	return nil
-}
-
 // workload translates an instance into the engine's words.
 func (l *Loop) workload(o startOrder) (node.Workload, error) {
 	p, d := o.wanted.process, o.wanted.droplet
 	w := l.image(d)
-	if p.Command == "" && d.ProcessTypes[p.Type] == "" {
+	if p.Command == "" && d.ProcessTypes[p.Type] == "" && d.Docker.Image == "" {
 		return w, fmt.Errorf("process type %q has no start command: add it to a Procfile, or set a command", p.Type)
 	}
 	w.ID = o.instance.GUID
@@ -40,9 +30,9 @@ func (l *Loop) workload(o startOrder) (node.Workload, error) {
 		labelApp: p.AppGUID, labelProcess: p.GUID, labelType: p.Type, labelVersion: p.Version,
 		labelIndex: strconv.Itoa(o.instance.Index),
 	}
-	w.Entrypoint, w.Command = command(p.Type, p.Command)
+	w.Entrypoint, w.Command = command(d, p.Type, p.Command)
 	w.MemoryMB, w.DiskMB = p.MemoryMB, p.DiskMB
-	w.Ports = ports(p)
+	w.Ports = appenv.Ports(p, d)
 	w.Egress, w.Peer = egress(o.wanted.app), p.AppGUID
 	w.Liveness = check(p.HealthCheck, w.Ports)
 	w.Readiness = check(p.ReadinessCheck, w.Ports)
@@ -93,13 +83,20 @@ func (l *Loop) image(d *store.Droplet) node.Workload {
 		Image:      l.Images.Registry + "/" + d.Repository + "@" + d.ImageDigest,
 		PullUser:   l.Images.Username,
 		PullSecret: l.Images.Secret,
+		AllowRoot:  d.Docker.Image != "", // images of ours have a user; others are as people made them
 	}
 }
 
 // command returns what to run: a command that somebody typed goes to a shell through the launcher, else the
-// process type of the image is started.
-func command(processType, typed string) (entrypoint, args []string) {
-	if typed != "" {
+// process type of the image is started. A Docker image has no launcher: what it says itself is run, or its own
+// shell is given the command (contract, 5.5).
+func command(d *store.Droplet, processType, typed string) (entrypoint, args []string) {
+	switch {
+	case d.Docker.Image != "" && typed != "":
+		return []string{"/bin/sh", "-c"}, []string{typed}
+	case d.Docker.Image != "":
+		return nil, nil
+	case typed != "":
 		return []string{launcherPath}, []string{typed}
 	}
 	return []string{processFolder + processType}, nil

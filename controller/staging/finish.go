@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/buildpack/imagecopy"
 	"github.com/cupola-paas/cupola/buildpack/system"
 	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/store"
@@ -32,7 +33,10 @@ var names = map[buildpack.Code]string{
 // Explain is the sentence a developer reads about a failed build.
 func Explain(err error) string {
 	var b *buildpack.Error
+	var image *imagecopy.Error
 	switch {
+	case errors.As(err, &image):
+		return image.Message
 	case errors.As(err, &b) && b.Code == buildpack.NoBuildpackDetected:
 		return "An app was not successfully detected by any available buildpack. " + strings.TrimPrefix(b.Message, "no buildpack can build this app. ")
 	case errors.As(err, &b) && b.Buildpack != "" && !strings.Contains(b.Message, b.Buildpack):

@@ -15,6 +15,9 @@ func Repository(appGUID string) string { return "droplets/" + appGUID }
 
 // stackReady reports whether the build's stack has its images.
 func (l *Loop) stackReady(b *store.Build) bool {
+	if b.Lifecycle.Type == dockerLifecycle {
+		return true // it brings its own
+	}
 	ready := false
 	_ = l.DB.View(func(tx *store.Tx) error {
 		s, err := findStack(tx, b.Lifecycle.Stack)

@@ -72,6 +72,7 @@ type Loop struct {
 	Uploaded string // unpacked buildpacks lie here; on the same file system as Dir
 	Registry string // host:port that droplets are pushed to
 	Parallel int    // builds at the same time; zero: by the size of the machine
+	Copier   Copier // of the images of Docker apps
 	Limits   buildpack.Limits
 	Log      *slog.Logger
 	Place    Place // nil: builds join the network wherever the engine puts them
@@ -280,7 +281,7 @@ func (l *Loop) tell(b *store.Build, text string) {
 func (l *Loop) stage(ctx context.Context, b *store.Build) {
 	out := l.Logs.Staging(b.AppGUID)
 	defer out.Close()
-	result, req, err := l.build(ctx, b, out)
+	succeed, err := l.droplet(ctx, b, out)
 	switch {
 	case context.Cause(ctx) == errCanceled:
 		fmt.Fprintln(out, "Staging was cancelled")
@@ -296,8 +297,17 @@ func (l *Loop) stage(ctx context.Context, b *store.Build) {
 	default:
 		fmt.Fprintln(out, "Uploading complete")
 		out.Close()
-		l.succeed(b, req, result)
+		succeed()
 	}
+}
+
+// droplet makes the image, by the build's lifecycle, and returns what writes it down.
+func (l *Loop) droplet(ctx context.Context, b *store.Build, out LineWriter) (succeed func(), err error) {
+	if b.Lifecycle.Type == dockerLifecycle {
+		return l.copyImage(ctx, b, out)
+	}
+	result, req, err := l.build(ctx, b, out)
+	return func() { l.succeed(b, req, result) }, err
 }
 
 func (l *Loop) build(ctx context.Context, b *store.Build, out LineWriter) (*buildpack.Result, *buildpack.Request, error) {
