@@ -21,6 +21,9 @@ type Config struct {
 	HTTPAddr      string // host:port of the router
 	HTTPSAddr     string
 	SSHAddr       string // host:port of the SSH server, or SSHOff
+	TCPPorts      string // that TCP routes may have, such as 1024-1123
+	TraceHeaders  string // w3c,b3: which trace context requests get that bring none; none: neither
+	NoAccessLog   bool   // keeps the router's lines out of the apps' logs
 	RegistryAddr  string // loopback host:port of the image registry
 	AdminUser     string
 	AdminPassword string // empty: generated and printed at the first start
@@ -64,6 +67,8 @@ func (c Config) WithDefaults() Config {
 	set(&c.HTTPSAddr, https)
 	set(&c.SSHAddr, ":2222")
 	set(&c.RegistryAddr, "127.0.0.1:5870")
+	set(&c.TCPPorts, "1024-1123")
+	set(&c.TraceHeaders, "w3c,b3")
 	set(&c.AdminUser, "admin")
 	set(&c.Engine, "docker")
 	set(&c.StackCache, filepath.Join(c.DataDir, "stack"))
@@ -108,6 +113,9 @@ func (c Config) Validate() error {
 		if err := validAddr(a.flag, a.value); err != nil {
 			return err
 		}
+	}
+	if err := c.validateRouting(); err != nil {
+		return err
 	}
 	if host, _, _ := net.SplitHostPort(c.RegistryAddr); !isLoopback(host) {
 		return fmt.Errorf("--registry %s is not a loopback address: Docker pulls from it without TLS, so use 127.0.0.1:PORT", c.RegistryAddr)

@@ -50,6 +50,7 @@ type Server struct {
 	sink      *logSink
 	api       *api.Server // made by Run
 	ssh       sshDoor
+	access    *accessLog
 	tags      *tagger
 	figures   *usage
 
@@ -222,7 +223,9 @@ func (s *Server) Run(ctx context.Context) error {
 		g.Go(func() error { return run(ctx) })
 	}
 	s.log.Info("serving", "api", s.APIURL(), "http", s.router.HTTPAddr(), "https", s.router.HTTPSAddr(), "installation", s.installation)
-	return g.Wait()
+	err = g.Wait()
+	s.access.flush()
+	return err
 }
 
 // Purge removes all containers, networks, firewall rules and pulled images of the platform whose data is in

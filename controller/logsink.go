@@ -3,7 +3,6 @@ package controller
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"strconv"
@@ -133,19 +132,6 @@ func (w *stagingLog) Close() error {
 		w.rest = nil
 	}
 	return nil
-}
-
-// accessLog adds the router's line of a request to the app's log (source RTR).
-func (s *Server) accessLog(a router.Access) {
-	if a.AppGUID == "" || s.sink == nil {
-		return
-	}
-	text := fmt.Sprintf("%s - [%s] %q %d %d %d %q %q %q %q x_forwarded_for:%q x_forwarded_proto:%q vcap_request_id:%q response_time:%.6f app_id:%q app_index:%q instance_id:%q x_cf_routererror:%q",
-		a.Host, a.Started.UTC().Format("2006-01-02T15:04:05.000000000Z"), a.Method+" "+a.URI+" "+a.Proto, a.Status, a.BytesIn, a.BytesOut,
-		a.Referer, a.UserAgent, a.Remote, a.Endpoint, a.ForwardedFor, a.ForwardedProto, a.RequestID, a.Duration.Seconds(),
-		a.AppGUID, fmt.Sprint(a.Index), a.InstanceID, a.RouterError)
-	s.sink.append(a.AppGUID, "RTR", platformInstance, now(), false, []byte(text), map[string]string{"origin": "gorouter"})
-	s.sink.request(a)
 }
 
 const (

@@ -16,6 +16,7 @@ func seed(db *store.DB, c Config, withSystemBuildpacks bool) error {
 		steps := []error{
 			seedQuota(tx),
 			seedDomain(tx, c.AppsDomain),
+			seedRouting(tx, c.TCPPorts),
 			seedSecurityGroups(tx),
 			addMissing(tx, store.IsolationSegments, "shared", &store.IsolationSegment{Name: "shared"}),
 		}
@@ -39,23 +40,15 @@ func seedQuota(tx *store.Tx) error {
 	return addMissing(tx, store.OrgQuotas, "default", &store.Quota{
 		Name: "default", TotalMemoryMB: 100 << 10, ProcessMemoryMB: store.Unlimited, TotalInstances: store.Unlimited,
 		AppTasks: store.Unlimited, LogRateBytes: store.Unlimited, PaidServicesAllowed: true,
-		ServiceInstances: 100, ServiceKeys: store.Unlimited, Routes: 1000, ReservedPorts: 0, Domains: store.Unlimited,
+		ServiceInstances: 100, ServiceKeys: store.Unlimited, Routes: 1000, ReservedPorts: 100, Domains: store.Unlimited,
 	})
 }
 
 // seedDomain makes the shared domain of a new name once; a domain that was deleted stays deleted.
 func seedDomain(tx *store.Tx, name string) error {
-	seen, err := store.Settings.Get(tx, appsDomainSetting)
-	if err == nil && string(seen.Value) == name {
-		return nil
-	}
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return errors.Join(
-		store.Settings.Put(tx, &store.Setting{Meta: store.Meta{GUID: appsDomainSetting}, Value: []byte(name)}),
-		addMissing(tx, store.Domains, name, &store.Domain{Name: name}),
-	)
+	return once(tx, appsDomainSetting, name, func() error {
+		return addMissing(tx, store.Domains, name, &store.Domain{Name: name})
+	})
 }
 
 // seedSecurityGroups has the two groups that Cloud Foundry ships: public addresses, and DNS.
@@ -101,10 +94,12 @@ func seedBuildpacks(tx *store.Tx) error {
 
 // Names of settings.
 const (
-	installationSetting = "installation"
-	registrySetting     = "registry.password"
-	registryHostSetting = "registry.host"
-	appsDomainSetting   = "apps_domain"
+	installationSetting   = "installation"
+	registrySetting       = "registry.password"
+	registryHostSetting   = "registry.host"
+	appsDomainSetting     = "apps_domain"
+	internalDomainSetting = "internal_domain"
+	tcpPortsSetting       = "tcp_ports"
 )
 
 // setting returns a value of our own, made by fresh at the first call.

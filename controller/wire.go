@@ -44,11 +44,7 @@ func (s *Server) openRouter(ctx context.Context) (err error) {
 		return fmt.Errorf("open the certificates: %w", err)
 	}
 	s.onClose(s.certs.Close)
-	s.router, err = router.New(router.Options{
-		HTTPAddr: s.config.HTTPAddr, HTTPSAddr: s.config.HTTPSAddr, Certificates: s.certs, Logger: s.log,
-		AccessLog: s.accessLog,
-	})
-	if err != nil {
+	if s.router, err = router.New(s.routerOptions()); err != nil {
 		return err
 	}
 	return s.router.Listen(ctx)
@@ -196,7 +192,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 		return nil, err
 	}
 	return []func(context.Context) error{
-		s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
+		s.access.run, s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
 		metricsLoop.Run, lifeLoop.Run, drainLoop.Run,
 		networkLoop.Run,
 	}, nil
@@ -212,7 +208,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 	handler := api.New(api.Options{
 		DB: s.db, Auth: s.auth, Blobs: s.blobs, Resources: s.resources, PublicURL: s.url("api"),
 		Links: api.Links{Login: s.url("login"), UAA: s.url("uaa"), LogCache: s.url("log-cache"), AppSSH: s.ssh.address, AppSSHFingerprint: s.ssh.fingerprint,
-			LogStream: s.url("log-stream"), Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https"),
+			LogStream: s.url("log-stream"), Routing: s.url("api") + api.RoutingPath, Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https"),
 			NetworkPolicy: s.url("api") + "/networking/v1/external"},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
 		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Log: s.log,

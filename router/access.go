@@ -17,6 +17,7 @@ type Access struct {
 	BytesIn        int64  // of the body; of an upgraded connection, everything after the upgrade
 	BytesOut       int64
 	Duration       time.Duration // until the last byte was sent
+	Backend        time.Duration // of Duration, what passed between the request's going out and the end of the app's answer
 	FirstByte      time.Duration // from Started until the app's header was read; zero if it never was
 	AppGUID        string
 	ProcessGUID    string
@@ -25,6 +26,7 @@ type Access struct {
 	Endpoint       string // ip:port of the instance
 	Attempts       int    // how many instances were tried
 	RequestID      string // X-Vcap-Request-Id
+	Trace          Trace
 	ForwardedFor   string // X-Forwarded-For as sent to the app
 	ForwardedProto string // http or https
 	Remote         string // ip:port of the peer

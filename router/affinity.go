@@ -66,15 +66,20 @@ func parseInstance(s string, needIndex bool) (guid string, index int, ok bool) {
 	return guid, int(n), err == nil
 }
 
-// stickyID returns the instance id that the client's cookie names.
+// stickyID returns the instance id that the client's cookie names. It counts only beside the app's own: a session that
+// has ended holds nobody.
 func stickyID(r *http.Request) string {
 	for _, line := range r.Header["Cookie"] {
-		if strings.Contains(line, stickyCookie) {
-			if c, err := r.Cookie(stickyCookie); err == nil {
-				return c.Value
-			}
+		if !strings.Contains(line, stickyCookie) {
+			continue
+		}
+		if _, err := r.Cookie(sessionCookie); err != nil {
 			return ""
 		}
+		if c, err := r.Cookie(stickyCookie); err == nil {
+			return c.Value
+		}
+		return ""
 	}
 	return ""
 }
@@ -103,7 +108,7 @@ func setSticky(h http.Header, routePath, asked string, ep *endpoint) {
 			if c, err := http.ParseSetCookie(line); err == nil {
 				wanted = true
 				sticky.Secure, sticky.SameSite, sticky.Partitioned = c.Secure, c.SameSite, c.Partitioned
-				sticky.Expires, sticky.MaxAge = c.Expires, c.MaxAge
+				sticky.Expires, sticky.MaxAge = c.Expires, min(c.MaxAge, 0) // it ends with the app's, and else with the browser's session
 			}
 		}
 	}

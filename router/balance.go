@@ -43,6 +43,10 @@ func (p *pool) setWeights(weights []int) {
 		divisor = gcd(divisor, w)
 	}
 	total /= divisor
+	if total > maxSlots {
+		weights, total = roughly(weights, total*divisor)
+		divisor = 1
+	}
 	credit := make([]int, len(weights)) // smooth weighted round robin, played once from start to end
 	for range total {
 		best := 0
@@ -55,6 +59,17 @@ func (p *pool) setWeights(weights []int) {
 		credit[best] -= total
 		p.slots = append(p.slots, best)
 	}
+}
+
+// maxSlots bounds the slots of one pool. Weights that need more are rounded, by a four thousandth at most.
+const maxSlots = 4096
+
+func roughly(weights []int, sum int) (rounded []int, total int) {
+	for _, w := range weights {
+		w = max(1, (w*maxSlots+sum/2)/sum)
+		rounded, total = append(rounded, w), total+w
+	}
+	return rounded, total
 }
 
 // seed starts each pool elsewhere: tables are replaced often, and the first endpoint would get more than its share.

@@ -177,7 +177,7 @@ func TestStickySession(t *testing.T) {
 	route := Route{Host: "a.example.com", Path: "/ctx", Endpoints: eps}
 	r.set(t, route)
 	res, id := r.get(t, "http://a.example.com/ctx/login")
-	want := "__VCAP_ID__=" + id + "; Path=/ctx; Max-Age=60; HttpOnly; Secure; SameSite=Lax"
+	want := "__VCAP_ID__=" + id + "; Path=/ctx; HttpOnly; Secure; SameSite=Lax"
 	if got := res.Header["Set-Cookie"]; len(got) != 2 || got[1] != want {
 		t.Fatalf("Set-Cookie = %q, want %q", got, want)
 	}

@@ -16,8 +16,9 @@ type endpoint struct {
 	hash     uint64
 	index    string // Index, for headers
 	counts   counters
-	app      *counters // shared by the instances of the app
+	app      *appRecord // shared by the instances of the app
 	dial     *dialing
+	named    int // by how many routes; guarded by registry.mu
 
 	inFlight atomic.Int64
 	// left is set, once, after the last table with this endpoint has been replaced. Who has counted

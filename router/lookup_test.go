@@ -22,14 +22,10 @@ func compileHosts(t testing.TB, names ...string) *lookup {
 		}
 		table.Routes = append(table.Routes, Route{Host: host, Path: path, AppGUID: label(name), Handler: nothing})
 	}
-	if err := table.validate(); err != nil {
+	if err := validate(table.Routes); err != nil {
 		t.Fatal(err)
 	}
-	l, err := compile(table, newRegistry(&dialing{}).beginLocked())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
+	return newRegistry(&dialing{}).compileLocked(newEdit(&lookup{}), table.Routes)
 }
 
 func TestMatch(t *testing.T) {

@@ -31,6 +31,7 @@ type exchange struct {
 	// upgrade is the protocol that the client wants to change to, or empty.
 	upgrade string
 	access  Access
+	app     *appRecord // of the instance that was tried last; nil if none was
 
 	mu       sync.Mutex // 1xx responses come on another goroutine
 	answered bool       // no 1xx from here on
@@ -49,6 +50,7 @@ func (rt *Router) proxy(w http.ResponseWriter, r *http.Request, m *route, host s
 	x.access.RequestID = rt.forwardHeader(x.header, r, started)
 	x.access.ForwardedFor = x.header[headerForwardedFor][0]
 	x.access.ForwardedProto = x.header[headerForwardedProto][0]
+	x.access.Trace = rt.opts.Tracing.set(x.header)
 	w.Header()[headerVcapRequestID] = x.header[headerVcapRequestID]
 	if !x.prepare() {
 		return
@@ -132,6 +134,8 @@ func (x *exchange) acquire() *endpoint {
 func (x *exchange) attempt(ep *endpoint) (done bool) {
 	defer x.rt.registry.release(ep)
 	x.record(ep)
+	sent := time.Now()
+	defer func() { x.access.Backend = time.Since(sent) }()
 	setEndpointHeader(x.header, ep)
 	ctx := httptrace.WithClientTrace(x.r.Context(), &x.trace)
 	res, err := ep.transport(x.upgrade != "").RoundTrip(x.request(ctx, ep))
@@ -147,7 +151,6 @@ func (x *exchange) attempt(ep *endpoint) (done bool) {
 	x.access.Status = res.StatusCode
 	defer func() {
 		ep.counts.count(x.access.Status)
-		ep.app.count(x.access.Status)
 	}()
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		x.switchProtocols(res)
@@ -159,6 +162,7 @@ func (x *exchange) attempt(ep *endpoint) (done bool) {
 
 func (x *exchange) record(ep *endpoint) {
 	a := &x.access
+	x.app = ep.app
 	a.InstanceID, a.Index, a.Endpoint, a.ProcessGUID = ep.InstanceID, ep.Index, ep.Address, ep.ProcessGUID
 	if ep.AppGUID != "" {
 		a.AppGUID = ep.AppGUID
@@ -278,7 +282,6 @@ func (x *exchange) refuseFailure(ep *endpoint, err error) {
 	}
 	x.refuse(status, errEndpointFailure, text)
 	ep.counts.count(status)
-	ep.app.count(status)
 }
 
 // refuseEmpty answers where no endpoint can be chosen.
@@ -310,6 +313,13 @@ func (x *exchange) finish() {
 	a.Duration = time.Since(a.Started)
 	if x.body != nil {
 		a.BytesIn += x.body.finish()
+	}
+	if x.app != nil {
+		took := a.Duration
+		if a.Upgraded {
+			took = a.FirstByte // the rest is the conversation's length
+		}
+		x.app.observe(a.Status, took)
 	}
 	t := &x.rt.tally
 	t.count(a.Status)

@@ -15,75 +15,83 @@ type registry struct {
 	live     map[Endpoint]*endpoint
 	byID     map[string][]*endpoint // live ones, by instance id
 	draining map[string][]*endpoint // by instance id; each has left and had requests in flight
-	apps     map[string]*counters   // by app GUID, for as long as the table names the app
+	apps     map[string]*appRecord  // by GUID, for as long as the table names the app
 	changed  chan struct{}          // closed, and replaced, when any of the above changes
 }
 
+// appRecord is what outlives the instances of an app while a route names it.
+type appRecord struct {
+	appCounters
+	named int // by routes and live endpoints; guarded by registry.mu
+}
+
 func newRegistry(d *dialing) *registry {
-	return &registry{dial: d, changed: make(chan struct{}), draining: map[string][]*endpoint{}}
-}
-
-// generation collects the endpoints of one table while it is compiled. Nothing is seen of it before commit.
-type generation struct {
-	old  *registry
-	live map[Endpoint]*endpoint
-	byID map[string][]*endpoint
-	apps map[string]*counters
-}
-
-// beginLocked starts a generation.
-func (g *registry) beginLocked() *generation {
-	return &generation{
-		old:  g,
-		live: make(map[Endpoint]*endpoint, len(g.live)),
-		byID: make(map[string][]*endpoint, len(g.byID)),
-		apps: make(map[string]*counters, len(g.apps)),
+	return &registry{
+		dial: d, changed: make(chan struct{}), live: map[Endpoint]*endpoint{}, byID: map[string][]*endpoint{},
+		draining: map[string][]*endpoint{}, apps: map[string]*appRecord{},
 	}
 }
 
-// endpoint returns the shared endpoint for e, from the table before if it was there.
-func (n *generation) endpoint(e Endpoint) *endpoint {
+// findLocked returns the shared endpoint for e, which is new unless a route names it already. The caller
+// counts in endpoint.named what it keeps of it.
+func (g *registry) findLocked(e Endpoint) *endpoint {
 	e.Weight = 0
-	if ep := n.live[e]; ep != nil {
+	if ep := g.live[e]; ep != nil {
 		return ep
 	}
-	ep := n.old.live[e]
-	if ep == nil {
-		ep = &endpoint{Endpoint: e, hash: hashString(e.InstanceID), index: strconv.Itoa(e.Index), dial: n.old.dial}
-	}
-	if c := n.app(e.AppGUID); ep.app == nil {
-		ep.app = c
-	}
-	n.live[e] = ep
-	n.byID[e.InstanceID] = append(n.byID[e.InstanceID], ep)
+	ep := &endpoint{Endpoint: e, hash: hashString(e.InstanceID), index: strconv.Itoa(e.Index), dial: g.dial, app: g.nameAppLocked(e.AppGUID)}
+	g.live[e] = ep
+	g.byID[e.InstanceID] = append(g.byID[e.InstanceID], ep)
 	return ep
 }
 
-func (n *generation) app(guid string) *counters {
-	c := n.apps[guid]
-	if c == nil {
-		if c = n.old.apps[guid]; c == nil {
-			c = &counters{}
-		}
-		n.apps[guid] = c
+func (g *registry) nameAppLocked(guid string) *appRecord {
+	a := g.apps[guid]
+	if a == nil {
+		a = &appRecord{}
+		g.apps[guid] = a
 	}
-	return c
+	a.named++
+	return a
 }
 
-// commitLocked makes n current. The caller has published the table of n already, so that whoever finds an
-// endpoint gone finds its successor.
-func (g *registry) commitLocked(n *generation) {
-	for key, ep := range g.live {
-		if n.live[key] == nil {
-			g.draining[ep.InstanceID] = append(g.draining[ep.InstanceID], ep)
-			ep.left.Store(true)
-			if ep.inFlight.Load() == 0 {
-				g.goneLocked(ep)
-			}
+func (g *registry) unnameAppLocked(guid string) {
+	if a := g.apps[guid]; a != nil {
+		if a.named--; a.named == 0 {
+			delete(g.apps, guid)
 		}
 	}
-	g.live, g.byID, g.apps = n.live, n.byID, n.apps
-	g.signalLocked()
+}
+
+// unnameLocked forgets that a route named ep. The caller has published the table without that route already, so that
+// whoever finds an endpoint gone finds its successor.
+func (g *registry) unnameLocked(ep *endpoint) {
+	if ep.named--; ep.named > 0 {
+		return
+	}
+	delete(g.live, ep.Endpoint)
+	g.byID[ep.InstanceID] = remove(g.byID[ep.InstanceID], ep)
+	if len(g.byID[ep.InstanceID]) == 0 {
+		delete(g.byID, ep.InstanceID)
+	}
+	g.unnameAppLocked(ep.AppGUID)
+	g.draining[ep.InstanceID] = append(g.draining[ep.InstanceID], ep)
+	ep.left.Store(true)
+	if ep.inFlight.Load() == 0 {
+		g.goneLocked(ep)
+	}
+}
+
+// remove is list without ep; list is not used any more.
+func remove(list []*endpoint, ep *endpoint) []*endpoint {
+	rest := list[:0]
+	for _, other := range list {
+		if other != ep {
+			rest = append(rest, other)
+		}
+	}
+	clear(list[len(rest):])
+	return rest
 }
 
 func (g *registry) signalLocked() {
@@ -94,12 +102,7 @@ func (g *registry) signalLocked() {
 // goneLocked forgets a drained endpoint. It does no harm twice.
 func (g *registry) goneLocked(ep *endpoint) {
 	ep.close()
-	rest := g.draining[ep.InstanceID][:0]
-	for _, other := range g.draining[ep.InstanceID] {
-		if other != ep {
-			rest = append(rest, other)
-		}
-	}
+	rest := remove(g.draining[ep.InstanceID], ep)
 	if len(rest) == 0 {
 		delete(g.draining, ep.InstanceID)
 	} else {
@@ -110,6 +113,7 @@ func (g *registry) goneLocked(ep *endpoint) {
 // acquire counts a request in at ep. It reports false if ep has left the table, which is then a newer one.
 func (g *registry) acquire(ep *endpoint) bool {
 	ep.inFlight.Add(1)
+	ep.app.inFlight.Add(1)
 	if ep.left.Load() {
 		g.release(ep)
 		return false
@@ -119,6 +123,7 @@ func (g *registry) acquire(ep *endpoint) bool {
 
 // release counts a request out.
 func (g *registry) release(ep *endpoint) {
+	ep.app.inFlight.Add(-1)
 	if ep.inFlight.Add(-1) > 0 || !ep.left.Load() {
 		return
 	}

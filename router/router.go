@@ -44,6 +44,15 @@ type Options struct {
 	UpstreamIdleTimeout time.Duration
 	// DrainTimeout is how long Serve waits for requests in flight when it ends; 8 s.
 	DrainTimeout time.Duration
+
+	TCPHost        string        // address that TCP routes listen on; all if empty
+	TCPIdleTimeout time.Duration // an hour without a byte either way ends a TCP connection
+	TCPDrain       time.Duration // 30 s for the connections of a TCP route that is gone
+	TCPConnections int           // that one TCP route may have at a time; 5000
+	TCPRetry       time.Duration // 10 s until a port that was in use is tried again
+
+	// Tracing says which trace context requests get that bring none.
+	Tracing Tracing
 }
 
 func (o *Options) setDefaults() {
@@ -52,6 +61,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxHeaderBytes == 0 {
 		o.MaxHeaderBytes = 128 << 10
+	}
+	if o.TCPConnections == 0 {
+		o.TCPConnections = 5000
 	}
 	for _, d := range []struct {
 		field *time.Duration
@@ -65,6 +77,9 @@ func (o *Options) setDefaults() {
 		{&o.ResponseHeaderTimeout, 15 * time.Minute},
 		{&o.UpstreamIdleTimeout, 1500 * time.Millisecond},
 		{&o.DrainTimeout, 8 * time.Second},
+		{&o.TCPIdleTimeout, time.Hour},
+		{&o.TCPDrain, 30 * time.Second},
+		{&o.TCPRetry, 10 * time.Second},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
@@ -79,6 +94,7 @@ type Router struct {
 	log      *slog.Logger
 	lookup   atomic.Pointer[lookup]
 	registry *registry
+	front    *tcpFront
 	tally    tally
 	requests sync.WaitGroup // handlers that have not returned; hijacked connections included
 
@@ -111,6 +127,7 @@ func New(opts Options) (*Router, error) {
 		maxHeaderBytes: 1 << 20,
 	})
 	rt.lookup.Store(&lookup{})
+	rt.front = newTCPFront(rt)
 	return rt, nil
 }
 
@@ -120,42 +137,74 @@ func New(opts Options) (*Router, error) {
 // Endpoints that t does not name any more get no new request from the moment SetTable returns; those in
 // flight go on (see InFlight and WaitDrained). An endpoint that a route lists twice counts once.
 func (rt *Router) SetTable(t Table) error {
-	if err := t.validate(); err != nil {
+	if err := validate(t.Routes); err != nil {
 		return fmt.Errorf("route table: %w", err)
 	}
 	g := rt.registry
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	next := g.beginLocked()
-	l, err := compile(t, next)
-	if err != nil {
-		return fmt.Errorf("route table: %w", err)
+	old := rt.lookup.Load()
+	rt.publishLocked(g.compileLocked(newEdit(&lookup{}), t.Routes))
+	for r := range old.every() {
+		g.dropLocked(r)
 	}
-	rt.lookup.Store(l)
-	g.commitLocked(next)
+	g.signalLocked()
 	return nil
 }
 
-func compile(t Table, n *generation) (*lookup, error) {
-	l := &lookup{exact: make(map[string]*site, len(t.Routes)), wild: map[string]*site{}, routes: len(t.Routes)}
-	routes := make([]route, len(t.Routes)) // one allocation for all
-	for i := range t.Routes {
-		from, to := &t.Routes[i], &routes[i]
-		to.path = trimSlashes(from.Path)
-		to.appGUID, to.handler, to.allowHTTP = from.AppGUID, from.Handler, from.AllowHTTP
-		to.pool.fill(from, n)
-		if to.path == from.Path && !l.add(from.Host, to) {
-			return nil, fmt.Errorf("route %q is there twice: keep one", from.Host+from.Path)
-		}
+// Change checks c and then serves from the table with the change made; on an error nothing changes. What it costs
+// depends on c, not on the size of the table. Otherwise it is as SetTable.
+func (rt *Router) Change(c Change) error {
+	if err := validate(c.Set); err != nil {
+		return fmt.Errorf("change of routes: %w", err)
 	}
-	for i := range t.Routes {
-		// A slash at the end means nothing, but "/x" goes before "/x/" and "/x//": an owner of the one must not
-		// be able to hinder the table by making the other.
-		if to := &routes[i]; to.path != t.Routes[i].Path {
-			l.add(t.Routes[i].Host, to)
-		}
+	g := rt.registry
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := newEdit(rt.lookup.Load())
+	var gone []*route
+	for _, n := range c.Remove {
+		gone = append(gone, e.remove(n))
 	}
-	return l, nil
+	for i := range c.Set {
+		gone = append(gone, e.remove(c.Set[i].Name()))
+	}
+	rt.publishLocked(g.compileLocked(e, c.Set))
+	for _, r := range gone {
+		g.dropLocked(r)
+	}
+	g.signalLocked()
+	return nil
+}
+
+func (rt *Router) publishLocked(l *lookup) {
+	rt.lookup.Store(l)
+	rt.front.sync(l.tcp)
+}
+
+// compileLocked makes routes ready and adds them to e.
+func (g *registry) compileLocked(e *edit, from []Route) *lookup {
+	routes := make([]route, len(from)) // one allocation for all
+	for i := range from {
+		r := &routes[i]
+		r.name, r.path = from[i].Name(), trimSlashes(from[i].Path)
+		r.appGUID, r.handler, r.allowHTTP = from[i].AppGUID, from[i].Handler, from[i].AllowHTTP
+		g.nameAppLocked(r.appGUID)
+		g.fillLocked(&r.pool, &from[i])
+		e.add(r)
+	}
+	return e.done()
+}
+
+// dropLocked forgets a route that the published table does not have any more; nil is none.
+func (g *registry) dropLocked(r *route) {
+	if r == nil {
+		return
+	}
+	for _, ep := range r.pool.endpoints {
+		g.unnameLocked(ep)
+	}
+	g.unnameAppLocked(r.appGUID)
 }
 
 func trimSlashes(path string) string {
@@ -165,7 +214,7 @@ func trimSlashes(path string) string {
 	return path
 }
 
-func (p *pool) fill(from *Route, n *generation) {
+func (g *registry) fillLocked(p *pool, from *Route) {
 	p.mode, p.hashHeader, p.balance = from.LoadBalancing, http.CanonicalHeaderKey(from.HashHeader), from.HashBalance
 	if len(from.Endpoints) == 0 {
 		return
@@ -173,10 +222,11 @@ func (p *pool) fill(from *Route, n *generation) {
 	p.endpoints = make([]*endpoint, 0, len(from.Endpoints))
 	var weights []int
 	for _, e := range from.Endpoints {
-		ep := n.endpoint(e)
+		ep := g.findLocked(e)
 		if p.has(ep) {
 			continue
 		}
+		ep.named++
 		p.endpoints = append(p.endpoints, ep)
 		if len(from.Endpoints) > 1 {
 			weights = append(weights, max(e.Weight, 1))

@@ -113,11 +113,15 @@ func (rt *Router) Serve(ctx context.Context) error {
 		s.TLSConfig = rt.tlsConfig()
 		return s.ServeTLS(secure, "", "")
 	})
+	ports, closePorts := context.WithCancel(context.Background())
+	defer closePorts()
+	wg.Go(func() { rt.front.serve(ports) })
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	closePorts()
 	rt.drain(servers, cut)
 	wg.Wait()
 	return err

@@ -27,6 +27,7 @@ type Stats struct {
 	Latency        []LatencyBucket // of proxied requests, cumulative, the last without a bound
 	LatencySum     time.Duration
 	Apps           map[string]EndpointStats // by app GUID
+	TCP            map[int]TCPStats         // by port
 	Instances      map[string]EndpointStats // by instance id
 }
 
@@ -42,6 +43,17 @@ type EndpointStats struct {
 	Requests uint64
 	ByClass  [6]uint64
 	InFlight int
+}
+
+// TCPStats counts the connections of one TCP route.
+type TCPStats struct {
+	Open        int
+	Connections uint64
+	Refused     uint64 // beyond Options.TCPConnections
+	Failed      uint64 // no instance could be reached
+	BytesIn     uint64 // of connections that have ended
+	BytesOut    uint64
+	Error       string // why the port is not open
 }
 
 // counters is counted into by many requests at once.
@@ -119,8 +131,12 @@ func (rt *Router) Stats() Stats {
 	g := rt.registry
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for guid, c := range g.apps {
-		classes, total := c.snapshot()
+	s.TCP = rt.front.stats()
+	for guid, a := range g.apps {
+		if guid == "" {
+			continue // the platform's own
+		}
+		classes, total := a.snapshot()
 		s.Apps[guid] = EndpointStats{AppGUID: guid, ByClass: classes, Requests: total}
 	}
 	for id, eps := range g.byID {

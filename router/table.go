@@ -1,22 +1,37 @@
 // Package router is the data plane: it terminates TLS, finds the route of a request by host and longest
-// path, picks an instance and proxies. It serves from an immutable Table that somebody else makes; it asks
-// nobody anything while serving.
+// path, or of a TCP connection by its port, picks an instance and proxies. It serves from an immutable Table
+// that somebody else makes; it asks nobody anything while serving.
 package router
 
 import "net/http"
 
 // Table is everything the router knows about routes. It is built whole, checked by Router.SetTable, and
-// never changed afterwards.
+// never changed afterwards; Router.Change replaces single routes of it.
 type Table struct {
 	Routes []Route
 }
 
-// Route is a host and path with where it leads to.
+// Change is what is different in the next table. No name is in it twice.
+type Change struct {
+	Set    []Route // new routes, and those that take the place of the one with their name
+	Remove []Name  // of routes that go; one that is not there is no mistake
+}
+
+// Name is what tells one route from all others.
+type Name struct {
+	Host, Path string
+	Port       int
+}
+
+// Route is a host and path, or a TCP port, with where it leads to.
 type Route struct {
 	// Host is lower case, without port; "*.example.com" stands for any name below example.com.
 	Host string
 	// Path is empty or begins with a slash; it matches whole segments.
 	Path string
+	// Port makes it a TCP route: the port on which the router listens for it. Such a route has no host, path,
+	// handler or hash balancing.
+	Port int
 	// AppGUID goes into the X-CF-ApplicationID header and the access log.
 	AppGUID string
 	// Endpoints may be empty: the route exists but nothing serves it.
@@ -34,6 +49,9 @@ type Route struct {
 	AllowHTTP bool
 }
 
+// Name returns what tells r from all other routes.
+func (r *Route) Name() Name { return Name{r.Host, r.Path, r.Port} }
+
 // Endpoint is one instance that can be sent requests.
 type Endpoint struct {
 	Address     string // ip:port
@@ -41,8 +59,8 @@ type Endpoint struct {
 	Index       int
 	ProcessGUID string
 	AppGUID     string // of this instance; a route may lead to several apps
-	Protocol    string // http1 (also the empty string) or http2
-	Weight      int    // zero: 1
+	Protocol    string // http1 (also the empty string) or http2; without meaning in a TCP route
+	Weight      int    // its share among the endpoints of the route, up to MaxWeight; zero: 1
 }
 
 // What Route.LoadBalancing may say.
@@ -58,5 +76,5 @@ const (
 	HTTP2 = "http2" // without TLS, by prior knowledge (RFC 9113 3.3)
 )
 
-// maxWeight bounds Endpoint.Weight.
-const maxWeight = 128
+// MaxWeight bounds Endpoint.Weight.
+const MaxWeight = 1_000_000

@@ -63,14 +63,25 @@ func (x *exchange) hijack(res *http.Response) (hijacked, error) {
 	return hijacked{Conn: conn, ahead: rw.Reader}, nil
 }
 
-// tunnel returns when both directions have ended. A direction that ends cleanly closes only its half: the
-// other side may still be talking. An error in one ends both, and so does the end of the router.
+// tunnel carries bytes until both directions have ended, or the router does.
 func (x *exchange) tunnel(client hijacked, app io.ReadWriteCloser) {
 	stop := context.AfterFunc(x.rt.upgrades, func() {
 		client.Close()
 		app.Close()
 	})
 	defer stop()
+	var err error
+	x.access.BytesIn, x.access.BytesOut, err = tunnel(client, app)
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		x.access.Error = err
+	}
+}
+
+// tunnel returns when both directions have ended. A direction that ends cleanly closes only its half: the
+// other side may still be talking. An error in one ends both. Both are closed when it returns.
+func tunnel(client, app io.ReadWriteCloser) (bytesIn, bytesOut int64, err error) {
+	defer client.Close()
+	defer app.Close()
 	var in, out atomic.Int64
 	inbound := make(chan error, 1)
 	go func() { inbound <- pipe(app, client, &in) }()
@@ -80,10 +91,7 @@ func (x *exchange) tunnel(client hijacked, app io.ReadWriteCloser) {
 		app.Close()
 	}
 	inErr := <-inbound
-	x.access.BytesIn, x.access.BytesOut = in.Load(), out.Load()
-	if err := errors.Join(inErr, outErr); err != nil && !errors.Is(err, net.ErrClosed) {
-		x.access.Error = err
-	}
+	return in.Load(), out.Load(), errors.Join(inErr, outErr)
 }
 
 // pipe copies src to dst and then ends dst's half. After an error it closes both, so that the other

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -12,13 +13,18 @@ const maxProblems = 10
 
 const maxIdentifierBytes = 200
 
-// validate looks at each route alone; duplicates are found while compiling.
-func (t Table) validate() error {
+// validate looks at each route alone, and for names that are there twice.
+func validate(routes []Route) error {
 	var problems []error
-	for i := range t.Routes {
-		if err := t.Routes[i].Validate(); err != nil {
+	seen := make(map[Name]bool, len(routes))
+	for i := range routes {
+		r := &routes[i]
+		if err := r.Validate(); err != nil {
 			problems = append(problems, err)
+		} else if seen[r.Name()] {
+			problems = append(problems, fmt.Errorf("route %q is there twice: keep one", r.Name()))
 		}
+		seen[r.Name()] = true
 		if len(problems) == maxProblems {
 			break
 		}
@@ -26,14 +32,19 @@ func (t Table) validate() error {
 	return errors.Join(problems...)
 }
 
+// String is the route as people write it.
+func (n Name) String() string {
+	if n.Port != 0 {
+		return ":" + strconv.Itoa(n.Port)
+	}
+	return n.Host + n.Path
+}
+
 // Validate returns why SetTable would refuse a table with r, or nil. Who builds tables from what users wrote
 // leaves such routes out, so that one of them does not hold up all others.
 func (r *Route) Validate() error {
-	name := r.Host + r.Path
-	if err := validateHost(r.Host); err != nil {
-		return fmt.Errorf("route %q: %w", name, err)
-	}
-	if err := validatePath(r.Path); err != nil {
+	name := r.Name()
+	if err := r.validateName(); err != nil {
 		return fmt.Errorf("route %q: %w", name, err)
 	}
 	if !isIdentifier(r.AppGUID) && r.AppGUID != "" {
@@ -49,6 +60,21 @@ func (r *Route) Validate() error {
 		if err := r.Endpoints[i].validate(); err != nil {
 			return fmt.Errorf("route %q: %w", name, err)
 		}
+	}
+	return nil
+}
+
+func (r *Route) validateName() error {
+	if r.Port == 0 {
+		return errors.Join(validateHost(r.Host), validatePath(r.Path))
+	}
+	switch {
+	case r.Port < 0 || r.Port > 65535:
+		return fmt.Errorf("port %d must be from 1 to 65535", r.Port)
+	case r.Host != "" || r.Path != "" || r.Handler != nil:
+		return errors.New("a TCP route has no host, path or handler")
+	case r.LoadBalancing == Hash:
+		return errors.New("a TCP route has no header to hash")
 	}
 	return nil
 }
@@ -103,8 +129,8 @@ func (e *Endpoint) validate() error {
 	if e.Protocol != "" && e.Protocol != HTTP1 && e.Protocol != HTTP2 {
 		return fmt.Errorf("endpoint of instance %s: protocol %q must be http1 or http2", e.InstanceID, e.Protocol)
 	}
-	if e.Weight < 0 || e.Weight > maxWeight {
-		return fmt.Errorf("endpoint of instance %s: weight %d must be from 0 to %d", e.InstanceID, e.Weight, maxWeight)
+	if e.Weight < 0 || e.Weight > MaxWeight {
+		return fmt.Errorf("endpoint of instance %s: weight %d must be from 0 to %d", e.InstanceID, e.Weight, MaxWeight)
 	}
 	for _, guid := range []string{e.AppGUID, e.ProcessGUID} {
 		if guid != "" && !isIdentifier(guid) {

@@ -46,8 +46,9 @@ type DB struct {
 	sealer *sealer
 	clock  func() time.Time
 
-	watchMu  sync.Mutex
-	watchers map[*watcher]struct{} // guarded by watchMu
+	watchMu   sync.Mutex
+	watchers  map[*watcher]struct{} // guarded by watchMu, as are followers
+	followers map[*Follower]struct{}
 }
 
 // Open opens the database in o.Dir, or makes it. One process can have it open: a second one gets
@@ -76,7 +77,7 @@ func Open(o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{bolt: b, sealer: sealer, clock: o.Clock, watchers: map[*watcher]struct{}{}}
+	db := &DB{bolt: b, sealer: sealer, clock: o.Clock, watchers: map[*watcher]struct{}{}, followers: map[*Follower]struct{}{}}
 	if err := db.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store %s: %w", path, err), b.Close())
 	}

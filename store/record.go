@@ -135,6 +135,14 @@ type Domain struct {
 	RouterGroupGUID string   `json:"router_group_guid,omitempty"`
 }
 
+// RouterGroup is a set of ports that routes of its domains share. Its type is tcp.
+type RouterGroup struct {
+	Meta
+	Name            string `json:"name"`
+	Type            string `json:"type"`
+	ReservablePorts string `json:"reservable_ports"` // such as 1024-1123,2000
+}
+
 // Route is a name that leads to apps.
 type Route struct {
 	Meta

@@ -128,7 +128,7 @@ func (t *Table[T]) write(tx *Tx, prev *T, prevPos position, next *T) error {
 	if err := tx.kv.put(key, value); err != nil {
 		return err
 	}
-	tx.touched[t.name] = struct{}{}
+	tx.touch(t.name, guid)
 	return t.reindex(tx, t.entries(prev, prevPos), t.entries(next, pos), guid)
 }
 
@@ -204,7 +204,7 @@ func (t *Table[T]) remove(tx *Tx, guid string) error {
 	if err := tx.kv.delete(recordKey(t.name, guid)); err != nil {
 		return err
 	}
-	tx.touched[t.name] = struct{}{}
+	tx.touch(t.name, guid)
 	return t.reindex(tx, t.entries(rec, pos), nil, guid)
 }
 

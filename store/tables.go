@@ -62,7 +62,11 @@ var (
 	Domains = newTable("domains",
 		by("name", func(d *Domain) string { return d.Name }).anyCase().unique(),
 		by("org", func(d *Domain) string { return d.OrgGUID }),
-		byEach("shared_org", func(d *Domain) []string { return d.SharedOrgGUIDs }))
+		byEach("shared_org", func(d *Domain) []string { return d.SharedOrgGUIDs }),
+		by("router_group", func(d *Domain) string { return d.RouterGroupGUID }))
+
+	RouterGroups = newTable("router_groups",
+		by("name", func(g *RouterGroup) string { return g.Name }).unique())
 
 	Routes = newTable("routes",
 		by("host", func(r *Route) string { return r.Host }).anyCase(),
@@ -71,6 +75,7 @@ var (
 		by("domain", func(r *Route) string { return r.DomainGUID }),
 		by("space", func(r *Route) string { return r.SpaceGUID }),
 		byEach("shared_space", func(r *Route) []string { return r.SharedSpaceGUIDs }),
+		byEach("in_space", func(r *Route) []string { return append([]string{r.SpaceGUID}, r.SharedSpaceGUIDs...) }),
 		byEach("app", routeApps),
 		by("key", routeKey).unique())
 
@@ -217,7 +222,7 @@ type anyTable interface {
 
 func allTables() []anyTable {
 	return []anyTable{
-		Orgs, Spaces, OrgQuotas, SpaceQuotas, Users, Groups, RevokedTokens, Clients, RefreshTokens, Roles, Domains, Routes, Apps, Processes,
+		Orgs, Spaces, OrgQuotas, SpaceQuotas, Users, Groups, RevokedTokens, Clients, RefreshTokens, Roles, Domains, RouterGroups, Routes, Apps, Processes,
 		Instances, Packages, Builds, Droplets, Deployments, Tasks, Buildpacks, Stacks, SecurityGroups, NetworkPolicies,
 		IsolationSegments, FeatureFlags, EnvGroups, AuditEvents, Jobs,
 		ServiceInstances, ServiceBindings, Settings,

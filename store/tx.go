@@ -15,7 +15,7 @@ type Tx struct {
 
 	kv      kv
 	sealer  *sealer
-	touched map[TableName]struct{}
+	touched touched
 	err     error // what went wrong where it could not be returned: see Table.All
 }
 
@@ -39,16 +39,16 @@ func (db *DB) View(fn func(*Tx) error) error {
 // and only then are watchers woken. Update returns fn's error as it is, and ErrNoSpace when the disk is
 // full; then nothing was changed.
 func (db *DB) Update(fn func(*Tx) error) error {
-	var touched map[TableName]struct{}
+	var changed touched
 	err := db.bolt.Update(func(b *bbolt.Tx) error {
 		tx := db.newTx(b)
-		touched = tx.touched
+		changed = tx.touched
 		return firstError(fn(tx), tx)
 	})
 	if err != nil {
 		return noSpace(err)
 	}
-	db.wake(touched)
+	db.wake(changed)
 	return nil
 }
 
@@ -57,7 +57,7 @@ func (db *DB) newTx(b *bbolt.Tx) *Tx {
 		Now:     db.clock().UTC().Round(0), // without the monotonic part: as it will be read again
 		kv:      boltKV{b.Bucket(dataBucket)},
 		sealer:  db.sealer,
-		touched: map[TableName]struct{}{},
+		touched: touched{},
 	}
 }
 

@@ -28,8 +28,18 @@ func (db *DB) Watch(ctx context.Context, tables ...TableName) <-chan struct{} {
 	return w.wake
 }
 
-// wake tells the watchers of the touched tables.
-func (db *DB) wake(touched map[TableName]struct{}) {
+// touched is which records one Update put or deleted.
+type touched map[TableName]map[string]struct{}
+
+func (tx *Tx) touch(table TableName, guid string) {
+	if tx.touched[table] == nil {
+		tx.touched[table] = map[string]struct{}{}
+	}
+	tx.touched[table][guid] = struct{}{}
+}
+
+// wake tells the watchers and followers of the touched tables.
+func (db *DB) wake(touched touched) {
 	if len(touched) == 0 {
 		return
 	}
@@ -37,15 +47,22 @@ func (db *DB) wake(touched map[TableName]struct{}) {
 	defer db.watchMu.Unlock()
 	for w := range db.watchers {
 		if w.wants(touched) {
-			select {
-			case w.wake <- struct{}{}:
-			default: // a wake-up is waiting already
-			}
+			w.tell()
 		}
+	}
+	for f := range db.followers {
+		f.add(touched)
 	}
 }
 
-func (w *watcher) wants(touched map[TableName]struct{}) bool {
+func (w *watcher) tell() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // a wake-up is waiting already
+	}
+}
+
+func (w *watcher) wants(touched touched) bool {
 	if len(w.tables) == 0 {
 		return true
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/cupola-paas/cupola/controller/appenv"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -46,15 +45,18 @@ func (s *Server) addDestinations(c *Ctx) error {
 		return errInvalid("Destinations must have at least one element")
 	}
 	return s.changeRoute(c, func(tx *store.Tx, r *store.Route) (any, error) {
-		for _, d := range in.Destinations {
+		if slices.ContainsFunc(r.Destinations, func(d store.Destination) bool { return d.Weight != nil }) {
+			return nil, errInvalid("Destinations cannot be inserted when there are weighted destinations already configured.")
+		}
+		for i, d := range in.Destinations {
 			if d.Weight != nil {
-				return nil, errInvalid("Destinations cannot be inserted with a weight; replace all of them instead")
+				return nil, errInvalid(fmt.Sprintf("Destinations[%d]: weighted destinations can only be used when replacing all destinations.", i))
 			}
 			if err := c.mapDestination(tx, r, d); err != nil {
 				return nil, err
 			}
 		}
-		if err := store.Routes.Put(tx, r); err != nil {
+		if err := firstOf(store.Routes.Put(tx, r), syncPortsOf(tx, r.Destinations...)); err != nil {
 			return nil, err
 		}
 		return s.presentRouteDestinations(r), nil
@@ -80,12 +82,12 @@ func (s *Server) replaceDestinations(c *Ctx) error {
 		}
 		for _, old := range before {
 			if !slices.ContainsFunc(r.Destinations, func(d store.Destination) bool { return sameTarget(d, old) }) {
-				if err := c.auditMapping(tx, r, old, "audit.app.unmap-route"); err != nil {
+				if err := c.unmapped(tx, r, old); err != nil {
 					return nil, err
 				}
 			}
 		}
-		if err := store.Routes.Put(tx, r); err != nil {
+		if err := firstOf(store.Routes.Put(tx, r), syncPortsOf(tx, append(before, r.Destinations...)...)); err != nil {
 			return nil, err
 		}
 		return s.presentRouteDestinations(r), nil
@@ -101,10 +103,15 @@ func checkWeights(all []capi.DestinationInsert) error {
 			weighted++
 		}
 	}
-	if weighted == 0 || weighted == len(all) && sum == 100 {
+	switch {
+	case weighted == 0:
 		return nil
+	case weighted < len(all):
+		return errInvalid("Destinations cannot contain both weighted and unweighted destinations.")
+	case sum != 100:
+		return errInvalid("Destinations must have weights that add up to 100.")
 	}
-	return errInvalid("Destinations must have weights that sum to 100, or none of them a weight")
+	return nil
 }
 
 // mapDestination adds one destination to r unless it is there. reuse are destinations whose GUIDs a like one takes over.
@@ -117,6 +124,13 @@ func (c *Ctx) mapDestination(tx *store.Tx, r *store.Route, in capi.DestinationIn
 	if app.SpaceGUID != r.SpaceGUID && !slices.Contains(r.SharedSpaceGUIDs, app.SpaceGUID) {
 		return errInvalid("Routes cannot be mapped to destinations in different spaces.")
 	}
+	place, err := placeOf(tx, app.SpaceGUID)
+	if err != nil {
+		return err
+	}
+	if ok, err := c.Can(tx, place, Operate); err != nil || !ok {
+		return firstOf(err, refused) // a route that is shared with the caller does not open the owner's apps to them
+	}
 	d, err := newDestination(tx, r, in)
 	if err != nil {
 		return err
@@ -125,7 +139,7 @@ func (c *Ctx) mapDestination(tx *store.Tx, r *store.Route, in capi.DestinationIn
 		return nil
 	}
 	if len(r.Destinations) >= destinationsMax {
-		return errInvalid(fmt.Sprintf("A route may have %d destinations at most", destinationsMax))
+		return errInvalid(fmt.Sprintf("Routes can be mapped to at most %d destinations.", destinationsMax))
 	}
 	known := slices.IndexFunc(reuse, func(old store.Destination) bool { return sameTarget(old, d) })
 	if known >= 0 {
@@ -134,9 +148,6 @@ func (c *Ctx) mapDestination(tx *store.Tx, r *store.Route, in capi.DestinationIn
 	r.Destinations = append(r.Destinations, d)
 	if known >= 0 {
 		return nil
-	}
-	if err := openPort(tx, app, d); err != nil {
-		return err
 	}
 	return c.auditMapping(tx, r, d, "audit.app.map-route")
 }
@@ -150,6 +161,9 @@ func sameTarget(a, b store.Destination) bool {
 func newDestination(tx *store.Tx, r *store.Route, in capi.DestinationInsert) (store.Destination, error) {
 	d := store.Destination{
 		GUID: uuid.NewString(), AppGUID: in.App.GUID, ProcessType: "web", Protocol: in.Protocol, CreatedAt: tx.Now, UpdatedAt: tx.Now,
+	}
+	if r.Port != 0 && d.Protocol == "" {
+		d.Protocol = "tcp"
 	}
 	if in.App.Process != nil && in.App.Process.Type != "" {
 		d.ProcessType = in.App.Process.Type
@@ -185,30 +199,12 @@ func checkProtocol(r *store.Route, protocol string) error {
 	return errInvalid("Destination protocol must be 'http1' or 'http2' if the parent route's protocol is 'http'")
 }
 
-// openPort lets the process listen on the destination's port from its next start on; its first port stays $PORT.
-func openPort(tx *store.Tx, app *store.App, d store.Destination) error {
-	if d.Port == 0 || d.Port == appenv.DefaultPort {
-		return nil
+// unmapped tells of a destination that was taken away, if the caller may do that.
+func (c *Ctx) unmapped(tx *store.Tx, r *store.Route, d store.Destination) error {
+	if ok, err := c.operates(tx, r, d.AppGUID); err != nil || !ok {
+		return firstOf(err, capi.Forbidden())
 	}
-	processes, _, err := store.Processes.List(tx, store.Query[store.Process]{
-		Where: []store.Cond{store.By("app_type", app.GUID+"/"+d.ProcessType)},
-	})
-	if err != nil {
-		return err
-	}
-	for _, p := range processes {
-		if slices.Contains(p.Ports, d.Port) {
-			continue
-		}
-		if len(p.Ports) == 0 {
-			p.Ports = []int{appenv.DefaultPort}
-		}
-		p.Ports = append(p.Ports, d.Port)
-		if err := store.Processes.Put(tx, p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.auditMapping(tx, r, d, "audit.app.unmap-route")
 }
 
 // auditMapping tells of a route that was mapped to an app or unmapped.
@@ -217,7 +213,7 @@ func (c *Ctx) auditMapping(tx *store.Tx, r *store.Route, d store.Destination, ev
 	if err != nil {
 		return orElse(err, nil) // the app has just been deleted
 	}
-	place, err := placeOf(tx, r.SpaceGUID)
+	place, err := placeOf(tx, app.SpaceGUID)
 	if err != nil {
 		return err
 	}
@@ -240,6 +236,12 @@ func (s *Server) updateDestination(c *Ctx) error {
 		if err := checkProtocol(r, protocol); err != nil {
 			return nil, err
 		}
+		if r.Port != 0 {
+			protocol = "tcp"
+		}
+		if ok, err := c.operates(tx, r, r.Destinations[i].AppGUID); err != nil || !ok {
+			return nil, firstOf(err, capi.Forbidden())
+		}
 		r.Destinations[i].Protocol, r.Destinations[i].UpdatedAt = protocol, tx.Now
 		if err := store.Routes.Put(tx, r); err != nil {
 			return nil, err
@@ -260,10 +262,7 @@ func (s *Server) removeDestination(c *Ctx) error {
 		}
 		d := r.Destinations[i]
 		r.Destinations = slices.Delete(r.Destinations, i, i+1)
-		if err := store.Routes.Put(tx, r); err != nil {
-			return err
-		}
-		return c.auditMapping(tx, r, d, "audit.app.unmap-route")
+		return firstOf(store.Routes.Put(tx, r), c.unmapped(tx, r, d), syncPortsOf(tx, d))
 	})
 	if err != nil {
 		return err

@@ -152,14 +152,20 @@ func (s *Server) createDomain(c *Ctx) error {
 	if rel := in.Relationships; rel != nil {
 		d.OrgGUID, sharedWith = rel.Organization.GUID(), rel.SharedOrganizations.GUIDs()
 	}
+	if in.RouterGroup != nil {
+		d.RouterGroupGUID = in.RouterGroup.GUID
+	}
 	if err := validateDomain(d, in, sharedWith); err != nil {
 		return err
+	}
+	if s.system[d.Name] {
+		return errInvalid(fmt.Sprintf("The domain name \"%s\" is reserved for the platform itself", d.Name))
 	}
 	return c.change(http.StatusCreated, func(tx *store.Tx) (any, error) {
 		if err := c.allowNewDomain(tx, d); err != nil {
 			return nil, err
 		}
-		if err := firstOf(checkDomainQuota(tx, d), checkDomainOverlap(tx, d), patchMetadata(&d.Meta, in.Metadata)); err != nil {
+		if err := firstOf(checkRouterGroup(tx, in.RouterGroup), checkDomainQuota(tx, d), checkDomainOverlap(tx, d), patchMetadata(&d.Meta, in.Metadata)); err != nil {
 			return nil, err
 		}
 		if err := c.shareWith(tx, d, sharedWith); err != nil {
@@ -187,6 +193,14 @@ func (c *Ctx) allowNewDomain(tx *store.Tx, d *store.Domain) error {
 	return err
 }
 
+func checkRouterGroup(tx *store.Tx, asked *capi.GUID) error {
+	if asked == nil {
+		return nil
+	}
+	_, err := store.RouterGroups.Get(tx, asked.GUID)
+	return orElse(err, errInvalid(fmt.Sprintf("Router group with guid '%s' not found.", clip(asked.GUID, 100))))
+}
+
 var domainGrammar = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // validateDomain checks what needs no store (RFC 1035 2.3.4, RFC 1123 2.1).
@@ -198,8 +212,10 @@ func validateDomain(d *store.Domain, in capi.DomainCreate, sharedWith []string) 
 		return errInvalid("Name is too long (maximum is 253 characters)")
 	case !domainGrammar.MatchString(d.Name):
 		return errInvalid(fmt.Sprintf("Name '%s' is not a domain name: write at least two parts of letters, digits and '-', such as apps.example.com", clip(d.Name, 100)))
-	case in.RouterGroup != nil:
-		return errInvalid("Router group: this platform has no TCP routing")
+	case in.RouterGroup != nil && d.Internal:
+		return errInvalid("Internal domains cannot be associated to a router group.")
+	case in.RouterGroup != nil && d.OrgGUID != "":
+		return errInvalid("Domains scoped to an organization cannot be associated to a router group.")
 	case d.Internal && d.OrgGUID != "":
 		return errInvalid("Cannot associate an internal domain with an organization")
 	case len(sharedWith) > 0 && d.OrgGUID == "":
@@ -261,31 +277,6 @@ func checkDomainQuota(tx *store.Tx, d *store.Domain) error {
 	return err
 }
 
-// shareWith adds orgs, which the caller must be able to see, to those that a private domain is shared with.
-func (c *Ctx) shareWith(tx *store.Tx, d *store.Domain, orgs []string) error {
-	for _, guid := range orgs {
-		_, err := store.Orgs.Get(tx, guid)
-		if orElse(err, nil) != nil {
-			return err
-		}
-		seen := false
-		if err == nil {
-			if seen, err = c.Can(tx, Place{OrgGUID: guid}, SeeOrg); err != nil {
-				return err
-			}
-		}
-		switch {
-		case !seen:
-			return errInvalid(fmt.Sprintf("Organization with guid '%s' does not exist, or you do not have access to it.", clip(guid, 100)))
-		case guid == d.OrgGUID:
-			return errInvalid("Domain cannot be shared with owning organization.")
-		case !slices.Contains(d.SharedOrgGUIDs, guid):
-			d.SharedOrgGUIDs = append(d.SharedOrgGUIDs, guid)
-		}
-	}
-	return nil
-}
-
 func (s *Server) updateDomain(c *Ctx) error {
 	var in capi.MetadataUpdate
 	if err := c.decode(&in); err != nil {
@@ -319,78 +310,4 @@ func (s *Server) deleteDomain(c *Ctx) error {
 			}, store.By("domain", d.GUID)),
 			removeDomain(tx, d))
 	})
-}
-
-func (s *Server) sharedOrgs(c *Ctx, tx *store.Tx, d *store.Domain) (any, error) {
-	seen, err := c.seenOf(tx, d.SharedOrgGUIDs)
-	return capi.ToMany{Data: capi.Many(seen...).Data}, err
-}
-
-func (s *Server) getSharedOrgs(c *Ctx) error {
-	return c.answer(func(tx *store.Tx) (any, error) {
-		d, err := c.seenDomain(tx)
-		if err != nil {
-			return nil, err
-		}
-		return s.sharedOrgs(c, tx, d)
-	})
-}
-
-func (s *Server) shareDomain(c *Ctx) error {
-	var in capi.ToMany
-	if err := c.decode(&in); err != nil {
-		return err
-	}
-	return c.change(http.StatusOK, func(tx *store.Tx) (any, error) {
-		d, err := c.ownedDomain(tx)
-		if err != nil {
-			return nil, err
-		}
-		if d.OrgGUID == "" {
-			return nil, errInvalid("Domains can not be shared with other organizations unless they are scoped to an organization.")
-		}
-		if err := firstOf(c.shareWith(tx, d, in.GUIDs()), store.Domains.Put(tx, d)); err != nil {
-			return nil, err
-		}
-		return s.sharedOrgs(c, tx, d)
-	})
-}
-
-// unshareDomain is for the owner, and for managers of the org that has no more use for the domain. Routes of that org
-// under it go too.
-func (s *Server) unshareDomain(c *Ctx) error {
-	orgGUID := c.Path("org")
-	err := c.Update(func(tx *store.Tx) error {
-		d, err := c.seenDomain(tx)
-		if err != nil {
-			return err
-		}
-		own, err := c.Can(tx, Place{OrgGUID: orgGUID}, ManageOrg)
-		if err != nil {
-			return err
-		}
-		if own {
-			err = c.Allow(tx, Place{OrgGUID: orgGUID}, "Domain", SeeOrg, ManageOrg)
-		} else {
-			_, err = c.ownedDomain(tx)
-		}
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(d.SharedOrgGUIDs, orgGUID) {
-			return errInvalid(fmt.Sprintf("Unable to unshare domain from organization with guid '%s'. Ensure the domain is shared to this organization.", clip(orgGUID, 100)))
-		}
-		d.SharedOrgGUIDs = without(d.SharedOrgGUIDs, orgGUID)
-		spaces, err := spacesOf(tx, []string{orgGUID})
-		if err != nil {
-			return err
-		}
-		return firstOf(
-			each(tx, store.Routes, func(tx *store.Tx, r *store.Route) error { return store.Routes.Delete(tx, r.GUID) }, store.By("domain", d.GUID), store.By("space", spaces...)),
-			store.Domains.Put(tx, d))
-	})
-	if err != nil {
-		return err
-	}
-	return c.NoContent()
 }

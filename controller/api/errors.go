@@ -104,6 +104,9 @@ func (c *Ctx) writeErrors(all ...*capi.Error) {
 	if isPolicyRequest(c.R) {
 		body = policyError{all[0].Detail}
 	}
+	if inRoutingAPI(c.R) {
+		body = routingError(all[0])
+	}
 	if err := c.JSON(all[0].Status, body); err != nil {
 		panic(fmt.Sprintf("api: error that cannot be written: %v", err))
 	}

@@ -57,7 +57,6 @@ var (
 	dropletAt    = inSpace(store.Droplets, func(d *store.Droplet) string { return d.SpaceGUID })
 	deploymentAt = inSpace(store.Deployments, func(d *store.Deployment) string { return d.SpaceGUID })
 	taskAt       = inSpace(store.Tasks, func(t *store.Task) string { return t.SpaceGUID })
-	routeAt      = inSpace(store.Routes, func(r *store.Route) string { return r.SpaceGUID })
 )
 
 func packageAt(tx *store.Tx, c *Ctx) (Place, error) {

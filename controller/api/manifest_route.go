@@ -48,7 +48,10 @@ func (a *applier) unmapAll() error {
 			}
 		}
 	}
-	return removeDestinations(a.tx, a.app.GUID)
+	if err := removeDestinations(a.tx, a.app.GUID); err != nil {
+		return err
+	}
+	return each(a.tx, store.Processes, func(tx *store.Tx, p *store.Process) error { return syncPorts(tx, p.AppGUID, p.Type) }, store.By("app", a.app.GUID))
 }
 
 // mapURL finds or makes the route that the text names, and maps it.
@@ -58,6 +61,9 @@ func (a *applier) mapURL(want manifestRoute) error {
 		return err
 	}
 	r.SpaceGUID = a.place.SpaceGUID
+	if domain.RouterGroupGUID != "" && r.Port == 0 {
+		return a.mapAnyPort(domain, r, want)
+	}
 	old, err := findRoute(a.tx, domain, r)
 	if err != nil {
 		return err
@@ -69,6 +75,20 @@ func (a *applier) mapURL(want manifestRoute) error {
 		return routeTaken(domain, r)
 	}
 	return a.mapRoute(old, want)
+}
+
+// mapAnyPort maps a TCP route whose port the manifest leaves open: the app keeps the one that it has.
+func (a *applier) mapAnyPort(domain *store.Domain, r *store.Route, want manifestRoute) error {
+	have, _, err := store.Routes.List(a.tx, store.Query[store.Route]{
+		Where: []store.Cond{store.By("app", a.app.GUID), store.By("domain", domain.GUID)}, Limit: 1,
+	})
+	switch {
+	case err != nil:
+		return err
+	case len(have) > 0:
+		return a.mapRoute(have[0], want)
+	}
+	return a.makeRoute(domain, r, want)
 }
 
 func (a *applier) makeRoute(domain *store.Domain, r *store.Route, want manifestRoute) error {
@@ -94,7 +114,7 @@ func (a *applier) mapRoute(r *store.Route, want manifestRoute) error {
 	if r.Options, err = a.c.checkOptions(a.tx, options); err != nil {
 		return err
 	}
-	return store.Routes.Put(a.tx, r)
+	return firstOf(store.Routes.Put(a.tx, r), syncPortsOf(a.tx, r.Destinations...))
 }
 
 // parseRouteURL splits host.domain/path or domain:port by the longest domain that there is.

@@ -29,7 +29,7 @@ func TestDomains(t *testing.T) {
 		{name: "blank", as: "admin", method: "POST", path: "/v3/domains", body: `{}`, status: 422, want: has("blank")},
 		{name: "shared by a manager", as: "orgmanager", method: "POST", path: "/v3/domains", body: `{"name":"x.test"}`, status: 403},
 		{name: "private by a developer", as: "developer", method: "POST", path: "/v3/domains", body: of("x.test", "{org}"), status: 403},
-		{name: "router group", as: "admin", method: "POST", path: "/v3/domains", body: `{"name":"tcp.test","router_group":{"guid":"x"}}`, status: 422, want: has("no TCP routing")},
+		{name: "router group", as: "admin", method: "POST", path: "/v3/domains", body: `{"name":"tcp.test","router_group":{"guid":"x"}}`, status: 422, want: has("Router group with guid 'x' not found.")},
 		{name: "internal", as: "admin", method: "POST", path: "/v3/domains", body: `{"name":"apps.internal","internal":true}`, status: 201, want: has(`"internal":true`)},
 		{name: "internal and private", as: "admin", method: "POST", path: "/v3/domains", body: `{"name":"x.internal","internal":true,"relationships":{"organization":{"data":{"guid":"{org}"}}}}`, status: 422, want: has("internal domain")},
 		{name: "list", as: "stranger", method: "GET", path: "/v3/domains", status: 200, want: has(`"total_results":2`), not: "mine.example.org"},

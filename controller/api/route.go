@@ -10,11 +10,11 @@ import (
 )
 
 func (s *Server) routeRoutes() []Route {
-	see := on(routeAt, "Route", SeeSpace, SeeSpace)
-	develop := on(routeAt, "Route", SeeSpace, Develop)
-	operate := on(routeAt, "Route", SeeSpace, Operate)
+	see := on(routeFor(SeeSpace), "Route", SeeSpace, SeeSpace)
+	develop := on(ownedRoute, "Route", SeeSpace, Develop)
+	operate := on(routeFor(Operate), "Route", SeeSpace, Operate)
 	filters := []string{"hosts", "paths", "ports", "domain_guids", "space_guids", "organization_guids", "app_guids", "service_instance_guids", "include"}
-	return []Route{
+	return append([]Route{
 		index("/v3/routes", signedIn(), s.listRoutes, filters...),
 		index("/v3/apps/{guid}/routes", on(appAt, "App", SeeSpace, SeeSpace), s.listRoutes, "hosts", "paths", "ports", "domain_guids", "include"),
 		post("/v3/routes", inBody(), s.createRoute),
@@ -28,7 +28,7 @@ func (s *Server) routeRoutes() []Route {
 		del("/v3/routes/{guid}/destinations/{destination}", operate, s.removeDestination),
 		get("/v3/domains/{guid}/route_reservations", signedIn(), s.getReservation),
 		del("/v3/spaces/{guid}/routes", on(spaceAt, "Space", SeeSpace, Develop), s.deleteUnmapped),
-	}
+	}, s.routeShareRoutes()...)
 }
 
 func routeMeta(r *store.Route) *store.Meta { return &r.Meta }
@@ -70,11 +70,8 @@ func (p *routePresenter) present(tx *store.Tx, r *store.Route) (capi.Route, erro
 			"destinations": p.s.link(base + "/destinations"),
 		},
 	}
-	if d.RouterGroupGUID != "" {
-		out.Protocol = "tcp"
-	}
 	if r.Port != 0 {
-		out.Port = &r.Port
+		out.Protocol, out.Port = "tcp", &r.Port
 	}
 	return out, nil
 }
@@ -108,7 +105,7 @@ func destinationProtocol(d store.Destination) string {
 
 func (s *Server) listRoutes(c *Ctx) error {
 	return c.answerPage(func(tx *store.Tx) (*page, error) {
-		where, err := c.filterSpaces(tx, "space")
+		where, err := c.filterSpaces(tx, "in_space")
 		if err != nil {
 			return nil, err
 		}
@@ -245,7 +242,7 @@ func (s *Server) removeRoute(c *Ctx, tx *store.Tx, place Place, r *store.Route) 
 	if err := c.audit(tx, Event{Type: "audit.route.delete-request", Target: routeTarget(tx, r), Place: place}); err != nil {
 		return err
 	}
-	return store.Routes.Delete(tx, r.GUID)
+	return firstOf(store.Routes.Delete(tx, r.GUID), syncPortsOf(tx, r.Destinations...))
 }
 
 // deleteUnmapped deletes the routes of a space that lead nowhere.

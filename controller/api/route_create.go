@@ -64,7 +64,9 @@ func (s *Server) createRoute(c *Ctx) error {
 		}
 		r := &store.Route{Host: in.Host, Path: in.Path, DomainGUID: domain.GUID, SpaceGUID: spaceGUID}
 		if in.Port != nil {
-			r.Port = int(*in.Port)
+			if r.Port = int(*in.Port); r.Port < 1 || r.Port > highestPort {
+				return errInvalid("Port must be between 1 and 65535")
+			}
 		}
 		if err := patchMetadata(&r.Meta, in.Metadata); err != nil {
 			return err
@@ -108,11 +110,17 @@ func (s *Server) addRoute(c *Ctx, tx *store.Tx, place Place, domain *store.Domai
 	if err := s.checkRouteName(domain, r); err != nil {
 		return err
 	}
+	tcp := domain.RouterGroupGUID != ""
 	if err := s.checkFree(tx, domain, r); err != nil {
 		return err
 	}
-	if err := checkRouteQuota(tx, place); err != nil {
+	if err := checkRouteQuota(tx, place, tcp); err != nil {
 		return err
+	}
+	if tcp {
+		if err := choosePort(tx, domain, r); err != nil {
+			return err
+		}
 	}
 	if err := store.Routes.Put(tx, r); err != nil {
 		if isConflict(err) {
@@ -120,7 +128,7 @@ func (s *Server) addRoute(c *Ctx, tx *store.Tx, place Place, domain *store.Domai
 		}
 		return err
 	}
-	return c.audit(tx, Event{Type: "audit.route.create", Target: routeTarget(tx, r), Place: place, Data: request(map[string]any{"host": r.Host, "path": r.Path, "domain": domain.Name})})
+	return c.audit(tx, Event{Type: "audit.route.create", Target: routeTarget(tx, r), Place: place, Data: request(map[string]any{"host": r.Host, "path": r.Path, "port": r.Port, "domain": domain.Name})})
 }
 
 func (s *Server) checkRouteName(domain *store.Domain, r *store.Route) (err error) {
@@ -136,8 +144,6 @@ func (s *Server) checkRouteName(domain *store.Domain, r *store.Route) (err error
 		return errInvalid("Routes with protocol 'http' do not support ports.")
 	case tcp && (r.Host != "" || r.Path != ""):
 		return errInvalid("Routes with protocol 'tcp' do not support hosts or paths.")
-	case tcp && (r.Port < 1024 || r.Port > 65535):
-		return errInvalid("Routes with protocol 'tcp' need a port between 1024 and 65535.")
 	case !tcp && r.Host == "" && domain.OrgGUID == "":
 		return errInvalid("Missing host. Routes in shared domains must have a host defined.")
 	case domain.Internal && (r.Host == "*" || r.Path != ""):
@@ -188,73 +194,6 @@ func routeExists(domain *store.Domain, r *store.Route) error {
 		text += fmt.Sprintf(" with path '%s'", r.Path)
 	}
 	return errInvalid(fmt.Sprintf("%s for domain '%s'.", text, domain.Name))
-}
-
-func checkRouteQuota(tx *store.Tx, place Place) error {
-	_, orgQuota, spaceQuota, err := limits(tx, place.SpaceGUID)
-	if err != nil {
-		return err
-	}
-	if spaceQuota != nil && spaceQuota.Routes != store.Unlimited {
-		n, err := store.Routes.Count(tx, store.By("space", place.SpaceGUID))
-		if err != nil || n >= spaceQuota.Routes {
-			return firstOf(err, errInvalid(fmt.Sprintf("Routes quota exceeded for space: quota '%s' allows %d.", spaceQuota.Name, spaceQuota.Routes)))
-		}
-	}
-	if orgQuota == nil || orgQuota.Routes == store.Unlimited {
-		return nil
-	}
-	spaces, err := spacesOf(tx, []string{place.OrgGUID})
-	if err != nil {
-		return err
-	}
-	n, err := store.Routes.Count(tx, store.By("space", spaces...))
-	if err != nil || n >= orgQuota.Routes {
-		return firstOf(err, errInvalid(fmt.Sprintf("Routes quota exceeded for organization: quota '%s' allows %d.", orgQuota.Name, orgQuota.Routes)))
-	}
-	return nil
-}
-
-// mergeOptions merges requested route options; null deletes.
-func mergeOptions(have map[string]string, change map[string]any) (map[string]string, error) {
-	out := map[string]*string{}
-	for name, v := range change {
-		switch v := v.(type) {
-		case nil:
-			out[name] = nil
-		case string:
-			out[name] = &v
-		case fmt.Stringer: // a number
-			text := v.String()
-			out[name] = &text
-		default:
-			return nil, errInvalid("Options must be strings")
-		}
-	}
-	return merge(have, out), nil
-}
-
-// checkOptions refuses options that the router does not know.
-func (c *Ctx) checkOptions(tx *store.Tx, options map[string]string) (map[string]string, error) {
-	for _, name := range sortedKeys(options) {
-		switch v := options[name]; name {
-		case "loadbalancing":
-			if v == "hash" {
-				if err := c.needFlag(tx, "hash_based_routing", false); err != nil {
-					return nil, err
-				}
-			} else if v != "round-robin" && v != "least-connection" {
-				return nil, errInvalid(fmt.Sprintf("Options Loadbalancing must be one of 'round-robin, least-connection, hash' if present, not '%s'", clip(v, 50)))
-			}
-		case "hash_header", "hash_balance":
-			if options["loadbalancing"] != "hash" {
-				return nil, errInvalid("Options " + name + " can only be set when loadbalancing is hash")
-			}
-		default:
-			return nil, errInvalid(fmt.Sprintf("Unknown field(s): 'options.%s'; valid options are: 'loadbalancing, hash_header, hash_balance'", clip(name, 50)))
-		}
-	}
-	return options, nil
 }
 
 // getReservation says whether a route is taken, to anybody who is signed in: that is what it is for.

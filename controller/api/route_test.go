@@ -126,7 +126,7 @@ func TestDestinations(t *testing.T) {
 	w.as("supporter", "PATCH", path, map[string]any{"destinations": []any{
 		map[string]any{"app": map[string]any{"guid": app}}, map[string]any{"app": map[string]any{"guid": other}},
 	}}).want(200, keep, other)
-	w.as("supporter", "PATCH", path, dest(app, map[string]any{"weight": 99})).want(422, "sum to 100")
+	w.as("supporter", "PATCH", path, dest(app, map[string]any{"weight": 99})).want(422, "add up to 100")
 	w.as("supporter", "PATCH", path+"/"+keep, `{"protocol":"http2"}`).want(200, `"protocol":"http2"`)
 	w.as("supporter", "GET", path+"?app_guids="+other, nil).want(200, other)
 	w.as("supporter", "DELETE", path+"/"+keep, nil).want(204)

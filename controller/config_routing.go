@@ -1,0 +1,43 @@
+package controller
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/cupola-paas/cupola/controller/api"
+	"github.com/cupola-paas/cupola/router"
+)
+
+// validateRouting checks the flags of the router; its addresses are known to be host:port.
+func (c Config) validateRouting() error {
+	ports, err := api.ParsePortRanges(c.TCPPorts)
+	if err != nil {
+		return fmt.Errorf("--tcp-ports %q: %w: give ranges such as 1024-1123,2000", c.TCPPorts, err)
+	}
+	for _, a := range []struct{ flag, addr string }{{"--http", c.HTTPAddr}, {"--https", c.HTTPSAddr}, {"--registry", c.RegistryAddr}} {
+		_, text, _ := net.SplitHostPort(a.addr)
+		if port, err := strconv.Atoi(text); err == nil && ports.Has(port) {
+			return fmt.Errorf("--tcp-ports %s includes %d, which %s uses: give other ports", c.TCPPorts, port, a.flag)
+		}
+	}
+	_, err = c.tracing()
+	return err
+}
+
+// tracing reads which trace headers the router adds.
+func (c Config) tracing() (t router.Tracing, err error) {
+	for name := range strings.SplitSeq(c.TraceHeaders, ",") {
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "w3c":
+			t.W3C = true
+		case "b3":
+			t.B3 = true
+		case "none", "":
+		default:
+			return t, fmt.Errorf("--trace-headers %q is not known: use w3c, b3, both with a comma, or none", name)
+		}
+	}
+	return t, nil
+}
