@@ -144,7 +144,8 @@ type drainer struct {
 	ended  chan struct{}
 
 	at         position // owned by run
-	saved      position
+	saved      position // valid when onDisk
+	onDisk     bool
 	savedAt    time.Time
 	complained time.Time
 }
@@ -163,7 +164,7 @@ func (r *drainer) find() error {
 		err = json.Unmarshal(raw, &r.at)
 	}
 	if err == nil {
-		r.saved = r.at
+		r.saved, r.onDisk = r.at, true
 		return nil
 	}
 	r.at = r.drains.store.end(r.drain.SourceID)
@@ -191,7 +192,7 @@ func (s *Store) end(sourceID string) position {
 // save writes the position, whole or not at all.
 func (r *drainer) save() error {
 	r.savedAt = time.Now()
-	if r.at == r.saved {
+	if r.onDisk && r.at == r.saved {
 		return nil
 	}
 	raw, err := json.Marshal(r.at)
@@ -205,7 +206,7 @@ func (r *drainer) save() error {
 	if err := os.Rename(next, r.path()); err != nil {
 		return err
 	}
-	r.saved = r.at
+	r.saved, r.onDisk = r.at, true
 	return nil
 }
 
