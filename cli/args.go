@@ -19,7 +19,7 @@ func arrange(commands []*cli.Command, args []string) ([]string, error) {
 	case "-v", "--version":
 		first = "version"
 	case "help", "h":
-		if len(rest) == 0 {
+		if len(rest) == 0 || rest[0] == "-a" {
 			return []string{program, "--help"}, nil
 		}
 		first, rest = rest[0], append(slices.Clone(rest[1:]), "--help")

@@ -65,7 +65,8 @@ func (k *console) commands() []*cli.Command {
 		k.routeCommands(), k.routeShareCommands(), k.domainCommands(),
 		k.securityGroupCommands(), k.networkPolicyCommands(), k.orgCommands(), k.spaceCommands(),
 		k.userCommands(), k.roleCommands(), k.quotaCommands(), k.segmentCommands(), k.featureFlagCommands(), k.environmentGroupCommands(), k.labelCommands(),
-		k.catalogueCommands(), k.toolCommands(), []*cli.Command{k.serverCommand()},
+		k.serviceCommands(), k.serviceBindingCommands(), k.serviceRouteCommands(), k.marketplaceCommands(),
+		k.catalogueCommands(), k.buildpackCommands(), k.toolCommands(), k.preferenceCommands(), []*cli.Command{k.serverCommand()},
 	)
 }
 

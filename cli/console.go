@@ -23,6 +23,9 @@ type console struct {
 	getenv func(string) string
 	specs  []spec // of the commands, in the order of the help
 
+	waitMinutes int       // that commands wait, of the config; 0: as each says
+	traceOnce   sync.Once // for the warning that a trace can't be written
+
 	mu      sync.Mutex
 	onBreak string // what the first Ctrl-C says instead of ending the command; empty: it ends it
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // categories is the order in which the help shows commands.
-var categories = []string{startCategory, appCategory, sshCategory, routeCategory, securityCategory, orgCategory, userCategory, quotaCategory,
+var categories = []string{startCategory, appCategory, sshCategory, serviceCategory, routeCategory, securityCategory, orgCategory, userCategory, quotaCategory,
 	segmentCategory, flagCategory, labelCategory, catalogueCategory, toolCategory, platformCategory}
 
 const appHelpHead = `cupola: Cloud Foundry in one binary. Push source, get a running app.

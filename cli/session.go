@@ -26,6 +26,10 @@ func (k *console) open(ctx context.Context, n need) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	k.waitMinutes = cfg.WaitMinutes
+	if cfg.Color != "" {
+		k.ui.Colour(cfg.Color == "true")
+	}
 	s := &session{console: k, cfg: cfg}
 	switch {
 	case n >= theAPI && cfg.API == "":
@@ -58,6 +62,7 @@ func (s *session) connect() error {
 		Token:      capi.Token{AccessToken: s.cfg.AccessToken, RefreshToken: s.cfg.RefreshToken},
 		OnToken:    s.keepToken,
 		UserAgent:  "cupola/" + version(),
+		Trace:      s.traceTo(s.cfg),
 		Warnings:   func(text string) { s.ui.Warnf("%s", ui.Clean(text)) },
 	})
 	if err != nil {

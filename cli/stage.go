@@ -186,6 +186,9 @@ func (l *stagingLog) finish(ctx context.Context) {
 // minutes is a duration in minutes from the environment.
 func (k *console) minutes(name string, standard time.Duration) time.Duration {
 	value := k.getenv(name)
+	if value == "" && k.waitMinutes > 0 {
+		return time.Duration(k.waitMinutes) * time.Minute
+	}
 	if value == "" {
 		return standard
 	}

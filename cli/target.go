@@ -35,7 +35,10 @@ func (k *console) targetCommands() []*cli.Command {
 func apiTarget(ctx context.Context, s *session, c *cli.Context) error {
 	switch {
 	case c.Bool("unset"):
-		_, err := s.file.Update(func(cfg *config.Config) error { *cfg = config.Config{}; return nil })
+		_, err := s.file.Update(func(cfg *config.Config) error {
+			*cfg = config.Config{Color: cfg.Color, Trace: cfg.Trace, WaitMinutes: cfg.WaitMinutes}
+			return nil
+		})
 		if err == nil {
 			s.ui.Notef("The API is forgotten.")
 		}
@@ -71,7 +74,7 @@ func (s *session) setAPI(ctx context.Context, address string, skip bool, caFile 
 		return nil, fmt.Errorf("%s holds no PEM certificate: it must begin with -----BEGIN CERTIFICATE-----", caFile)
 	}
 	old := s.cfg
-	s.cfg = config.Config{API: address, SkipValidation: skip, CA: ca}
+	s.cfg = config.Config{API: address, SkipValidation: skip, CA: ca, Color: old.Color, Trace: old.Trace, WaitMinutes: old.WaitMinutes}
 	if err := s.connect(); err != nil {
 		return nil, err
 	}

@@ -26,6 +26,11 @@ type Config struct {
 	RefreshToken   string `json:"refresh_token,omitempty"`
 	Org            Target `json:"org,omitzero"`
 	Space          Target `json:"space,omitzero"`
+
+	// Preferences, which outlive the login.
+	Color       string `json:"color,omitempty"`        // true, false; empty: as the environment says
+	Trace       string `json:"trace,omitempty"`        // true, or a file; empty: none
+	WaitMinutes int    `json:"wait_minutes,omitempty"` // for builds and instances; 0: as each command says
 }
 
 // Target is an org or a space that commands work in.

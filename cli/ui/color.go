@@ -12,6 +12,12 @@ const (
 	dim    color = "2"
 )
 
+// Colour turns colour off; on leaves it as the terminal and the environment have it.
+func (u *UI) Colour(on bool) {
+	u.outColor = u.outColor && on
+	u.errColor = u.errColor && on
+}
+
 func (u *UI) paint(on bool, c color, text string) string {
 	if !on || text == "" {
 		return text

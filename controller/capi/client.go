@@ -24,6 +24,7 @@ type ClientOptions struct {
 
 	UserAgent string            // empty: cupola
 	Warnings  func(text string) // called with each warning of the API; may be nil
+	Trace     func(line string) // called with a line for each request, without headers and bodies; may be nil
 }
 
 // Client speaks the Cloud Controller API v3. It may be used by several goroutines at once.
@@ -55,6 +56,11 @@ func New(o ClientOptions) (*Client, error) {
 			return nil, err
 		}
 		hc = &http.Client{Transport: transport, CheckRedirect: sameHostOnly}
+	}
+	if o.Trace != nil {
+		told := *hc
+		told.Transport = tracer{next: transportOf(hc), tell: o.Trace}
+		hc = &told
 	}
 	c := &Client{api: api, http: hc, userAgent: o.UserAgent, warn: o.Warnings}
 	if c.userAgent == "" {

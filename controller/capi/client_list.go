@@ -33,7 +33,7 @@ func (f Filter) encode() string {
 		escaped := make([]string, len(values))
 		for i, v := range values {
 			escaped[i] = v
-			if !listSyntax[key] {
+			if !listSyntax[key] && !strings.HasPrefix(key, "fields[") {
 				escaped[i] = listValue.Replace(v)
 			}
 		}
@@ -44,21 +44,38 @@ func (f Filter) encode() string {
 
 // Pages are the pages of a collection such as /v3/apps, fetched as they are asked for. An error ends them.
 func Pages[T any](ctx context.Context, c *Client, path string, f Filter) iter.Seq2[*List[T], error] {
-	return func(yield func(*List[T], error) bool) {
+	return follow(ctx, c, path, f, func(page *List[T]) *Link { return page.Pagination.Next })
+}
+
+// PageWith is a page of resources of which other kinds of resources come along.
+type PageWith[T, I any] struct {
+	Pagination Pagination `json:"pagination"`
+	Resources  []T        `json:"resources"`
+	Included   I          `json:"included"`
+}
+
+// PagesWith is Pages for answers whose included resources the caller knows.
+func PagesWith[T, I any](ctx context.Context, c *Client, path string, f Filter) iter.Seq2[*PageWith[T, I], error] {
+	return follow(ctx, c, path, f, func(page *PageWith[T, I]) *Link { return page.Pagination.Next })
+}
+
+// follow fetches pages of any shape until next is nil.
+func follow[P any](ctx context.Context, c *Client, path string, f Filter, next func(*P) *Link) iter.Seq2[*P, error] {
+	return func(yield func(*P, error) bool) {
 		address := c.api + path
 		if query := f.encode(); query != "" {
 			address += "?" + query
 		}
 		for {
-			var page List[T]
-			if err := c.send(ctx, call{method: http.MethodGet, url: address}, &page); err != nil {
+			page := new(P)
+			if err := c.send(ctx, call{method: http.MethodGet, url: address}, page); err != nil {
 				yield(nil, err)
 				return
 			}
-			if !yield(&page, nil) || page.Pagination.Next == nil {
+			if !yield(page, nil) || next(page) == nil {
 				return
 			}
-			address = c.sameOrigin(page.Pagination.Next.Href)
+			address = c.sameOrigin(next(page).Href)
 		}
 	}
 }

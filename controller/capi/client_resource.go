@@ -68,3 +68,32 @@ func serviceCall[T any](ctx context.Context, c *Client, service, method, path st
 	out := new(T)
 	return out, c.send(ctx, cl, out)
 }
+
+// Begin is Act for what a service broker may take its time over: it returns when the broker has begun (done is
+// false), or when all is done.
+func (c *Client) Begin(ctx context.Context, method, path string, in any) (done bool, err error) {
+	cl := call{method: method, url: c.api + path}
+	if in != nil {
+		if cl.body, err = jsonBody(in); err != nil {
+			return false, err
+		}
+		cl.contentType = "application/json"
+	}
+	var jobURL string
+	cl.jobURL = &jobURL
+	if err := c.send(ctx, cl, nil); err != nil {
+		return false, err
+	}
+	if jobURL == "" {
+		return true, nil
+	}
+	err = poll(ctx, func() (bool, error) {
+		job, err := c.Job(ctx, jobURL)
+		if err != nil {
+			return false, err
+		}
+		done = job.State == JobComplete
+		return done || job.State == JobPolling, job.failure()
+	})
+	return done, err
+}
