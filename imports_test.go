@@ -23,6 +23,8 @@ var house = map[string][]string{
 	"controller/dashboard":  {"controller/capi", "controller/auth"},
 	"controller/logs":       {"controller/capi", "store", "node"},
 	"controller/revision":   {"store"},
+	"controller/discovery":  {"store"},
+	"controller/identity":   {"store", "node"},
 	"controller/networking": {"controller/capi", "store", "node"},
 	"controller/routing":    {"store", "router"},
 	"controller/scheduling": {"controller/appenv", "controller/appusage", "controller/revision", "store", "node"},

@@ -20,7 +20,6 @@ import (
 	"github.com/cupola-paas/cupola/controller/cleanup"
 	"github.com/cupola-paas/cupola/controller/collect"
 	"github.com/cupola-paas/cupola/controller/dashboard"
-	"github.com/cupola-paas/cupola/controller/networking"
 	"github.com/cupola-paas/cupola/controller/routing"
 	"github.com/cupola-paas/cupola/controller/scheduling"
 	"github.com/cupola-paas/cupola/controller/staging"
@@ -161,18 +160,23 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 		Place:  s.engine,
 		Copier: imagecopy.Copier{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
 	}
+	who, err := s.identities()
+	if err != nil {
+		return nil, err
+	}
+	networkLoops, err := s.networkLoops(context.Background(), who)
+	if err != nil {
+		return nil, err
+	}
 	schedulingLoop := &scheduling.Loop{
-		DB: s.db, Engine: s.engine, Router: s.router, Env: env, Logs: s.sink, Log: s.log,
+		Finish: who.Finish,
+		DB:     s.db, Engine: s.engine, Router: s.router, Env: env, Logs: s.sink, Log: s.log,
 		Images: scheduling.Images{Registry: s.registry.Host(), Username: registryUser, Secret: s.registryPassword},
 	}
 	routingLoop := &routing.Loop{DB: s.db, Router: s.router, System: system, Log: s.log}
 	cleanupLoop := &cleanup.Loop{
 		DB: s.db, Images: s.registry, Blobs: s.blobs, Engine: s.engine, Log: s.log,
 		Apps: []cleanup.AppData{appLogs{s.logs}, appCaches{s.builder}},
-	}
-	networkLoop := &networking.Loop{DB: s.db, Engine: s.engine, Log: s.log}
-	if err := networkLoop.Step(context.Background()); err != nil { // before anything is started
-		return nil, err
 	}
 	collectLoop := &collect.Loop{DB: s.db, Engine: s.engine, Sink: s.sink, Log: s.log}
 	metricsLoop := &collect.Metrics{
@@ -191,11 +195,11 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	if err := routingLoop.Step(); err != nil { // the first request finds a table
 		return nil, err
 	}
-	return []func(context.Context) error{
+	loops := []func(context.Context) error{
 		s.access.run, s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
 		metricsLoop.Run, lifeLoop.Run, drainLoop.Run,
-		networkLoop.Run,
-	}, nil
+	}
+	return append(loops, networkLoops...), nil
 }
 
 // systemRoutes are the platform's own hosts, served in this process.
@@ -209,7 +213,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 		DB: s.db, Auth: s.auth, Blobs: s.blobs, Resources: s.resources, PublicURL: s.url("api"),
 		Links: api.Links{Login: s.url("login"), UAA: s.url("uaa"), LogCache: s.url("log-cache"), AppSSH: s.ssh.address, AppSSHFingerprint: s.ssh.fingerprint,
 			LogStream: s.url("log-stream"), Routing: s.url("api") + api.RoutingPath, Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https"),
-			NetworkPolicy: s.url("api") + "/networking/v1/external"},
+			NetworkPolicy: s.networkPolicyURL()},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
 		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Log: s.log,
 	})

@@ -60,6 +60,8 @@ type Loop struct {
 	Env    Environment
 	Logs   Logs
 	Images Images
+	// Finish makes what an instance or task of an app gets once its address is known; nil: nothing.
+	Finish func(id, appGUID string) func(address string) (node.Extra, error)
 	Pace   time.Duration // between two growths of a deployment; zero: 3 s; negative: none
 	Log    *slog.Logger
 
@@ -100,6 +102,9 @@ func (l *Loop) Run(ctx context.Context) error {
 }
 
 func (l *Loop) init() {
+	if l.Finish == nil {
+		l.Finish = func(string, string) func(string) (node.Extra, error) { return nil }
+	}
 	if l.wake == nil {
 		l.starting = make(chan struct{}, maxStarting)
 		l.wake = make(chan struct{}, 1)

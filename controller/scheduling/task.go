@@ -131,7 +131,7 @@ func (l *Loop) taskWorkload(t *store.Task) (node.Workload, error) {
 			return err
 		}
 		w = l.image(d)
-		w.Egress, w.Peer = egress(app), app.GUID
+		w.Egress, w.Peer, w.Finish = egress(app), app.GUID, l.Finish(t.GUID, app.GUID)
 		w.Env, err = l.Env.Task(tx, app, t, d)
 		return err
 	})

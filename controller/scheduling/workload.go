@@ -33,7 +33,7 @@ func (l *Loop) workload(o startOrder) (node.Workload, error) {
 	w.Entrypoint, w.Command = command(d, p.Type, p.Command)
 	w.MemoryMB, w.DiskMB = p.MemoryMB, p.DiskMB
 	w.Ports = appenv.Ports(p, d)
-	w.Egress, w.Peer = egress(o.wanted.app), p.AppGUID
+	w.Egress, w.Peer, w.Finish = egress(o.wanted.app), p.AppGUID, l.Finish(w.ID, p.AppGUID)
 	w.Liveness = check(p.HealthCheck, w.Ports)
 	w.Readiness = check(p.ReadinessCheck, w.Ports)
 	var sidecars []store.SidecarSpec

@@ -40,6 +40,9 @@ func short(installation string) string {
 // Gateway is this machine's address on the bridge of the apps: a name server for them listens there.
 func (d *Docker) Gateway() netip.Addr { return d.nets.apps.addresses.gateway }
 
+// AppsSubnet is where the instances' addresses are.
+func (d *Docker) AppsSubnet() netip.Prefix { return d.nets.apps.addresses.subnet.Masked() }
+
 func (d *Docker) ensureNetworks(ctx context.Context) error {
 	id := short(d.o.Installation)
 	d.nets = networks{
