@@ -113,6 +113,7 @@ const (
 	OutOfMemory         Code = "out of memory"
 	OutOfDisk           Code = "out of disk"
 	BadBuildpack        Code = "unknown or invalid buildpack"
+	BadArchive          Code = "invalid droplet archive"
 	Canceled            Code = "canceled"
 	Internal            Code = "internal"
 )

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -103,6 +104,16 @@ func (u uploads) Unpack(ctx context.Context, b *store.Buildpack, dir string) err
 		return err
 	}
 	return bits.Unpack(ctx, f, info.Size(), dir)
+}
+
+// droplets gives the staging loop the archives that people uploaded.
+type droplets struct{ blobs *store.Blobs }
+
+func (d droplets) Droplet(sum string) (io.ReadCloser, error) { return d.blobs.Open(sum) }
+
+// writeDroplet writes an image of ours as a droplet archive.
+func (s *Server) writeDroplet(ctx context.Context, repository, digest, start string, w io.Writer) error {
+	return s.builder.WriteDroplet(ctx, s.registry.Host()+"/"+repository+"@"+digest, start, w)
 }
 
 // knownHosts says which names deserve a certificate: the platform's own, and those that routes lead to.

@@ -157,7 +157,8 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	stagingLoop := &staging.Loop{
 		DB: s.db, Builder: s.builder, Sources: sources{s.blobs}, Uploads: uploads{s.blobs}, Env: env, Logs: s.sink,
 		Dir: s.dir("build", "sources"), Uploaded: s.dir("build", "uploaded"), Registry: s.registry.Host(), Parallel: s.config.Builds, Log: s.log,
-		Place:  s.engine,
+		Place:   s.engine,
+		Adopter: s.builder, Blobs: droplets{s.blobs},
 		Copier: imagecopy.Copier{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
 	}
 	who, err := s.identities()
@@ -215,7 +216,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 			LogStream: s.url("log-stream"), Routing: s.url("api") + api.RoutingPath, Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https"),
 			NetworkPolicy: s.networkPolicyURL()},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
-		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Log: s.log,
+		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Log: s.log, WriteDroplet: s.writeDroplet,
 	})
 	s.api = handler
 	if err := os.MkdirAll(s.dir("build", "uploads"), 0o700); err != nil {

@@ -14,7 +14,10 @@ func (s *Server) dropletRoutes() []Route {
 		index("/v3/droplets", signedIn(), s.listDroplets, "states", "app_guids", "space_guids", "organization_guids"),
 		index("/v3/apps/{guid}/droplets", on(appAt, "App", SeeSpace, SeeSpace), s.listDroplets, "states", "current"),
 		index("/v3/packages/{guid}/droplets", on(packageAt, "Package", SeeSpace, SeeSpace), s.listPackageDroplets, "states"),
+		post("/v3/droplets", inBody(), s.createDroplet),
 		get("/v3/droplets/{guid}", see, s.getDroplet),
+		post("/v3/droplets/{guid}/upload", develop, s.uploadDroplet),
+		get("/v3/droplets/{guid}/download", on(dropletAt, "Droplet", SeeSpace, SeeSecrets), s.downloadDroplet),
 		patch("/v3/droplets/{guid}", develop, s.updateDroplet),
 		del("/v3/droplets/{guid}", develop, s.deleteDroplet),
 	}
@@ -36,6 +39,12 @@ func (s *Server) presentDroplet(_ *store.Tx, d *store.Droplet) (capi.Droplet, er
 	}
 	for kind := range d.ProcessTypes {
 		out.ProcessTypes[kind] = capi.Hidden
+	}
+	if d.State == store.StateAwaitingUpload {
+		out.Links["upload"] = s.action(base + "/upload")
+	}
+	if d.Docker.Image == "" && d.State == store.StateStaged {
+		out.Links["download"] = s.link(base + "/download")
 	}
 	if d.PackageGUID != "" {
 		out.Links["package"] = s.link("/v3/packages/" + d.PackageGUID)

@@ -8,6 +8,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -36,9 +37,12 @@ type Options struct {
 	Ready func() (bool, []string)
 	// ClearCache drops the build caches of an app; nil: there are none.
 	ClearCache func(ctx context.Context, appGUID string) error
-	TempDir    string        // for uploads under way; empty: the system's
-	MaxHold    time.Duration // of a long poll; zero: 20 s
-	Log        *slog.Logger  // nil: slog.Default
+	// WriteDroplet writes the droplet of that image as a gzipped tar in Cloud Foundry's layout, start being its web
+	// command; nil: droplets can't be downloaded. It has written nothing when the image can't be read.
+	WriteDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
+	TempDir      string        // for uploads under way; empty: the system's
+	MaxHold      time.Duration // of a long poll; zero: 20 s
+	Log          *slog.Logger  // nil: slog.Default
 }
 
 // Links are the addresses of the other services that GET / names (contract, 1.1). Empty ones are null.
@@ -85,20 +89,21 @@ type Logs interface {
 
 // Server is the API as an http.Handler.
 type Server struct {
-	db         *store.DB
-	auth       Authenticator
-	blobs      *store.Blobs
-	resources  *store.Resources
-	publicURL  string
-	links      Links
-	stats      Stats
-	logs       Logs
-	ca         func() []byte
-	ready      func() (bool, []string)
-	clearCache func(context.Context, string) error
-	tempDir    string
-	maxHold    time.Duration
-	log        *slog.Logger
+	db           *store.DB
+	auth         Authenticator
+	blobs        *store.Blobs
+	resources    *store.Resources
+	publicURL    string
+	links        Links
+	stats        Stats
+	logs         Logs
+	ca           func() []byte
+	ready        func() (bool, []string)
+	clearCache   func(context.Context, string) error
+	writeDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
+	tempDir      string
+	maxHold      time.Duration
+	log          *slog.Logger
 
 	system map[string]bool // host names of the platform itself
 	routes []Route
@@ -109,7 +114,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
-		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
+		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, writeDroplet: o.WriteDroplet, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
 	s.fillDefaults()
 	s.system = s.hosts(o.SystemHosts)

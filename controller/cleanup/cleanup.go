@@ -124,6 +124,7 @@ func (l *Loop) references() (*references, error) {
 		for d := range store.Droplets.All(tx) {
 			r.images[d.Repository+"@"+d.ImageDigest] = true
 			r.digests[d.ImageDigest] = true
+			r.blobs[d.SHA256] = true
 		}
 		for s := range store.Stacks.All(tx) {
 			r.addReference(s.BuildImage)

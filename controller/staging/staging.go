@@ -68,11 +68,13 @@ type Loop struct {
 	Uploads  Uploads
 	Env      Environment
 	Logs     Logs
-	Dir      string // unpacked sources lie here until the build takes them
-	Uploaded string // unpacked buildpacks lie here; on the same file system as Dir
-	Registry string // host:port that droplets are pushed to
-	Parallel int    // builds at the same time; zero: by the size of the machine
-	Copier   Copier // of the images of Docker apps
+	Dir      string  // unpacked sources lie here until the build takes them
+	Uploaded string  // unpacked buildpacks lie here; on the same file system as Dir
+	Registry string  // host:port that droplets are pushed to
+	Parallel int     // builds at the same time; zero: by the size of the machine
+	Copier   Copier  // of the images of Docker apps
+	Adopter  Adopter // of uploaded droplets; nil: none can be uploaded
+	Blobs    Blobs
 	Limits   buildpack.Limits
 	Log      *slog.Logger
 	Place    Place // nil: builds join the network wherever the engine puts them
@@ -82,8 +84,9 @@ type Loop struct {
 	uploads *uploads
 	queue   queue // of Step alone
 
-	mu   sync.Mutex
-	busy map[string]*job // by app
+	mu       sync.Mutex
+	busy     map[string]*job // by app
+	adopting map[string]bool // droplets
 
 	told map[string]string // by waiting build: what its log says it waits for; of Step alone
 }
@@ -105,7 +108,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	if err := l.sweep(ctx); err != nil {
 		l.Log.Warn("leftovers of earlier builds not removed", "error", err)
 	}
-	changed := l.DB.Watch(ctx, store.Builds.Name(), store.Stacks.Name())
+	changed := l.DB.Watch(ctx, store.Builds.Name(), store.Droplets.Name(), store.Stacks.Name())
 	for {
 		if err := l.Step(ctx); err != nil {
 			l.Log.Error("staging pass not finished", "error", err)
@@ -152,6 +155,9 @@ func (l *Loop) sweep(ctx context.Context) error {
 // Step starts what waits and cancels what nobody wants any more.
 func (l *Loop) Step(ctx context.Context) error {
 	l.init()
+	if err := l.adopt(ctx); err != nil {
+		return err
+	}
 	staging, err := l.staging()
 	if err != nil {
 		return fmt.Errorf("read builds: %w", err)
