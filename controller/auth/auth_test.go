@@ -27,11 +27,13 @@ type world struct {
 	srv  *httptest.Server
 	tls  *httptest.Server // the same by TLS, for browsers; nil: not started
 	now  time.Time
+
+	change []func(*Options)
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, change ...func(*Options)) *world {
 	t.Helper()
-	w := &world{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+	w := &world{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), change: change}
 	db, err := store.Open(store.Options{Dir: t.TempDir(), NoSync: true})
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +53,11 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) open() {
 	w.t.Helper()
-	a, err := New(Options{DB: w.db, UAAURL: "https://uaa.test", LoginURL: "https://login.test", Clock: func() time.Time { return w.now }})
+	o := Options{DB: w.db, UAAURL: "https://uaa.test", LoginURL: "https://login.test", Clock: func() time.Time { return w.now }}
+	for _, f := range w.change {
+		f(&o)
+	}
+	a, err := New(o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
