@@ -47,6 +47,8 @@ type Access struct {
 	noun string // of what is not found by those who may not see it
 	see  Action
 	do   Action
+
+	scopes []string // with which it may be called besides those of needScope
 }
 
 // open is for routes that answer without a token.
@@ -58,7 +60,7 @@ func signedIn() Access { return Access{kind: accessSignedIn} }
 // on is for a route that names a resource in its path: who may not see there gets "<noun> not found", who may
 // see but not do gets 403.
 func on(at Locator, noun string, see, do Action) Access {
-	return Access{accessAt, at, noun, see, do}
+	return Access{kind: accessAt, at: at, noun: noun, see: see, do: do}
 }
 
 // inBody is for a creation whose place stands in the body. The handler must call Allow in its transaction.
@@ -74,7 +76,7 @@ func (s *Server) identify(c *Ctx) error {
 		return err
 	}
 	c.who = who
-	return nil
+	return c.needScope()
 }
 
 // guard is the one authorisation point: every request passes it once before its handler, and once more in the

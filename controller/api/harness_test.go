@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +40,11 @@ func (k tokens) Authenticate(r *http.Request) (*auth.Identity, error) {
 		return nil, capi.NotAuthenticated.Errorf("Authentication error")
 	}
 	if who, ok := k[token]; ok {
-		return who, nil
+		full := *who
+		if !slices.ContainsFunc(who.Scopes, func(s string) bool { return strings.HasPrefix(s, "cloud_controller") }) {
+			full.Scopes = append([]string{"cloud_controller.read", "cloud_controller.write"}, who.Scopes...) // what every user has
+		}
+		return &full, nil
 	}
 	return nil, capi.InvalidAuthToken.Errorf("Invalid Auth Token")
 }

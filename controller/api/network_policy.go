@@ -29,12 +29,13 @@ var errPolicyAccess = capi.Kind{Code: 10003, Title: "CF-NotAuthorized", Status: 
 
 func (s *Server) networkPolicyRoutes() []Route {
 	const all = networkPolicyPath + "/policies"
-	list := get(all, signedIn(), s.listPolicies)
+	scopes := []string{"network.write", "network.admin"}
+	list := get(all, signedIn().alsoBy(scopes...), s.listPolicies)
 	list.Query = []string{"id", "source_id", "dest_id"}
 	return []Route{
 		list,
-		post(all, inBody(), s.createPolicies),
-		post(all+"/delete", inBody(), s.deletePolicies),
+		post(all, inBody().alsoBy(scopes...), s.createPolicies),
+		post(all+"/delete", inBody().alsoBy(scopes...), s.deletePolicies),
 	}
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -208,6 +209,10 @@ func roleTypes() []string {
 func (c *Ctx) roleUser(tx *store.Tx, in *capi.RoleUserData) (*store.User, error) {
 	if in.GUID != "" {
 		user, err := store.Users.Get(tx, in.GUID)
+		if _, errClient := store.Clients.Get(tx, in.GUID); errors.Is(err, store.ErrNotFound) && errClient == nil { // an OAuth client, at its first role
+			user = &store.User{Meta: store.Meta{GUID: in.GUID}, Username: in.GUID}
+			err = store.Users.Put(tx, user)
+		}
 		return user, orElse(err, errInvalid("Invalid user. Ensure that the user exists and you have access to it."))
 	}
 	if err := c.needFlag(tx, "set_roles_by_username", flagDefault("set_roles_by_username")); err != nil {

@@ -35,7 +35,7 @@ func (s *Server) serviceInstanceRoutes() []Route {
 		del(one, develop, s.deleteServiceInstance),
 		get(one+"/credentials", secrets, s.getServiceCredentials),
 		get(one+"/parameters", see, s.getServiceParameters),
-		get(one+"/permissions", signedIn(), s.getServicePermissions),
+		get(one+"/permissions", signedIn().alsoBy("cloud_controller_service_permissions.read"), s.getServicePermissions),
 		shared,
 		get(one+"/relationships/shared_spaces/usage_summary", see, s.getSharedUsage),
 		post(one+"/relationships/shared_spaces", develop, s.shareServiceInstance),

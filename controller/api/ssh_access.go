@@ -71,7 +71,9 @@ func (s *Server) StaysSSH(ctx context.Context, who *auth.Identity, target SSHTar
 			return capi.Forbidden()
 		}
 		now := *who
-		now.Scopes = slices.DeleteFunc(slices.Clone(who.Scopes), func(scope string) bool { return !slices.Contains(user.Groups, scope) })
+		now.Scopes = slices.DeleteFunc(slices.Clone(who.Scopes), func(scope string) bool {
+			return !slices.Contains(user.Groups, scope) && !slices.Contains(user.ExternalGroups, scope)
+		})
 		app, err := store.Apps.Get(tx, target.AppGUID)
 		if err != nil {
 			return err

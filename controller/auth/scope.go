@@ -66,7 +66,7 @@ func (a *Auth) ownClients() []store.Client {
 			Meta:        store.Meta{GUID: "ssh-proxy"},
 			SecretHash:  noSecret,
 			GrantTypes:  []string{grantCode},
-			Scopes:      []string{"cloud_controller.read", "cloud_controller.write", ScopeAdmin, "openid"},
+			Scopes:      []string{"cloud_controller.write", ScopeAdmin}, // one of them is needed to get in
 			AutoApprove: true, RedirectURIs: []string{a.uaaURL + "/login"},
 		},
 		{
