@@ -48,7 +48,9 @@ func TestTokensDoNoMoreThanTheirScopes(t *testing.T) {
 // An OAuth client is nobody that the API knows until its first role.
 func TestClientsGetRoles(t *testing.T) {
 	w := newWorld(t)
-	w.update(func(tx *store.Tx) error { return store.Clients.Put(tx, &store.Client{Meta: store.Meta{GUID: "pipeline"}}) })
+	w.update(func(tx *store.Tx) error {
+		return store.Clients.Put(tx, &store.Client{Meta: store.Meta{GUID: "pipeline"}})
+	})
 	body := func(guid string) string {
 		return `{"type":"organization_user","relationships":{"user":{"data":{"guid":"` + guid + `"}},"organization":{"data":{"guid":"` + w.org + `"}}}}`
 	}
