@@ -102,10 +102,9 @@ func (h *firehoseHandler) follow(w http.ResponseWriter, r *http.Request, shard s
 	defer conn.CloseNow()
 	sub := h.store.Subscribe(shard, match)
 	defer sub.Close()
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := context.WithCancel(conn.CloseRead(r.Context())) // readers say nothing but pong and close
 	defer cancel()
 	defer context.AfterFunc(h.store.streams, cancel)()
-	ctx = conn.CloseRead(ctx) // readers say nothing but pong and close
 	for {
 		batch, dropped := nextUntil(ctx, sub, heartbeat)
 		switch {
