@@ -32,12 +32,14 @@ type Buildpack struct {
 
 // sources are what versions are made from.
 //
-//go:embed binary/*.go cmd/buildpack/*.go cnb/*.go golang/*.go nodejs/*.go procfile/*.go python/*.go staticfile/*.go
+//go:embed binary/*.go cmd/buildpack/*.go cnb/*.go golang/*.go java/*.go nodejs/*.go procfile/*.go python/*.go ruby/*.go staticfile/*.go
 var sources embed.FS
 
 // declared are the buildpacks in the order of detection; folder has the source.
 var declared = []struct{ name, folder, cfName, description string }{
 	{"go", "golang", "go_buildpack", "Go modules, with the toolchain that go.mod asks for"},
+	{"java", "java", "java_buildpack", "Runnable JARs, and WARs on Tomcat"},
+	{"ruby", "ruby", "ruby_buildpack", "Ruby apps with a Gemfile, on the stack's Ruby"},
 	{"nodejs", "nodejs", "nodejs_buildpack", "Node.js apps managed by npm, yarn or pnpm"},
 	{"python", "python", "python_buildpack", "Python apps on the stack's Python"},
 	{"staticfile", "staticfile", "staticfile_buildpack", "Static files, served by nginx"},
@@ -212,7 +214,7 @@ type groupEntry struct {
 }
 
 // order is a group for each language, the surest sign first: a Go module may have a package.json for its pages, a
-// Node.js app hardly a go.mod. What is merely executable comes last. The Procfile comes behind each, so that its
+// Node.js app hardly a go.mod, and a Ruby app may have one too. What is merely executable comes last. The Procfile comes behind each, so that its
 // processes replace those of the language.
 func order() orderFile {
 	byID := map[string]Buildpack{}
@@ -223,7 +225,7 @@ func order() orderFile {
 		return groupEntry{ID: byID[name].ID, Version: byID[name].Version, Optional: optional}
 	}
 	var f orderFile
-	for _, name := range []string{"go", "nodejs", "python", "staticfile", executable} {
+	for _, name := range []string{"go", "java", "ruby", "nodejs", "python", "staticfile", executable} {
 		f.Order = append(f.Order, group{Group: []groupEntry{entry(name, false), entry("procfile", true)}})
 	}
 	return f

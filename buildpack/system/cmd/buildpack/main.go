@@ -12,15 +12,19 @@ import (
 	"github.com/cupola-paas/cupola/buildpack/system/binary"
 	"github.com/cupola-paas/cupola/buildpack/system/cnb"
 	"github.com/cupola-paas/cupola/buildpack/system/golang"
+	"github.com/cupola-paas/cupola/buildpack/system/java"
 	"github.com/cupola-paas/cupola/buildpack/system/nodejs"
 	"github.com/cupola-paas/cupola/buildpack/system/procfile"
 	"github.com/cupola-paas/cupola/buildpack/system/python"
+	"github.com/cupola-paas/cupola/buildpack/system/ruby"
 	"github.com/cupola-paas/cupola/buildpack/system/staticfile"
 )
 
 // buildpacks by the last part of their ids.
 var buildpacks = map[string]cnb.Buildpack{
 	"go":         golang.Buildpack{},
+	"java":       java.Buildpack{},
+	"ruby":       ruby.Buildpack{},
 	"nodejs":     nodejs.Buildpack{},
 	"python":     python.Buildpack{},
 	"staticfile": staticfile.Buildpack{},
@@ -37,6 +41,8 @@ func run(args []string) int {
 	switch name := filepath.Base(args[0]); name {
 	case nodejs.HeapProgram:
 		return atLaunch(nodejs.Heap(os.Getenv, os.NewFile(3, "exec.d output")))
+	case java.MemoryProgram:
+		return atLaunch(java.Memory(os.Getenv, os.NewFile(3, "exec.d output")))
 	case staticfile.ServerProgram:
 		return atLaunch(staticfile.Serve(args[1:]))
 	case "detect", "build":
