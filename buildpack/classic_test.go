@@ -195,3 +195,29 @@ func TestClassicFailures(t *testing.T) {
 		})
 	}
 }
+
+// TestUploadedPackage builds with a package of Cloud Native Buildpacks beside the builder's own.
+func TestUploadedPackage(t *testing.T) {
+	w := newWorld(t, nil)
+	dir := t.TempDir()
+	to := filepath.Join(dir, "other_check", "2.0.0")
+	if err := os.CopyFS(to, os.DirFS("testdata/buildpacks/test_check/1.0.0")); err != nil {
+		t.Fatal(err)
+	}
+	descriptor := "api = \"0.8\"\n[[stacks]]\nid = \"*\"\n[buildpack]\nid = \"other/check\"\nversion = \"2.0.0\"\n"
+	for name, text := range map[string]string{"buildpack.toml": descriptor, "bin/detect": "#!/bin/bash\nexit 0\n"} {
+		if err := os.WriteFile(filepath.Join(to, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(to, "bin", "build"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	choice := Choice{Name: "other_cnb", ID: "other/check", Version: "2.0.0", Dir: dir}
+	for _, named := range []bool{true, false} {
+		result, log := w.mustBuild(w.classicRequest(named, choice))
+		if len(result.Buildpacks) != 1 || result.Buildpacks[0].ID != "other/check" || result.Buildpacks[0].Version != "2.0.0" {
+			t.Errorf("named %v: buildpacks = %+v\n%s", named, result.Buildpacks, log)
+		}
+	}
+}

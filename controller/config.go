@@ -36,7 +36,7 @@ type Config struct {
 	BuildImage    string // base images instead of our stack
 	RunImage      string
 	Builder       string // a CNB builder image instead of our stack and buildpacks; RunImage may replace its run image
-	Builds        int    // at the same time; zero: 2
+	Builds        int    // at the same time; zero: by the size of the machine
 	BuildMemoryMB int
 	BuildDiskMB   int
 	BuildTimeout  time.Duration // zero: 15 minutes

@@ -147,6 +147,49 @@ func TestKnownHosts(t *testing.T) {
 	}
 }
 
+func TestSeedPutsANewBuildpackIntoItsPlace(t *testing.T) {
+	db, config := openStore(t), Config{}.WithDefaults()
+	if err := seed(db, config, true); err != nil {
+		t.Fatal(err)
+	}
+	order := func() string {
+		var names []string
+		_ = db.View(func(tx *store.Tx) error {
+			list, _, err := store.Buildpacks.List(tx, store.Query[store.Buildpack]{OrderBy: "position"})
+			for i, b := range list {
+				if b.Position != i+1 {
+					t.Errorf("%s is at %d, want %d", b.Name, b.Position, i+1)
+				}
+				names = append(names, b.Name)
+			}
+			return err
+		})
+		return strings.Join(names, " ")
+	}
+	want := order()
+	if err := db.Update(func(tx *store.Tx) error { // as a platform of an earlier version had it
+		gone, err := store.Buildpacks.Find(tx, "name", "ruby_buildpack")
+		if err != nil {
+			return err
+		}
+		for b := range store.Buildpacks.All(tx) {
+			if b.Position > gone.Position {
+				b.Position--
+				err = errors.Join(err, store.Buildpacks.Put(tx, b))
+			}
+		}
+		return errors.Join(err, store.Buildpacks.Delete(tx, gone.GUID))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := seed(db, config, true); err != nil {
+		t.Fatal(err)
+	}
+	if got := order(); got != want {
+		t.Errorf("after an upgrade: %s, want %s", got, want)
+	}
+}
+
 func TestSeedKeepsWhatPeopleChanged(t *testing.T) {
 	db, config := openStore(t), Config{}.WithDefaults()
 	if err := seed(db, config, true); err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"slices"
 
 	"github.com/cupola-paas/cupola/buildpack/system"
 	"github.com/cupola-paas/cupola/store"
@@ -63,24 +64,21 @@ func seedSecurityGroups(tx *store.Tx) error {
 	)
 }
 
-// seedBuildpacks adds our buildpacks in their order after what is there, and notes their versions.
+// seedBuildpacks adds our buildpacks, each behind the one that it follows in our order, and notes their versions.
 func seedBuildpacks(tx *store.Tx) error {
-	position, err := store.Buildpacks.Count(tx)
-	if err != nil {
-		return err
-	}
+	before := ""
 	for _, b := range system.Buildpacks() {
 		if b.CFName == "" {
 			continue // takes part in detection only
 		}
 		rec, err := store.Buildpacks.Find(tx, "name", b.CFName)
 		if errors.Is(err, store.ErrNotFound) {
-			position++
-			rec, err = &store.Buildpack{Name: b.CFName, Lifecycle: "buildpack", Position: position, Enabled: true, State: store.StateReady}, nil
+			rec, err = insertBuildpack(tx, b.CFName, before)
 		}
 		if err != nil {
 			return err
 		}
+		before = b.CFName
 		if rec.SHA256 != "" || rec.SystemID == b.ID && rec.Version == b.Version {
 			continue // somebody's own upload, or ours already
 		}
@@ -90,6 +88,27 @@ func seedBuildpacks(tx *store.Tx) error {
 		}
 	}
 	return nil
+}
+
+// insertBuildpack makes a record at the place behind the one named before; those after it move up.
+func insertBuildpack(tx *store.Tx, name, before string) (*store.Buildpack, error) {
+	all, _, err := store.Buildpacks.List(tx, store.Query[store.Buildpack]{
+		Where: []store.Cond{store.By("lifecycle", "buildpack")}, OrderBy: "position",
+	})
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(all, func(b *store.Buildpack) bool { return b.Name == before }) + 1
+	if before == "" {
+		at = len(all)
+	}
+	for i, b := range all[at:] {
+		b.Position = at + i + 2
+		if err := store.Buildpacks.Put(tx, b); err != nil {
+			return nil, err
+		}
+	}
+	return &store.Buildpack{Name: name, Lifecycle: "buildpack", Position: at + 1, Enabled: true, State: store.StateReady}, nil
 }
 
 // Names of settings.

@@ -63,7 +63,7 @@ func (r recipe) version(pkgs []Package) string {
 var runPackages = []string{
 	"bash", "ca-certificates", "curl", "locales", "netcat-openbsd", "openssl", "procps", "tzdata",
 	"nginx", "libnginx-mod-http-brotli-static", "python3", "python-is-python3", "ruby", "ruby-bundler",
-	"libbrotli1", "libcurl4t64", "libexpat1", "libffi8", "libgmp10", "libjpeg62-turbo", "libpng16-16t64", "libpq5",
+	"libatomic1", "libbrotli1", "libcurl4t64", "libexpat1", "libffi8", "libgmp10", "libjpeg62-turbo", "libpng16-16t64", "libpq5",
 	"libsqlite3-0", "libssl3t64", "libstdc++6", "libwebp7", "libxml2", "libxslt1.1", "libyaml-0-2", "zlib1g",
 }
 
@@ -91,11 +91,11 @@ var excluded = []string{
 
 // buildExcluded leaves of Go what downloads modules and toolchains (a compiler comes with the toolchain that
 // the app's go.mod asks for), and leaves out the modules that Debian's npm depends on but never loads, and of Java
-// and Tomcat what serves heaps above 32 GB, clusters and translations of error messages.
+// and Tomcat what serves heaps above 32 GB, and translations of error messages.
 var buildExcluded = append([]string{
 	"usr/share/go-*/src/*", "usr/share/go-*/test/*", "usr/share/go-*/api/*", "usr/share/go-*/misc/*", "usr/lib/go-*/pkg/tool/*/*",
 	"usr/lib/jvm/*/lib/server/classes_nocoops.jsa", "usr/lib/jvm/*/man/*",
-	"usr/share/java/tomcat10-i18n-*", "usr/share/java/tomcat10-catalina-ha*", "usr/share/java/tomcat10-tribes*", "usr/share/java/tomcat10-catalina-ant*",
+	"usr/share/java/tomcat10-i18n-*",
 	"usr/lib/*/libasan.*", "usr/lib/*/libtsan.*", "usr/lib/*/libhwasan.*", "usr/lib/*/liblsan.*", "usr/lib/*/libubsan.*",
 }, nodeModules("@babel", "@jridgewell", "@types", "@unicode", "@webassemblyjs", "ajv", "ajv-keywords", "async", "async-es",
 	"caniuse-lite", "core-js", "core-js-compat", "core-js-pure", "corepack", "diff", "es-abstract", "eslint", "handlebars",

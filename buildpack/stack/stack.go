@@ -109,6 +109,12 @@ func Prepare(ctx context.Context, opts Options) (*Stack, error) {
 	return prepareLocked(ctx, opts, rec)
 }
 
+// Cached returns the stack of opts.CacheDir and never makes one: without it the error is fs.ErrNotExist.
+func Cached(opts Options) (*Stack, error) {
+	opts = opts.withDefaults()
+	return load(opts.CacheDir, recipeFor(opts.Suite))
+}
+
 // prepareLocked builds in a temporary folder and publishes the result. The folder's lock is held.
 func prepareLocked(ctx context.Context, opts Options, rec recipe) (_ *Stack, err error) {
 	if err := checkHost(); err != nil {

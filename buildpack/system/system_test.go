@@ -103,7 +103,7 @@ func TestBuildpacks(t *testing.T) {
 		}
 		names[b.CFName] = true
 	}
-	for _, want := range []string{"go_buildpack", "nodejs_buildpack", "python_buildpack", "staticfile_buildpack", "binary_buildpack"} {
+	for _, want := range []string{"go_buildpack", "java_buildpack", "ruby_buildpack", "nodejs_buildpack", "python_buildpack", "staticfile_buildpack", "binary_buildpack"} {
 		if !names[want] {
 			t.Errorf("%s is missing", want)
 		}
@@ -238,7 +238,7 @@ func (s *staging) processes() map[string]process {
 
 func TestDetectSaysWhyNot(t *testing.T) {
 	for name, want := range map[string]string{
-		"go": "no go.mod", "nodejs": "no package.json", "python": "no requirements.txt", "staticfile": "no Staticfile",
+		"go": "no go.mod", "java": "no JAR with a Main-Class", "ruby": "no Gemfile", "nodejs": "no package.json", "python": "no requirements.txt", "staticfile": "no Staticfile",
 		"procfile": "no Procfile", "executable": "no executable file",
 	} {
 		t.Run(name, func(t *testing.T) {

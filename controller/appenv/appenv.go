@@ -276,7 +276,7 @@ func (e Env) addNoInstance(env map[string]string) {
 
 func addHome(env map[string]string) {
 	for k, v := range map[string]string{
-		"HOME": "/home/vcap/app", "TMPDIR": "/home/vcap/tmp", "USER": "vcap", "PWD": "/home/vcap/app", "LANG": "en_US.UTF-8",
+		"HOME": "/home/vcap/app", "TMPDIR": "/home/vcap/tmp", "DEPS_DIR": "/home/vcap/deps", "USER": "vcap", "PWD": "/home/vcap/app", "LANG": "en_US.UTF-8",
 	} {
 		if _, ok := env[k]; !ok {
 			env[k] = v

@@ -194,6 +194,9 @@ func writeTOML(name string, v any) error {
 // Log writes what the developer reads while the app is staged.
 type Log struct{ w io.Writer }
 
+// NewLog makes a Log that writes to w.
+func NewLog(w io.Writer) *Log { return &Log{w} }
+
 // Step announces what is done next.
 func (l *Log) Step(format string, args ...any) { fmt.Fprintf(l.w, "-----> "+format+"\n", args...) }
 

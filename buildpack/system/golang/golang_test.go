@@ -27,6 +27,7 @@ func TestNewestPatch(t *testing.T) {
 		{"1.22.10", "1.22.10"},
 		{"1.23", "1.23.0"},
 		{"1.24rc1", "1.24rc1"},
+		{"latest", "1.23.0"},
 		{"1.16", "1.21.13"}, // older than the toolchain module
 		{"1.22.11", ""},
 		{"1.24", ""},

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -200,6 +201,9 @@ var released = regexp.MustCompile(`^(\d+)\.(\d+)(?:\.(\d+))?$`)
 
 // newestPatch picks from list. Go before 1.21 has no toolchain module: the oldest there is builds its code.
 func newestPatch(want string, list []string) (string, bool) {
+	if want == "latest" {
+		return newestOf(list)
+	}
 	w, ok := parseGo(want)
 	if !ok { // a release candidate, which has to be named exactly
 		for _, v := range list {
@@ -219,6 +223,17 @@ func newestPatch(want string, list []string) (string, bool) {
 			continue
 		}
 		if b, _ := parseGo(best); !found || p[2] > b[2] {
+			best, found = v, true
+		}
+	}
+	return best, found
+}
+
+// newestOf is the highest released version of all.
+func newestOf(list []string) (best string, found bool) {
+	for _, v := range list {
+		p, ok := parseGo(v)
+		if b, _ := parseGo(best); ok && (!found || slices.Compare(p[:], b[:]) > 0) {
 			best, found = v, true
 		}
 	}
