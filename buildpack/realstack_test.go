@@ -57,9 +57,15 @@ func newRealWorld(t *testing.T) *world {
 // TestAppsOnTheStack builds and runs one app for each buildpack that needs nothing of a network.
 func TestAppsOnTheStack(t *testing.T) {
 	w := newRealWorld(t)
-	t.Run("ruby with vendored and native gems", w.rubyApp)
-	t.Run("java", w.javaApp)
-	t.Run("classic by git", w.gitBuildpack)
+	for name, test := range map[string]func(*world, *testing.T){
+		"ruby with vendored and native gems": (*world).rubyApp, "java": (*world).javaApp, "classic by git": (*world).gitBuildpack,
+	} {
+		t.Run(name, func(t *testing.T) {
+			own := *w
+			own.t = t
+			test(&own, t)
+		})
+	}
 }
 
 func (w *world) rubyApp(t *testing.T) {
@@ -71,7 +77,7 @@ func (w *world) rubyApp(t *testing.T) {
 		".profile":        "export FROM_PROFILE=profile\n",
 		"vendor/cache/.k": "",
 	})
-	req.CacheID, req.Choices = "ruby-app", []Choice{{Name: "ruby_buildpack", ID: "cupola/ruby"}}
+	req.ID, req.CacheID, req.Choices = "ruby", "ruby-app", []Choice{{Name: "ruby_buildpack", ID: "cupola/ruby"}}
 	gem := filepath.Join(req.Source, "vendor/cache/greeting-1.0.0.gem")
 	if err := os.WriteFile(gem, nativeGem(t), 0o644); err != nil {
 		t.Fatal(err)
@@ -182,7 +188,7 @@ func (w *world) javaApp(t *testing.T) {
 		t.Errorf("log:\n%s", log)
 	}
 	out := w.runDroplet(result.Digest, []string{"/cnb/process/web"}, nil, "MEMORY_LIMIT=512m", "PORT=8080", "JAVA_OPTS=-Dgreeting=hi")
-	if !strings.Contains(out, "heap\nhi 21 Ω 8080\n") || !strings.Contains(out, "-Xmx278m") {
+	if !strings.Contains(out, "heap\nhi 21 Ω 8080\n") || !strings.Contains(out, "-Xmx279m") {
 		t.Errorf("web printed %q", out)
 	}
 	again := w.request(map[string]string{"META-INF/MANIFEST.MF": "Main-Class: Main\n"})

@@ -64,7 +64,7 @@ func serverFlags() []cli.Flag {
 		text("stack-build-image", "CUPOLA_STACK_BUILD_IMAGE", "build `IMAGE` instead of our stack"),
 		text("stack-run-image", "CUPOLA_STACK_RUN_IMAGE", "run `IMAGE` instead of our stack, or instead of the builder's"),
 		text("builder", "CUPOLA_BUILDER", "a CNB builder `IMAGE` instead of our stack and buildpacks"),
-		&cli.IntFlag{Name: "builds", EnvVars: []string{"CUPOLA_BUILDS"}, Usage: "`NUMBER` of builds at the same time (default: 2)"},
+		&cli.IntFlag{Name: "builds", EnvVars: []string{"CUPOLA_BUILDS"}, Usage: "`NUMBER` of builds at the same time (default: as many as the machine has processors and memory for)"},
 		&cli.IntFlag{Name: "build-memory", EnvVars: []string{"CUPOLA_BUILD_MEMORY"}, Usage: "`MB` of memory for a build (default: 1024)"},
 		&cli.IntFlag{Name: "build-disk", EnvVars: []string{"CUPOLA_BUILD_DISK"}, Usage: "`MB` of disk for a build (default: 4096)"},
 		&cli.DurationFlag{Name: "build-timeout", EnvVars: []string{"CUPOLA_BUILD_TIMEOUT"}, Usage: "`TIME` that a build may take, such as 10m (default: 15m)"},

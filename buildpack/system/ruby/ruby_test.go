@@ -59,7 +59,7 @@ func TestStartCommand(t *testing.T) {
 
 func TestRubyVersions(t *testing.T) {
 	for _, c := range []struct{ name, gemfile, want, problem string }{
-		{"the same", "ruby '3.3.8'\ngem 'x'\n", "ruby '3.3.8'\ngem 'x'\n", ""},
+		{"the same", "ruby '3.3.8'\ngem 'x'\n", "ruby '~> 3.3.0'\ngem 'x'\n", ""},
 		{"another patch", "source 'x'\nruby \"3.3.1\"\n", "source 'x'\nruby \"~> 3.3.0\"\n", ""},
 		{"another patch in brackets", "ruby('3.3.1')\n", "ruby('~> 3.3.0')\n", ""},
 		{"a range", "ruby '>= 3.1'\n", "ruby '>= 3.1'\n", ""},
@@ -73,6 +73,19 @@ func TestRubyVersions(t *testing.T) {
 		}
 		if text, _ := os.ReadFile(b.c.Path("Gemfile")); string(text) != c.want {
 			t.Errorf("%s: the Gemfile is %q, want %q", c.name, text, c.want)
+		}
+	}
+	for lock, want := range map[string]string{
+		"GEM\n\nRUBY VERSION\n   ruby 3.3.1p55\n\nBUNDLED WITH\n   2.5\n": "GEM\n\nRUBY VERSION\n   ruby 3.3.8\n\nBUNDLED WITH\n   2.5\n",
+		"GEM\n\nBUNDLED WITH\n   2.5\n":                                   "GEM\n\nRUBY VERSION\n   ruby 3.3.8\n\nBUNDLED WITH\n   2.5\n",
+		"GEM\n":                                                           "GEM\n\nRUBY VERSION\n   ruby 3.3.8\n",
+	} {
+		b := testBuild(t, map[string]string{"Gemfile": "ruby '3.3.1'\n", "Gemfile.lock": lock})
+		if err := b.checkVersions(); err != nil {
+			t.Fatal(err)
+		}
+		if text, _ := os.ReadFile(b.c.Path("Gemfile.lock")); string(text) != want {
+			t.Errorf("the lock is %q, want %q", text, want)
 		}
 	}
 	b := testBuild(t, map[string]string{"Gemfile": "ruby file: '.ruby-version'\n", ".ruby-version": "ruby-3.3.0\n"})

@@ -53,7 +53,8 @@ func minor(version string) string {
 var exact = regexp.MustCompile(`(?m)^([ \t]*ruby[ (]+)(["'])(\d+\.\d+\.\d+)(?:p\d+)?["']`)
 
 // checkVersions compares the versions that the app names with the stack's. Bundler refuses any other than a Gemfile's
-// exact one; where just the third number differs, the file is changed to accept the stack's.
+// exact one, so that the next patch by rebase would end the app; where the minor version is the stack's, the file is
+// changed to accept all patches of it.
 func (b *build) checkVersions() error {
 	if err := b.checkVersionFile(); err != nil {
 		return err
@@ -67,16 +68,46 @@ func (b *build) checkVersions() error {
 		return err
 	}
 	m := exact.FindSubmatch(text)
-	if m == nil || string(m[3]) == b.version {
+	if m == nil {
 		return nil
 	}
 	want := string(m[3])
 	if minor(want) != minor(b.version) {
 		return fmt.Errorf("the Gemfile asks for Ruby %s and the stack has %s: change the line to `ruby \"~> %s.0\"` and run `bundle lock`", want, b.version, minor(b.version))
 	}
-	b.c.Log.Warn("the Gemfile asks for Ruby %s; the stack has %s, which is used", want, b.version)
+	if want != b.version {
+		b.c.Log.Warn("the Gemfile asks for Ruby %s; the stack has %s, which is used", want, b.version)
+	}
 	changed := exact.ReplaceAll(text, []byte("${1}${2}~> "+minor(b.version)+".0${2}"))
-	return os.WriteFile(name, changed, 0o644)
+	if err := os.WriteFile(name, changed, 0o644); err != nil {
+		return err
+	}
+	return b.lockVersion()
+}
+
+var lockedRuby = regexp.MustCompile(`(?m)^RUBY VERSION\r?\n   ruby .*$`)
+
+// lockVersion writes the stack's version into Gemfile.lock, which Bundler wants to agree with a Gemfile that names one.
+func (b *build) lockVersion() error {
+	name := b.c.Path("Gemfile.lock")
+	text, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	section := "RUBY VERSION\n   ruby " + b.version
+	if lockedRuby.Match(text) {
+		text = lockedRuby.ReplaceAll(text, []byte(section))
+	} else {
+		head, tail, _ := strings.Cut(string(text), "BUNDLED WITH")
+		text = []byte(head + section + "\n\nBUNDLED WITH" + tail)
+		if tail == "" {
+			text = []byte(strings.TrimRight(head, "\n") + "\n\n" + section + "\n")
+		}
+	}
+	return os.WriteFile(name, text, 0o644)
 }
 
 // checkVersionFile does the same for .ruby-version, which a Gemfile may refer to.
