@@ -78,6 +78,9 @@ func (s *Server) startNow(tx *store.Tx, c *Ctx, app *store.App, why ...string) e
 	if app.CurrentDropletGUID == "" {
 		return errInvalid("Assign a droplet before starting this app.")
 	}
+	if err := refuseNoCells(tx, app.SpaceGUID); err != nil {
+		return err
+	}
 	if err := tellEnded(tx, app); err != nil {
 		return err
 	}

@@ -127,6 +127,9 @@ func newBuild(tx *store.Tx, c *Ctx, app *store.App, p *store.Package, in capi.Bu
 	if p.State != store.StateReady {
 		return nil, capi.BadRequest.Errorf("Cannot stage package whose state is not ready.")
 	}
+	if err := refuseNoCells(tx, app.SpaceGUID); err != nil {
+		return nil, err
+	}
 	running, err := store.Builds.Count(tx, store.By("app", app.GUID), store.By("state", store.StateStaging))
 	if err != nil {
 		return nil, err

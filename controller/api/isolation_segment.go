@@ -38,6 +38,34 @@ func (s *Server) presentSegment(_ *store.Tx, i *store.IsolationSegment) (capi.Is
 	}, nil
 }
 
+// refuseNoCells says that an app of the space cannot run: this machine is in the segment shared alone, so any
+// other has no node (contract, 4.5: NoCompatibleCell).
+func refuseNoCells(tx *store.Tx, spaceGUID string) error {
+	space, err := store.Spaces.Get(tx, spaceGUID)
+	if err != nil {
+		return err
+	}
+	guid := space.IsolationSegmentGUID
+	if guid == "" {
+		org, err := store.Orgs.Get(tx, space.OrgGUID)
+		if err != nil {
+			return err
+		}
+		guid = org.DefaultIsolationSegmentGUID
+	}
+	if guid == "" {
+		return nil
+	}
+	segment, err := store.IsolationSegments.Get(tx, guid)
+	if err != nil {
+		return orElse(err, nil)
+	}
+	if segment.Name == sharedSegment {
+		return nil
+	}
+	return capi.NoCompatibleCell.Errorf("Found no compatible cell: the isolation segment '%s' has no nodes", segment.Name)
+}
+
 // entitled reports whether an org may put spaces into a segment.
 func entitled(tx *store.Tx, segmentGUID, orgGUID string) (bool, error) {
 	i, err := store.IsolationSegments.Get(tx, segmentGUID)
