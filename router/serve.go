@@ -30,6 +30,7 @@ func (rt *Router) Listen(ctx context.Context) error {
 	if rt.opts.Certificates != nil {
 		rt.opts.Certificates.listening(rt.http, rt.https)
 	}
+	rt.front.begin()
 	return nil
 }
 
@@ -51,6 +52,7 @@ func (rt *Router) listen(ctx context.Context, what, addr string) (net.Listener, 
 
 // Close gives the ports up. It is needed only where Serve is never called.
 func (rt *Router) Close() error {
+	rt.front.end()
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	return rt.closeLocked()

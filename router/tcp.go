@@ -48,25 +48,16 @@ func newTCPFront(rt *Router) *tcpFront {
 	return &tcpFront{rt: rt, open: map[int]*tcpPort{}, failed: map[int]string{}}
 }
 
-// serve opens the ports and keeps trying those that were in use, until ctx ends. Then connections are cut.
-func (f *tcpFront) serve(ctx context.Context) {
+// begin opens the ports of the table, now and whenever it changes.
+func (f *tcpFront) begin() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.serving = true
 	f.syncLocked()
-	f.mu.Unlock()
-	retry := time.NewTicker(f.rt.opts.TCPRetry)
-	defer retry.Stop()
-	for {
-		select {
-		case <-retry.C:
-			f.mu.Lock()
-			f.syncLocked()
-			f.mu.Unlock()
-			continue
-		case <-ctx.Done():
-		}
-		break
-	}
+}
+
+// end closes the ports and cuts their connections.
+func (f *tcpFront) end() {
 	f.mu.Lock()
 	f.closed = true
 	for _, p := range f.open {
@@ -75,6 +66,23 @@ func (f *tcpFront) serve(ctx context.Context) {
 	}
 	f.mu.Unlock()
 	f.wg.Wait()
+}
+
+// serve keeps trying ports that were in use, until ctx ends.
+func (f *tcpFront) serve(ctx context.Context) {
+	defer f.end()
+	retry := time.NewTicker(f.rt.opts.TCPRetry)
+	defer retry.Stop()
+	for {
+		select {
+		case <-retry.C:
+			f.mu.Lock()
+			f.syncLocked()
+			f.mu.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // sync makes the open ports those of the table. When it returns, connections to a new port are taken.

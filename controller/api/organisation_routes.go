@@ -11,7 +11,7 @@ import (
 func (s *Server) organisationRoutes() []Route {
 	return slices.Concat(
 		s.rootRoutes(), s.orgRoutes(), s.spaceRoutes(), s.roleRoutes(), s.userRoutes(), s.orgQuotaRoutes(), s.spaceQuotaRoutes(),
-		s.domainRoutes(), s.routerGroupRoutes(), s.buildpackRoutes(), s.stackRoutes(), s.featureFlagRoutes(), s.envGroupRoutes(),
+		s.domainRoutes(), s.routerGroupRoutes(), s.requestStatsRoutes(), s.buildpackRoutes(), s.stackRoutes(), s.featureFlagRoutes(), s.envGroupRoutes(),
 		s.securityGroupRoutes(), s.networkPolicyRoutes(), s.isolationSegmentRoutes(), s.serviceRoutes(), s.auditEventRoutes(),
 	)
 }

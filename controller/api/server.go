@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -40,9 +41,11 @@ type Options struct {
 	// WriteDroplet writes the droplet of that image as a gzipped tar in Cloud Foundry's layout, start being its web
 	// command; nil: droplets can't be downloaded. It has written nothing when the image can't be read.
 	WriteDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
-	TempDir      string        // for uploads under way; empty: the system's
-	MaxHold      time.Duration // of a long poll; zero: 20 s
-	Log          *slog.Logger  // nil: slog.Default
+	// Requests tells what the router has seen of an app; nil: nothing.
+	Requests func(appGUID string) capi.RequestStats
+	TempDir  string        // for uploads under way; empty: the system's
+	MaxHold  time.Duration // of a long poll; zero: 20 s
+	Log      *slog.Logger  // nil: slog.Default
 }
 
 // Links are the addresses of the other services that GET / names (contract, 1.1). Empty ones are null.
@@ -101,6 +104,7 @@ type Server struct {
 	ready        func() (bool, []string)
 	clearCache   func(context.Context, string) error
 	writeDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
+	requests     func(string) capi.RequestStats
 	tempDir      string
 	maxHold      time.Duration
 	log          *slog.Logger
@@ -114,7 +118,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
-		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, writeDroplet: o.WriteDroplet, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
+		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, writeDroplet: o.WriteDroplet, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
 	s.fillDefaults()
 	s.system = s.hosts(o.SystemHosts)
@@ -137,6 +141,9 @@ func (s *Server) fillDefaults() {
 	}
 	if s.tempDir == "" {
 		s.tempDir = os.TempDir()
+	}
+	if s.requests == nil {
+		s.requests = func(string) capi.RequestStats { return capi.RequestStats{} }
 	}
 	if s.maxHold == 0 {
 		s.maxHold = 20 * time.Second
