@@ -22,7 +22,7 @@ func (k *console) buildpackCommands() []*cli.Command {
 		&cli.StringFlag{Name: "lifecycle", Aliases: []string{"l"}, Usage: "`LIFECYCLE` of the buildpack, when there are several of the name"}}
 	flag := func(name, usage string) cli.Flag { return &cli.BoolFlag{Name: name, Usage: usage} }
 	return []*cli.Command{
-		k.command(spec{name: "create-buildpack", category: catalogueCategory, summary: "make a buildpack of a zip, a .cnb file or a folder", args: "BUILDPACK FILE POSITION", min: 3, max: 3,
+		k.command(spec{name: "create-buildpack", category: catalogueCategory, summary: "make a buildpack of a zip, a .cnb file or a folder", args: "NEW_BUILDPACK FILE POSITION", min: 3, max: 3,
 			examples: []string{"cupola create-buildpack elixir ./elixir.zip 1", "cupola create-buildpack paketo ./paketo.cnb 1 -l cnb"},
 			flags:    []cli.Flag{flag("disable", "do not use it yet"), &cli.StringFlag{Name: "lifecycle", Aliases: []string{"l"}, Usage: "`LIFECYCLE` it is for: buildpack or cnb"}},
 			need:     aLogin, run: createBuildpack, api: []string{"POST " + path, "POST " + path + "/:guid/upload", "GET /v3/jobs/:guid"}}),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,66 +70,81 @@ func (k *console) complete(sp spec) cli.BashCompleteFunc {
 		}
 		kinds := strings.Fields(sp.args)
 		if n := c.Args().Len(); n < len(kinds) {
-			for _, candidate := range k.candidates(c.Context, sp, strings.Trim(kinds[n], "[]")) {
-				_, _ = fmt.Fprintln(k.ui.Out, candidate)
-			}
+			k.printCandidates(c, sp.need, strings.Trim(kinds[n], "[]."))
 		}
 	}
 }
 
 // completeFlag prints the values of a flag that stands there whole, else the flags that begin like it.
-func (k *console) completeFlag(c *cli.Context, sp spec, flag string) {
-	name := strings.TrimLeft(flag, "-")
+func (k *console) completeFlag(c *cli.Context, sp spec, name string) {
+	name = strings.TrimLeft(name, "-")
 	if !valueFlags(c.Command)[name] {
 		cli.DefaultCompleteWithFlags(c.Command)(c)
 		return
 	}
-	kinds := map[string]string{"strategy": "rolling|canary|none", "health-check-type": "port|http|process", "u": "port|http|process",
-		"log-level": "debug|info|warn|error", "org": "ORG", "space": "SPACE"}
-	if sp.name == "target" || sp.name == "login" || sp.name == "create-space" {
-		kinds["o"], kinds["s"] = "ORG", "SPACE"
+	for _, f := range sp.flags {
+		if slices.Contains(f.Names(), name) {
+			k.printCandidates(c, max(sp.need, aLogin), flagKind(name, f))
+		}
 	}
-	for _, candidate := range k.candidates(c.Context, spec{need: aLogin}, kinds[name]) {
+}
+
+// flagValues are the values of flags that have few.
+var flagValues = map[string]string{"strategy": "rolling|canary|none", "health-check-type": "port|http|process", "lifecycle": "buildpack|cnb|docker", "app-type": "buildpack|cnb|docker",
+	"app-protocol": "http1|http2", "protocol": "tcp|udp", "log-level": "debug|info|warn|error", "color": "true|false", "sort": "name|cpu|memory|requests",
+	"state": "active|restricted|deprecated|disabled"}
+
+// flagKind is what the value of a flag is: one of a few words, or what its usage calls it, such as ORG.
+func flagKind(name string, f cli.Flag) string {
+	for _, one := range f.Names() {
+		if values, known := flagValues[one]; known {
+			return values
+		}
+	}
+	if d, ok := f.(cli.DocGenerationFlag); ok {
+		if parts := strings.SplitN(d.GetUsage(), "`", 3); len(parts) == 3 {
+			return parts[1]
+		}
+	}
+	return name
+}
+
+func (k *console) printCandidates(c *cli.Context, n need, word string) {
+	for _, candidate := range k.candidates(c.Context, n, word) {
 		_, _ = fmt.Fprintln(k.ui.Out, candidate)
 	}
 }
 
-// candidates are the values of an argument, such as APP_NAME or bash|zsh|fish.
-func (k *console) candidates(ctx context.Context, sp spec, kind string) []string {
-	if strings.Contains(kind, "|") {
-		return strings.Split(kind, "|")
+// candidates are the values of an argument, such as those of APP_NAME or of bash|zsh|fish.
+func (k *console) candidates(ctx context.Context, n need, word string) []string {
+	if strings.Contains(word, "|") {
+		return strings.Split(word, "|")
 	}
-	if strings.HasPrefix(sp.name, "create-") && kind != "DOMAIN" { // a name that is not there yet
-		return nil
+	i := slices.IndexFunc(kinds, func(one kind) bool { return one.arg == word })
+	if i < 0 && word != "FEATURE_FLAG" {
+		return nil // a name that is not there yet, a number, a file
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
-	s, err := k.open(ctx, sp.need)
-	if err != nil {
+	s, err := k.open(ctx, n)
+	if err != nil || s.client == nil {
 		return nil
 	}
-	var names []string
-	switch kind {
-	case "APP_NAME":
-		all, _ := s.client.Apps(ctx, capi.Filter{"space_guids": {s.cfg.Space.GUID}})
-		for _, a := range all {
-			names = append(names, a.Name)
-		}
-	case "ORG":
-		all, _ := s.client.Organizations(ctx, nil)
-		for _, o := range all {
-			names = append(names, o.Name)
-		}
-	case "SPACE":
-		all, _ := s.client.Spaces(ctx, capi.Filter{"organization_guids": {s.cfg.Org.GUID}})
-		for _, one := range all {
-			names = append(names, one.Name)
-		}
-	case "DOMAIN":
-		all, _ := s.client.OrgDomains(ctx, s.cfg.Org.GUID)
-		for _, d := range all {
-			names = append(names, d.Name)
-		}
+	found := kind{path: "/v3/feature_flags", arg: word}
+	if i >= 0 {
+		found = kinds[i]
 	}
-	return names
+	return s.remembered(found, func() ([]string, error) { return s.names(ctx, found, s.targeted(found)) })
+}
+
+// targeted leaves what belongs to the targeted space or org.
+func (s *session) targeted(k kind) capi.Filter {
+	f := capi.Filter{"per_page": {"5000"}}
+	switch k {
+	case appKind, instanceKind:
+		f["space_guids"] = []string{s.cfg.Space.GUID}
+	case spaceKind, spaceQuotaKind:
+		f["organization_guids"] = []string{s.cfg.Org.GUID}
+	}
+	return f
 }

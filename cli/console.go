@@ -87,12 +87,24 @@ func (k *console) command(sp spec) *cli.Command {
 			if err != nil {
 				return err
 			}
-			if err := sp.run(c.Context, s, c); err != nil {
+			err = sp.run(c.Context, s, c)
+			if sp.changes() {
+				k.forgetNames()
+			}
+			if err != nil {
 				return err
 			}
 			return k.ui.FinishJSON()
 		},
 	}
+}
+
+// changes says that the command can change names that completion remembers.
+func (sp spec) changes() bool {
+	return slices.ContainsFunc(sp.api, func(route string) bool {
+		method, path, _ := strings.Cut(route, " ")
+		return path != "" && strings.HasPrefix(path, "/v3/") && method != "GET"
+	})
 }
 
 func checkArgs(sp spec, args []string) error {

@@ -16,11 +16,11 @@ func (k *console) domainCommands() []*cli.Command {
 	return []*cli.Command{
 		k.command(spec{name: "domains", category: routeCategory, summary: "list the domains that routes can have",
 			flags: []cli.Flag{jsonFlag, labelFlag}, need: anOrg, run: domains, api: []string{"GET /v3/organizations/:guid/domains", "routing GET /v1/router_groups"}}),
-		k.command(spec{name: "create-private-domain", aliases: []string{"create-domain"}, category: routeCategory, summary: "make a domain for one org", args: "ORG DOMAIN", min: 2, max: 2,
+		k.command(spec{name: "create-private-domain", aliases: []string{"create-domain"}, category: routeCategory, summary: "make a domain for one org", args: "ORG NEW_DOMAIN", min: 2, max: 2,
 			need: aLogin, run: createPrivateDomain, api: []string{"GET /v3/organizations", "POST /v3/domains"}}),
 		k.command(spec{name: "delete-private-domain", aliases: []string{"delete-domain"}, category: routeCategory, summary: "delete a domain of an org with its routes", args: "DOMAIN", min: 1, max: 1,
 			flags: []cli.Flag{forceFlag}, need: aLogin, run: deleteDomain(false), api: []string{"GET /v3/domains", "DELETE /v3/domains/:guid"}}),
-		k.command(spec{name: "create-shared-domain", category: routeCategory, summary: "make a domain for all orgs", args: "DOMAIN", min: 1, max: 1,
+		k.command(spec{name: "create-shared-domain", category: routeCategory, summary: "make a domain for all orgs", args: "NEW_DOMAIN", min: 1, max: 1,
 			examples: []string{"cupola create-shared-domain example.com", "cupola create-shared-domain tcp.example.com --router-group default-tcp", "cupola create-shared-domain apps.internal --internal"},
 			flags: []cli.Flag{&cli.StringFlag{Name: "router-group", Usage: "`NAME` of the router group for TCP routes"},
 				&cli.BoolFlag{Name: "internal", Usage: "its routes lead from app to app, and not from outside"}},

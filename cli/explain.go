@@ -242,7 +242,7 @@ func (s *session) tell(e *explanation) {
 		if i > 0 {
 			label = "     "
 		}
-		s.ui.Println(label + sentence(ui.Clean(reason)) + ".")
+		s.ui.Println(label + full(sentence(ui.Clean(reason))))
 	}
 	s.tellCrashes(e)
 	for i, todo := range e.Todo {
@@ -250,8 +250,16 @@ func (s *session) tell(e *explanation) {
 		if i > 0 {
 			label = "     "
 		}
-		s.ui.Println(label + sentence(todo) + ".")
+		s.ui.Println(label + full(sentence(todo)))
 	}
+}
+
+// full ends a sentence that does not end by itself.
+func full(text string) string {
+	if strings.HasSuffix(text, "?") || strings.HasSuffix(text, ".") {
+		return text
+	}
+	return text + "."
 }
 
 // tellCrashes shows the last crash and what was said before, where crashes are the matter.

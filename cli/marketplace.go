@@ -21,7 +21,7 @@ func (k *console) marketplaceCommands() []*cli.Command {
 			flags: []cli.Flag{&cli.StringFlag{Name: "e", Usage: "only this `SERVICE_OFFERING`"}, brokerFlag, &cli.BoolFlag{Name: "no-plans", Usage: "offerings without their plans"},
 				&cli.BoolFlag{Name: "show-unavailable", Usage: "plans too that can't be used now"}}, api: []string{"GET /v3/service_plans"}}),
 		k.command(spec{name: "service-brokers", category: serviceCategory, summary: "list the service brokers", need: aLogin, flags: []cli.Flag{labelFlag}, run: serviceBrokers, api: []string{"GET " + brokers}}),
-		k.command(spec{name: "create-service-broker", aliases: []string{"csb"}, category: serviceCategory, summary: "make a service broker known", args: "SERVICE_BROKER USERNAME [PASSWORD] URL", min: 3, max: 4,
+		k.command(spec{name: "create-service-broker", aliases: []string{"csb"}, category: serviceCategory, summary: "make a service broker known", args: "NEW_BROKER USERNAME [PASSWORD] URL", min: 3, max: 4,
 			details: "Without PASSWORD it is taken from CUPOLA_BROKER_PASSWORD or asked for.",
 			flags:   []cli.Flag{&cli.BoolFlag{Name: "space-scoped", Usage: "its plans are for the targeted space alone"}, &cli.BoolFlag{Name: "update-if-exists", Usage: "change the broker when it is there already"}},
 			need:    aLogin, run: createBroker, api: []string{"GET " + brokers, "POST " + brokers, "PATCH " + brokers + "/:guid", "GET /v3/jobs/:guid"}}),

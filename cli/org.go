@@ -14,11 +14,11 @@ import (
 const orgCategory = "Orgs and spaces"
 
 var (
-	jsonFlag  = &cli.BoolFlag{Name: "json", Usage: "print the API's resources as JSON"}
-	guidFlag  = &cli.BoolFlag{Name: "guid", Usage: "print the GUID and nothing else"}
-	forceFlag = &cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask"}
-	quotaFlag = &cli.StringFlag{Name: "quota", Aliases: []string{"q"}, Usage: "`QUOTA` that it gets"}
-	labelFlag = &cli.StringFlag{Name: "labels", Usage: "show those that match the `SELECTOR`, such as env=prod"}
+	jsonFlag     = &cli.BoolFlag{Name: "json", Usage: "print the API's resources as JSON"}
+	guidFlag     = &cli.BoolFlag{Name: "guid", Usage: "print the GUID and nothing else"}
+	forceFlag    = &cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask"}
+	orgQuotaFlag = &cli.StringFlag{Name: "quota", Aliases: []string{"q"}, Usage: "`ORG_QUOTA` that it gets"}
+	labelFlag    = &cli.StringFlag{Name: "labels", Usage: "show those that match the `SELECTOR`, such as env=prod"}
 )
 
 func (k *console) orgCommands() []*cli.Command {
@@ -28,8 +28,8 @@ func (k *console) orgCommands() []*cli.Command {
 		k.command(spec{name: "org", category: orgCategory, summary: "show an org", args: "ORG", min: 1, max: 1,
 			flags: []cli.Flag{jsonFlag, guidFlag}, need: aLogin, run: showOrg,
 			api: []string{"GET /v3/organizations", "GET /v3/organizations/:guid/domains", "GET /v3/organization_quotas/:guid", "GET /v3/spaces", "GET /v3/isolation_segments"}}),
-		k.command(spec{name: "create-org", aliases: []string{"co"}, category: orgCategory, summary: "make an org", args: "ORG", min: 1, max: 1,
-			examples: []string{"cupola create-org engines", "cupola create-org engines -q small"}, flags: []cli.Flag{quotaFlag}, need: aLogin, run: createOrg,
+		k.command(spec{name: "create-org", aliases: []string{"co"}, category: orgCategory, summary: "make an org", args: "NEW_ORG", min: 1, max: 1,
+			examples: []string{"cupola create-org engines", "cupola create-org engines -q small"}, flags: []cli.Flag{orgQuotaFlag}, need: aLogin, run: createOrg,
 			api: []string{"POST /v3/organizations", "POST /v3/roles", "GET /v3/organization_quotas", "POST /v3/organization_quotas/:guid/relationships/organizations"}}),
 		k.command(spec{name: "rename-org", category: orgCategory, summary: "give an org another name", args: "ORG NEW_NAME", min: 2, max: 2, need: aLogin,
 			api: []string{"GET /v3/organizations", "PATCH /v3/organizations/:guid"}, run: renameOrg}),

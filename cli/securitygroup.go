@@ -23,7 +23,7 @@ func (k *console) securityGroupCommands() []*cli.Command {
 			api: []string{"GET " + path, "GET /v3/spaces"}}),
 		k.command(spec{name: "security-group", category: securityCategory, summary: "show a security group with its rules", args: "SECURITY_GROUP", min: 1, max: 1, need: aLogin,
 			run: securityGroup, api: []string{"GET " + path, "GET /v3/spaces"}}),
-		k.command(spec{name: "create-security-group", category: securityCategory, summary: "make a security group: rules for connections that apps open", args: "SECURITY_GROUP FILE",
+		k.command(spec{name: "create-security-group", category: securityCategory, summary: "make a security group: rules for connections that apps open", args: "NEW_SECURITY_GROUP FILE",
 			min: 2, max: 2, details: rules, examples: []string{"cupola create-security-group partners rules.json"}, need: aLogin, run: createSecurityGroup, api: []string{"POST " + path}}),
 		k.command(spec{name: "update-security-group", category: securityCategory, summary: "give a security group other rules", args: "SECURITY_GROUP FILE", min: 2, max: 2,
 			details: rules, need: aLogin, run: updateSecurityGroup, api: []string{"GET " + path, "PATCH " + path + "/:guid"}}),

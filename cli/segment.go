@@ -15,7 +15,7 @@ func (k *console) segmentCommands() []*cli.Command {
 	return []*cli.Command{
 		k.command(spec{name: "isolation-segments", category: segmentCategory, summary: "list the isolation segments, and the orgs that may use them",
 			need: aLogin, run: segments, api: []string{"GET /v3/isolation_segments", "GET /v3/isolation_segments/:guid/organizations"}}),
-		k.command(spec{name: "create-isolation-segment", category: segmentCategory, summary: "make an isolation segment", args: "SEGMENT", min: 1, max: 1, need: aLogin,
+		k.command(spec{name: "create-isolation-segment", category: segmentCategory, summary: "make an isolation segment", args: "NEW_SEGMENT", min: 1, max: 1, need: aLogin,
 			api: []string{"POST /v3/isolation_segments"},
 			run: func(ctx context.Context, s *session, c *cli.Context) error {
 				name := c.Args().First()
