@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/cupola-paas/cupola/store"
 )
@@ -106,7 +107,7 @@ func (l *Life) changed(src Source, was, is *store.Instance) {
 		l.Say(src, "CELL", "Container became healthy")
 	case store.InstanceCrashed:
 		l.Say(src, src.Type, fmt.Sprintf("Exit status %d", is.ExitStatus))
-		if is.Details != "" {
+		if is.Details != "" && !strings.HasPrefix(is.Details, "exited") { // not by itself
 			l.Say(src, "HEALTH", "Instance became unhealthy: "+is.Details)
 		}
 	case store.InstanceStarting:

@@ -84,7 +84,9 @@ func TestLife(t *testing.T) {
 	put(func() { i.State, i.Routable = store.InstanceRunning, true })
 	put(func() { i.Routable = false })
 	put(func() { i.Routable = true })
-	put(func() { i.State, i.Routable, i.ExitStatus, i.Details = store.InstanceCrashed, false, 3, "exited" })
+	put(func() {
+		i.State, i.Routable, i.ExitStatus, i.Details = store.InstanceCrashed, false, 3, "the health check failed"
+	})
 	if err := db.Update(func(tx *store.Tx) error { return store.Instances.Delete(tx, i.GUID) }); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +101,7 @@ func TestLife(t *testing.T) {
 		`CELL/1 Container failed the readiness health check. Container marked "not ready" and removed from route pool.`,
 		`CELL/1 Container passed the readiness health check. Container marked "ready" and added to route pool.`,
 		"APP/PROC/WEB/1 Exit status 3",
-		"HEALTH/1 Instance became unhealthy: exited",
+		"HEALTH/1 Instance became unhealthy: the health check failed",
 		"CELL/1 Cell here destroyed container for instance GUID",
 	}, "\n")
 	if got != want {
