@@ -55,7 +55,7 @@ func TestRoutingFlags(t *testing.T) {
 		want   string
 	}{
 		{func(c *Config) { c.TCPPorts = "80" }, "--tcp-ports"},
-		{func(c *Config) { c.TCPPorts = "8000-9000" }, "includes 8443, which --https uses"},
+		{func(c *Config) { c.TCPPorts = "8081-9000" }, "includes 8443, which --https uses"},
 		{func(c *Config) { c.TraceHeaders = "jaeger" }, "--trace-headers"},
 		{func(c *Config) { c.TraceHeaders, c.TCPPorts = "none", "2000,3000-3001" }, ""},
 	} {
