@@ -442,7 +442,7 @@ type Task struct {
 	State         string `json:"state"`
 	MemoryMB      int    `json:"memory_mb"`
 	DiskMB        int    `json:"disk_mb"`
-	LogRateBytes  int    `json:"log_rate_bytes,omitempty"` // zero, as of old records: no limit
+	LogRateBytes  int    `json:"log_rate_bytes"`
 	DropletGUID   string `json:"droplet_guid"`
 	FailureReason string `json:"failure_reason,omitempty"`
 }

@@ -153,7 +153,7 @@ func TestTasks(t *testing.T) {
 	}
 	w.as("developer", "POST", path, `{"template":{"process":{"guid":"`+app+`"}}}`).want(202, `"sequence_id":2`, `"command":"run web"`)
 	w.as("developer", "GET", path+"?sequence_ids=1", nil).want(200, r.guid(), `"total_results":1`)
-	if list := w.as("developer", "GET", path+"?order_by=-created_at", nil).want(200); list.at("resources", 0, "command") != nil {
+	if list := w.as("auditor", "GET", path+"?order_by=-created_at", nil).want(200); list.at("resources", 0, "command") != nil {
 		t.Errorf("a list shows the command: %s", list.text)
 	}
 	w.as("auditor", "GET", "/v3/tasks/"+r.guid(), nil).want(200, "PENDING")

@@ -104,14 +104,26 @@ func (s *Server) listDeployments(c *Ctx) error {
 // getDeployment is held while nothing that a client waits for has come about.
 func (s *Server) getDeployment(c *Ctx) error {
 	var d *store.Deployment
+	began := time.Time{}
 	_, err := c.hold(deploymentHold, func(tx *store.Tx) (done bool, err error) {
+		if began.IsZero() {
+			began = tx.Now
+		}
 		d, err = store.Deployments.Get(tx, c.Path("guid"))
-		return err == nil && (d.Status != store.DeploymentActive || d.Reason == store.DeploymentPaused), err
+		return err == nil && (d.Status != store.DeploymentActive || d.Reason == store.DeploymentPaused || isLookedAt(d, began)), err
 	}, store.Deployments.Name())
 	if err != nil {
 		return notFound(err, "Deployment")
 	}
 	return s.answerDeployment(c, http.StatusOK, d)
+}
+
+// justChanged is how long after the last change of its status a deployment of several instances is shown as it is:
+// who asks then wants to see it, who asks later waits for its end.
+const justChanged = 5 * time.Second
+
+func isLookedAt(d *store.Deployment, at time.Time) bool {
+	return d.WantedInstances > 1 && at.Sub(d.StatusAt) < justChanged
 }
 
 func (s *Server) answerDeployment(c *Ctx, status int, d *store.Deployment) error {

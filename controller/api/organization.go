@@ -193,7 +193,7 @@ func (s *Server) getOrgUsage(c *Ctx) error {
 
 // usage sums what the started apps, routes and tasks of spaces take.
 func (s *Server) usage(tx *store.Tx, base string, spaces []string) (*capi.UsageSummary, error) {
-	memoryMB, instances, err := startedUsage(tx, spaces)
+	used, err := startedUsage(tx, spaces)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +207,7 @@ func (s *Server) usage(tx *store.Tx, base string, spaces []string) (*capi.UsageS
 	}
 	tasks, err := store.Tasks.Count(tx, store.By("space", spaces...), store.By("state", "RUNNING"))
 	return &capi.UsageSummary{
-		Usage: capi.UsageSummaryData{StartedInstances: instances, MemoryInMB: memoryMB, Routes: routes, ReservedPorts: routes - httpRoutes, PerAppTasks: tasks},
+		Usage: capi.UsageSummaryData{StartedInstances: used.instances, MemoryInMB: used.memoryMB, Routes: routes, ReservedPorts: routes - httpRoutes, PerAppTasks: tasks},
 		Links: capi.Links{"self": s.link(base + "/usage_summary")},
 	}, err
 }

@@ -28,7 +28,7 @@ func (s *Server) processRoutes() []Route {
 		develop := on(form.at, "Process", SeeSpace, Develop)
 		operate := on(form.at, "Process", SeeSpace, Operate)
 		routes = append(routes,
-			get(form.prefix, see, s.getProcess),
+			Route{"GET", form.prefix, see, s.getProcess, []string{"embed"}, nil},
 			patch(form.prefix, develop, s.updateProcess),
 			post(form.prefix+"/actions/scale", operate, s.scaleProcess),
 			get(form.prefix+"/stats", see, s.getStats),
@@ -196,8 +196,31 @@ func (s *Server) getProcess(c *Ctx) error {
 		if err != nil {
 			return err
 		}
+		embed, err := c.embedsInstances()
+		if err != nil {
+			return err
+		}
+		if embed {
+			embedded, err := s.presentProcessEmbedded(tx, p)
+			if err != nil {
+				return err
+			}
+			shown.Embedded = embedded.Embedded
+		}
 		return c.JSON(http.StatusOK, shown)
 	})
+}
+
+// embedsInstances reports whether the query asks for the instances within each process.
+func (c *Ctx) embedsInstances() (bool, error) {
+	switch embed := c.Filter.Value("embed"); embed {
+	case "":
+		return false, nil
+	case "process_instances":
+		return true, nil
+	default:
+		return false, errQuery("Invalid embedded resource: '" + clip(embed, 50) + "'. Valid embedded resources are: 'process_instances'")
+	}
 }
 
 func (s *Server) listProcesses(c *Ctx) error {
@@ -212,12 +235,12 @@ func (s *Server) listProcesses(c *Ctx) error {
 		}
 		where = c.filterBy(where, "types", "type", "app_guids", "app")
 		present := s.presentProcess
-		switch embed := c.Filter.Value("embed"); embed {
-		case "":
-		case "process_instances":
+		embed, err := c.embedsInstances()
+		if err != nil {
+			return err
+		}
+		if embed {
 			present = s.presentProcessEmbedded
-		default:
-			return errQuery("Invalid embedded resource: '" + clip(embed, 50) + "'. Valid embedded resources are: 'process_instances'")
 		}
 		out, err = answerList(c, tx, Listing[store.Process, capi.Process]{
 			Table: store.Processes, Meta: processMeta, Where: where, Present: present,

@@ -64,38 +64,87 @@ func checkMemory(tx *store.Tx, spaceGUID string) error {
 }
 
 func limited(q *store.Quota) bool {
-	return q != nil && (q.TotalMemoryMB != store.Unlimited || q.TotalInstances != store.Unlimited)
+	return q != nil && (q.TotalMemoryMB != store.Unlimited || q.TotalInstances != store.Unlimited || q.LogRateBytes != store.Unlimited)
 }
 
 func checkUsage(tx *store.Tx, q *store.Quota, word string, spaces []string) error {
-	memoryMB, instances, err := startedUsage(tx, spaces)
+	u, err := startedUsage(tx, spaces)
 	switch {
 	case err != nil:
 		return err
-	case q.TotalMemoryMB != store.Unlimited && memoryMB > q.TotalMemoryMB:
-		return errInvalid(fmt.Sprintf("memory %s: quota '%s' allows %d MB in all; with this, started apps would use %d MB", word, q.Name, q.TotalMemoryMB, memoryMB))
-	case q.TotalInstances != store.Unlimited && instances > q.TotalInstances:
-		return errInvalid(fmt.Sprintf("app_instance_limit %s: quota '%s' allows %d instances in all; with this, there would be %d", word, q.Name, q.TotalInstances, instances))
+	case q.TotalMemoryMB != store.Unlimited && u.memoryMB > q.TotalMemoryMB:
+		return errInvalid(fmt.Sprintf("memory %s: quota '%s' allows %d MB in all; with this, started apps and tasks would use %d MB", word, q.Name, q.TotalMemoryMB, u.memoryMB))
+	case q.TotalInstances != store.Unlimited && u.instances > q.TotalInstances:
+		return errInvalid(fmt.Sprintf("app_instance_limit %s: quota '%s' allows %d instances in all; with this, there would be %d", word, q.Name, q.TotalInstances, u.instances))
+	case q.LogRateBytes != store.Unlimited && u.unlimitedLogs:
+		return errInvalid(fmt.Sprintf("log_rate_limit cannot be unlimited under the quota '%s', which allows %d bytes a second in all: set one with --log-rate-limit", q.Name, q.LogRateBytes))
+	case q.LogRateBytes != store.Unlimited && u.logRateBytes > q.LogRateBytes:
+		return errInvalid(fmt.Sprintf("log_rate_limit exceeds %s: quota '%s' allows %d bytes a second in all; with this, there would be %d", word, q.Name, q.LogRateBytes, u.logRateBytes))
 	}
 	return nil
 }
 
-// startedUsage sums what the started apps of the spaces want.
-func startedUsage(tx *store.Tx, spaces []string) (memoryMB, instances int, err error) {
+// consumption is what started apps and running tasks may use together.
+type consumption struct {
+	memoryMB, instances, logRateBytes int
+	unlimitedLogs                     bool // something may log without a limit
+}
+
+func (u *consumption) add(n, memoryMB, logRateBytes int) {
+	u.memoryMB += n * memoryMB
+	switch {
+	case n == 0:
+	case logRateBytes < 0:
+		u.unlimitedLogs = true
+	default:
+		u.logRateBytes += n * logRateBytes
+	}
+}
+
+// startedUsage sums what the started apps and the running tasks of the spaces want.
+func startedUsage(tx *store.Tx, spaces []string) (u consumption, err error) {
 	apps, _, err := store.Apps.List(tx, store.Query[store.App]{
 		Where: []store.Cond{store.By("space", spaces...), store.By("state", store.AppStarted)},
 	})
-	if err != nil || len(apps) == 0 {
-		return 0, 0, err
+	if err != nil {
+		return u, err
 	}
 	guids := make([]string, len(apps))
 	for i, a := range apps {
 		guids[i] = a.GUID
 	}
 	processes, _, err := store.Processes.List(tx, store.Query[store.Process]{Where: []store.Cond{store.By("app", guids...)}})
-	for _, p := range processes {
-		memoryMB += p.Instances * p.MemoryMB
-		instances += p.Instances
+	if err != nil {
+		return u, err
 	}
-	return memoryMB, instances, err
+	for _, p := range processes {
+		u.add(p.Instances, p.MemoryMB, p.LogRateBytes)
+		u.instances += p.Instances
+	}
+	tasks, _, err := store.Tasks.List(tx, store.Query[store.Task]{Where: []store.Cond{store.By("space", spaces...), openTasks()}})
+	for _, t := range tasks {
+		u.add(1, t.MemoryMB, t.LogRateBytes)
+	}
+	return u, err
+}
+
+// openTasks are those that run or are about to.
+func openTasks() store.Cond { return store.By("state", taskPending, taskRunning, taskCanceling) }
+
+// checkTasks refuses more tasks of one app at a time than the quotas allow, counting those written in tx.
+func checkTasks(tx *store.Tx, app *store.App) error {
+	_, orgQuota, spaceQuota, err := limits(tx, app.SpaceGUID)
+	if err != nil {
+		return err
+	}
+	running, err := store.Tasks.Count(tx, store.By("app", app.GUID), openTasks())
+	if err != nil {
+		return err
+	}
+	for _, q := range []*store.Quota{orgQuota, spaceQuota} {
+		if q != nil && q.AppTasks != store.Unlimited && running > q.AppTasks {
+			return errInvalid(fmt.Sprintf("app_task_limit quota_exceeded: quota '%s' allows an app %d tasks at a time", q.Name, q.AppTasks))
+		}
+	}
+	return checkMemory(tx, app.SpaceGUID)
 }

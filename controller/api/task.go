@@ -34,12 +34,12 @@ func (s *Server) taskRoutes() []Route {
 
 func taskMeta(t *store.Task) *store.Meta { return &t.Meta }
 
-// presentTask shows t as lists do: without the command.
+// presentTask shows t as the list of all tasks does: without the command.
 func (s *Server) presentTask(_ *store.Tx, t *store.Task) (capi.Task, error) {
 	base := "/v3/tasks/" + t.GUID
 	return capi.Task{
 		Resource: resource(&t.Meta), SequenceID: t.SequenceID, Name: t.Name, User: "vcap", State: t.State,
-		MemoryInMB: t.MemoryMB, DiskInMB: t.DiskMB, LogRateLimit: store.Unlimited,
+		MemoryInMB: t.MemoryMB, DiskInMB: t.DiskMB, LogRateLimit: t.LogRateBytes,
 		Result: capi.TaskResult{FailureReason: nullable(t.FailureReason)}, DropletGUID: t.DropletGUID,
 		Relationships: capi.TaskRelationships{App: capi.One(t.AppGUID)}, Metadata: metadata(&t.Meta),
 		Links: capi.Links{
@@ -67,7 +67,9 @@ func (s *Server) listTasks(c *Ctx) error {
 		if err != nil {
 			return nil, err
 		}
+		present := s.presentTask
 		if app := c.Path("guid"); app != "" {
+			present = func(tx *store.Tx, t *store.Task) (capi.Task, error) { return s.showTask(c, tx, t) }
 			where = append(where, store.By("app", app))
 			if ids, ok := c.Filter.List("sequence_ids"); ok {
 				keys := make([]string, len(ids))
@@ -78,7 +80,7 @@ func (s *Server) listTasks(c *Ctx) error {
 			}
 		}
 		return answerList(c, tx, Listing[store.Task, capi.Task]{
-			Table: store.Tasks, Meta: taskMeta, Present: s.presentTask,
+			Table: store.Tasks, Meta: taskMeta, Present: present,
 			Where: c.filterBy(where, "names", "name", "states", "state", "app_guids", "app"),
 		})
 	})
@@ -103,7 +105,7 @@ func (s *Server) createTask(c *Ctx) error {
 		if err != nil {
 			return err
 		}
-		if err := store.Tasks.Put(tx, t); err != nil {
+		if err := firstOf(store.Tasks.Put(tx, t), checkTasks(tx, app)); err != nil {
 			return err
 		}
 		if shown, err = s.showTask(c, tx, t); err != nil {
@@ -141,11 +143,11 @@ func newTask(tx *store.Tx, app *store.App, in capi.TaskCreate) (*store.Task, err
 	if err := taskCommand(tx, app, t, in); err != nil {
 		return nil, err
 	}
-	p := store.Process{MemoryMB: t.MemoryMB, DiskMB: t.DiskMB}
+	p := store.Process{MemoryMB: t.MemoryMB, DiskMB: t.DiskMB, LogRateBytes: store.Unlimited}
 	if err := scale(&p, capi.ProcessScale{MemoryInMB: in.MemoryInMB, DiskInMB: in.DiskInMB, LogRateLimit: in.LogRateLimit}); err != nil {
 		return nil, err
 	}
-	t.MemoryMB, t.DiskMB = p.MemoryMB, p.DiskMB
+	t.MemoryMB, t.DiskMB, t.LogRateBytes = p.MemoryMB, p.DiskMB, p.LogRateBytes
 	if err := checkProcessMemory(tx, app.SpaceGUID, t.MemoryMB); err != nil {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ type rollout struct {
 	trouble   string           // why an instance of new is not running, in words
 	pace      time.Duration    // between two growths
 	due       time.Duration    // until the pace lets it go on; zero: something else is waited for
-	oldUp     int              // running instances of old
+	oldUp     int              // instances of old that run, or have crashed: nobody waits for those
 	instances int              // of new, in any state
 	wrote     bool
 }
@@ -159,7 +159,7 @@ func (r *rollout) countInstances() error {
 			if i.State == store.InstanceCrashed || i.State == store.InstanceDown {
 				r.trouble = i.Details
 			}
-		case i.ProcessType == r.new.Type && running:
+		case i.ProcessType == r.new.Type && (running || i.State == store.InstanceCrashed):
 			r.oldUp++
 		}
 	}
