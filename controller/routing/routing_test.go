@@ -102,22 +102,28 @@ func TestTableJoinsRoutesWithRoutableInstances(t *testing.T) {
 	}
 }
 
-// platformOf fills a store with n routes, one app each, and half as many instances again.
+// platformOf fills a store with n routes, one app each, and half as many instances again. It does so in many small
+// transactions: one large one takes time by the square of its size.
 func platformOf(b *testing.B, n int) *store.DB {
 	db := openStore(b)
-	err := db.Update(func(tx *store.Tx) error {
-		d := put(b, tx, store.Domains, &store.Domain{Name: "example.com"})
-		for i := range n {
-			app := fmt.Sprintf("app-%d", i)
-			put(b, tx, store.Routes, &store.Route{Meta: store.Meta{GUID: fmt.Sprintf("route-%d", i)}, Host: app, DomainGUID: d.GUID, Destinations: []store.Destination{{AppGUID: app, ProcessType: "web"}}})
-			for k := range 1 + i%2 {
-				put(b, tx, store.Instances, &store.Instance{Meta: store.Meta{GUID: fmt.Sprintf("instance-%d-%d", i, k)}, AppGUID: app, ProcessType: "web", Index: k, State: store.InstanceRunning, Routable: true, Address: "10.0.0.1"})
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	domain := &store.Domain{Name: "example.com"}
+	if err := db.Update(func(tx *store.Tx) error { return store.Domains.Put(tx, domain) }); err != nil {
 		b.Fatal(err)
+	}
+	for from := 0; from < n; from += 200 {
+		err := db.Update(func(tx *store.Tx) error {
+			for i := from; i < min(from+200, n); i++ {
+				app := fmt.Sprintf("app-%d", i)
+				put(b, tx, store.Routes, &store.Route{Meta: store.Meta{GUID: fmt.Sprintf("route-%d", i)}, Host: app, DomainGUID: domain.GUID, Destinations: []store.Destination{{AppGUID: app, ProcessType: "web"}}})
+				for k := range 1 + i%2 {
+					put(b, tx, store.Instances, &store.Instance{Meta: store.Meta{GUID: fmt.Sprintf("instance-%d-%d", i, k)}, AppGUID: app, ProcessType: "web", Index: k, State: store.InstanceRunning, Routable: true, Address: "10.0.0.1"})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
 	}
 	return db
 }
