@@ -27,6 +27,7 @@ type platform struct {
 	env      []string
 	log      *os.File
 	cmd      *exec.Cmd
+	exited   chan error
 	password string
 }
 
@@ -39,7 +40,7 @@ const (
 func startPlatform(ctx context.Context, o options) (*platform, error) {
 	p := &platform{cupola: o.cupola, password: rand.Text()}
 	p.env = append(os.Environ(), "CUPOLA_DATA_DIR="+filepath.Join(o.work, "data"), "CUPOLA_DOMAIN="+domain,
-		"CUPOLA_APPS_DOMAIN="+appsDomain, "CUPOLA_HTTP=127.0.0.1:80", "CUPOLA_HTTPS=127.0.0.1:443",
+		"CUPOLA_APPS_DOMAIN="+appsDomain, "CUPOLA_HTTP=127.0.0.1:80", "CUPOLA_HTTPS=127.0.0.1:443", "CUPOLA_SSH=127.0.0.1:2222",
 		"CUPOLA_ADMIN_PASSWORD="+p.password)
 	if o.stackCache != "" {
 		p.env = append(p.env, "CUPOLA_STACK_CACHE="+o.stackCache)
@@ -53,6 +54,8 @@ func startPlatform(ctx context.Context, o options) (*platform, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
+	p.exited = make(chan error, 1)
+	go func() { p.exited <- p.cmd.Wait() }()
 	fmt.Fprintf(os.Stderr, "the platform starts; its log is %s\n", p.log.Name())
 	if err := p.ready(ctx); err != nil {
 		return nil, errors.Join(err, p.remove())
@@ -77,6 +80,9 @@ func (p *platform) ready(ctx context.Context) error {
 			last = strings.TrimSpace(string(body))
 		}
 		select {
+		case err := <-p.exited:
+			p.exited <- err
+			return fmt.Errorf("the platform ended: %v; see %s", err, p.log.Name())
 		case <-ctx.Done():
 			return fmt.Errorf("the platform is not ready: %s; see %s", last, p.log.Name())
 		case <-time.After(500 * time.Millisecond):
@@ -87,7 +93,7 @@ func (p *platform) ready(ctx context.Context) error {
 // remove stops the platform and removes what it made in Docker.
 func (p *platform) remove() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Wait()
+	<-p.exited
 	purge := exec.Command(p.cupola, "server", "purge", "--yes")
 	purge.Env = p.env
 	out, err := purge.CombinedOutput()
