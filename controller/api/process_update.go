@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 // Bounds of what can be asked for; quotas narrow them.
 const (
 	instancesMax = 10_000
-	sizeMaxMB    = 1 << 24
+	sizeMaxMB    = math.MaxInt32 // more than any machine has: such a size is placed nowhere, and says so in the stats
 )
 
 func (s *Server) updateProcess(c *Ctx) error {
