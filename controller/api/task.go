@@ -49,6 +49,7 @@ func (s *Server) presentTask(_ *store.Tx, t *store.Task) (capi.Task, error) {
 	}, nil
 }
 
+// showTask shows t with its command to those who may see the place's secrets.
 func (s *Server) showTask(c *Ctx, tx *store.Tx, t *store.Task) (capi.Task, error) {
 	shown, err := s.presentTask(tx, t)
 	if err != nil {
@@ -69,6 +70,7 @@ func (s *Server) listTasks(c *Ctx) error {
 		}
 		present := s.presentTask
 		if app := c.Path("guid"); app != "" {
+			// The tasks of one app are shown whole, those of many places are not (CAPI v3, list tasks for an app).
 			present = func(tx *store.Tx, t *store.Task) (capi.Task, error) { return s.showTask(c, tx, t) }
 			where = append(where, store.By("app", app))
 			if ids, ok := c.Filter.List("sequence_ids"); ok {
