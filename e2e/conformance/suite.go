@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -97,7 +98,7 @@ func (s suite) run(ctx context.Context, o options) ([]spec, error) {
 	cmd.Env = append(os.Environ(), "CONFIG="+config, "CF_HOME="+out, "CF_DIAL_TIMEOUT=15", "CF_COLOR=false",
 		"PATH="+filepath.Dir(o.cf)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	cmd.WaitDelay = time.Minute
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // Ginkgo writes its report and cleans up
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // Ginkgo writes its report and cleans up
 	fmt.Fprintf(os.Stderr, "%s runs; its output goes to %s\n", s.name, output.Name())
 	ran := cmd.Run()
 	specs, err := readReport(s.name, report)
