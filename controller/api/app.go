@@ -9,7 +9,7 @@ import (
 
 func (s *Server) appRoutes() []Route {
 	see := on(appAt, "App", SeeSpace, SeeSpace)
-	secrets := on(appAt, "App", SeeSpace, SeeSecrets)
+	vars := on(appAt, "App", SeeSpace, SeeVars)
 	develop := on(appAt, "App", SeeSpace, Develop)
 	operate := on(appAt, "App", SeeSpace, Operate)
 	return []Route{
@@ -21,15 +21,15 @@ func (s *Server) appRoutes() []Route {
 		post("/v3/apps/{guid}/actions/start", operate, s.startApp),
 		post("/v3/apps/{guid}/actions/stop", operate, s.stopApp),
 		post("/v3/apps/{guid}/actions/restart", operate, s.restartApp),
-		post("/v3/apps/{guid}/actions/clear_buildpack_cache", develop, s.clearBuildpackCache),
-		get("/v3/apps/{guid}/env", secrets, s.getAppEnv),
-		get("/v3/apps/{guid}/environment_variables", secrets, s.getAppVars),
-		patch("/v3/apps/{guid}/environment_variables", develop, s.updateAppVars),
+		post("/v3/apps/{guid}/actions/clear_buildpack_cache", operate, s.clearBuildpackCache),
+		get("/v3/apps/{guid}/env", vars, s.getAppEnv),
+		get("/v3/apps/{guid}/environment_variables", vars, s.getAppVars),
+		patch("/v3/apps/{guid}/environment_variables", operate, s.updateAppVars),
 		get("/v3/apps/{guid}/permissions", see, s.getAppPermissions),
 		get("/v3/apps/{guid}/ssh_enabled", see, s.getSSHEnabled),
 		index("/v3/apps/{guid}/features", see, s.listAppFeatures),
 		get("/v3/apps/{guid}/features/{name}", see, s.getAppFeature),
-		patch("/v3/apps/{guid}/features/{name}", develop, s.updateAppFeature),
+		patch("/v3/apps/{guid}/features/{name}", operate, s.updateAppFeature),
 		get("/v3/apps/{guid}/relationships/current_droplet", see, s.getCurrentDropletLink),
 		patch("/v3/apps/{guid}/relationships/current_droplet", operate, s.setCurrentDroplet),
 		get("/v3/apps/{guid}/droplets/current", see, s.getCurrentDroplet),
@@ -84,7 +84,7 @@ const lookupsMost = 1000
 // appConditions turns spaces and names into one look-up of the pairs where there are few, because the clients do that
 // several times in a push.
 func (c *Ctx) appConditions(tx *store.Tx) ([]store.Cond, error) {
-	spaces, all, err := c.spacesInView(tx)
+	spaces, all, err := c.spacesInView(tx, SeeSpace)
 	if err != nil {
 		return nil, err
 	}

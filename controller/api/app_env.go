@@ -12,7 +12,7 @@ import (
 
 // mayReadVars asks the feature flags that hide environment variables, besides the caller's role (contract, 3.2).
 func (c *Ctx) mayReadVars(tx *store.Tx) error {
-	if err := c.needFlag(tx, "env_var_visibility", true); err != nil || c.everywhere(SeeSecrets) {
+	if err := c.needFlag(tx, "env_var_visibility", true); err != nil || c.everywhere(SeeVars) {
 		return err
 	}
 	return c.needFlag(tx, "space_developer_env_var_visibility", true)
@@ -35,10 +35,19 @@ func (c *Ctx) readVars(event string, read func(*store.Tx, *store.App) error) err
 	})
 }
 
+// redactedEnv stands in place of what the caller may not read.
+const redactedEnv = "[PRIVATE DATA HIDDEN]"
+
 func (s *Server) getAppEnv(c *Ctx) error {
 	var out capi.AppEnv
 	err := c.readVars("audit.app.environment.show", func(tx *store.Tx, app *store.App) (err error) {
-		out, err = s.appEnv(tx, app)
+		if out, err = s.appEnv(tx, app); err != nil {
+			return err
+		}
+		secrets, err := c.Can(tx, c.place, SeeSecrets)
+		if !secrets { // a supporter sees what the app is told, not the credentials of its services (CAPI v3, GET /v3/apps/:guid/env)
+			out.SystemEnv = map[string]any{"redacted_message": redactedEnv}
+		}
 		return err
 	})
 	if err != nil {

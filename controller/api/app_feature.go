@@ -97,6 +97,9 @@ func (s *Server) updateAppFeature(c *Ctx) error {
 		if err != nil {
 			return err
 		}
+		if err := c.allowFeature(tx, f); err != nil {
+			return err
+		}
 		if err := setFeature(app, f, *in.Enabled); err != nil {
 			return err
 		}
@@ -110,6 +113,15 @@ func (s *Server) updateAppFeature(c *Ctx) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, out)
+}
+
+// allowFeature asks for more than operating the app where a feature opens something; revisions do not (CAPI v3, PATCH
+// /v3/apps/:guid/features/:name).
+func (c *Ctx) allowFeature(tx *store.Tx, f feature) error {
+	if f.name == "revisions" {
+		return nil
+	}
+	return c.Allow(tx, c.place, "App", SeeSpace, Develop)
 }
 
 func setFeature(app *store.App, f feature, on bool) error {

@@ -323,3 +323,18 @@ func TestHoldOfBuilds(t *testing.T) {
 	})
 	(<-answer).want(200, `"state":"FAILED"`, "StagingError - no")
 }
+
+// A supporter sees what an app is told, and not the credentials of its services.
+func TestSupporterReadsNoCredentials(t *testing.T) {
+	w := newWorld(t)
+	app := w.makeApp("a")
+	instance := w.makeService("db", map[string]any{"credentials": map[string]any{"password": "secret-1"}}).want(201).guid()
+	w.bindApp(app, instance, nil).want(201)
+	w.as("supporter", "PATCH", "/v3/apps/"+app+"/environment_variables", `{"var":{"A":"plain"}}`).want(200)
+	if r := w.as("supporter", "GET", "/v3/apps/"+app+"/env", nil).want(200, `"A":"plain"`, `"system_env_json":{"redacted_message":"[PRIVATE DATA HIDDEN]"}`); strings.Contains(r.text, "secret-1") {
+		t.Errorf("the credentials are shown: %s", r.text)
+	}
+	w.as("developer", "GET", "/v3/apps/"+app+"/env", nil).want(200, "secret-1")
+	w.as("supporter", "PATCH", "/v3/apps/"+app+"/features/ssh", `{"enabled":false}`).want(403)
+	w.as("supporter", "PATCH", "/v3/apps/"+app+"/features/revisions", `{"enabled":false}`).want(200)
+}

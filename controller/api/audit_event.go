@@ -35,22 +35,9 @@ type auditScope struct {
 	orgs, spaces []string
 }
 
-// auditRoles are the org roles that read all events of an org.
-var auditRoles = []string{capi.RoleOrgManager, capi.RoleOrgAuditor}
-
 func (c *Ctx) auditScope(tx *store.Tx) (auditScope, error) {
-	spaces, all, err := c.visibleSpaces(tx, SeeSpace)
-	if err != nil || all {
-		return auditScope{all: all}, err
-	}
-	roles, err := c.roles(tx)
-	scope := auditScope{spaces: spaces}
-	for _, r := range roles {
-		if slices.Contains(auditRoles, r.Type) {
-			scope.orgs = append(scope.orgs, r.OrgGUID)
-		}
-	}
-	return scope, err
+	where, err := c.Where(tx, SeeEvents)
+	return auditScope{all: where.All, orgs: where.Orgs, spaces: where.Spaces}, err
 }
 
 func (a auditScope) match(e *store.AuditEvent) bool {

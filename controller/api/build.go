@@ -120,7 +120,7 @@ func (c *Ctx) packageInBody(tx *store.Tx, guid string) (*store.App, *store.Packa
 	if ok, err := c.Can(tx, place, SeeSpace); err != nil || !ok {
 		return nil, nil, place, firstOf(err, hidden)
 	}
-	return app, p, place, c.Allow(tx, place, "Package", SeeSpace, Develop)
+	return app, p, place, c.Allow(tx, place, "Package", SeeSpace, Operate)
 }
 
 func newBuild(tx *store.Tx, c *Ctx, app *store.App, p *store.Package, in capi.BuildCreate) (*store.Build, error) {

@@ -19,7 +19,7 @@ func TestBuilds(t *testing.T) {
 	w.as("developer", "POST", "/v3/builds", `{}`).want(422, "Package can't be blank")
 	create("developer", "nope", "").want(422, "Unable to use package")
 	create("stranger", pkg, "").want(422, "Unable to use package")
-	create("supporter", pkg, "").want(403)
+	create("auditor", pkg, "").want(403)
 	create("developer", pkg, `,"staging_memory_in_mb":0`).want(422, "Staging memory in mb")
 	create("developer", pkg, `,"lifecycle":{"data":{"buildpacks":["cobol"]}}`).want(422, "cobol")
 	r := create("developer", pkg, `,"staging_memory_in_mb":"512"`).want(201, `"state":"STAGING"`, `"staging_memory_in_mb":512`, `"droplet":null`, `"name":"developer"`, `"package":{"guid":"`+pkg+`"}`)

@@ -17,7 +17,7 @@ func (s *Server) deploymentRoutes() []Route {
 		index("/v3/deployments", signedIn(), s.listDeployments, "app_guids", "states", "status_reasons", "status_values"),
 		post("/v3/deployments", inBody(), s.createDeployment),
 		get("/v3/deployments/{guid}", on(deploymentAt, "Deployment", SeeSpace, SeeSpace), s.getDeployment),
-		patch("/v3/deployments/{guid}", operate, s.updateDeployment),
+		patch("/v3/deployments/{guid}", on(deploymentAt, "Deployment", SeeSpace, Develop), s.updateDeployment),
 		post("/v3/deployments/{guid}/actions/cancel", operate, s.cancelDeployment),
 		post("/v3/deployments/{guid}/actions/continue", operate, s.continueDeployment),
 	}

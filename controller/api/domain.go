@@ -56,7 +56,7 @@ func usableBy(d *store.Domain, orgGUID string) bool {
 
 // domainFilter lets the domains pass that the caller may see; nil: all.
 func (c *Ctx) domainFilter(tx *store.Tx) (func(*store.Domain) bool, error) {
-	orgs, all, err := c.visibleOrgs(tx)
+	orgs, all, err := c.orgsFor(tx, SeeDomains)
 	if err != nil || all {
 		return nil, err
 	}
@@ -84,7 +84,11 @@ func (s *Server) listDomains(c *Ctx) error {
 
 func (s *Server) listOrgDomains(c *Ctx) error {
 	return c.answer(func(tx *store.Tx) (any, error) {
-		return s.domainsPage(c, tx, func(d *store.Domain) bool { return usableBy(d, c.Path("guid")) })
+		seen, err := c.domainFilter(tx)
+		if err != nil {
+			return nil, err
+		}
+		return s.domainsPage(c, tx, func(d *store.Domain) bool { return usableBy(d, c.Path("guid")) && (seen == nil || seen(d)) })
 	})
 }
 
@@ -94,6 +98,9 @@ func (s *Server) getDefaultDomain(c *Ctx) error {
 		d, err := defaultDomain(tx, c.place)
 		if errors.Is(err, capi.UnprocessableEntity) {
 			err = capi.NotFound("Domain")
+		}
+		if err == nil {
+			err = c.seesDomain(tx, d)
 		}
 		if err != nil {
 			return nil, err

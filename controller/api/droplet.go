@@ -17,7 +17,7 @@ func (s *Server) dropletRoutes() []Route {
 		post("/v3/droplets", inBody(), s.createDroplet),
 		get("/v3/droplets/{guid}", see, s.getDroplet),
 		post("/v3/droplets/{guid}/upload", develop, s.uploadDroplet),
-		get("/v3/droplets/{guid}/download", on(dropletAt, "Droplet", SeeSpace, SeeSecrets), s.downloadDroplet),
+		get("/v3/droplets/{guid}/download", on(dropletAt, "Droplet", SeeSpace, SeeDroplets), s.downloadDroplet),
 		patch("/v3/droplets/{guid}", develop, s.updateDroplet),
 		del("/v3/droplets/{guid}", develop, s.deleteDroplet),
 	}

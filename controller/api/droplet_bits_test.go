@@ -66,7 +66,7 @@ func TestDropletDownloadAndCopy(t *testing.T) {
 	if r.header.Get("Content-Type") != "application/gzip" {
 		t.Errorf("Content-Type %s", r.header.Get("Content-Type"))
 	}
-	w.as("auditor", "GET", "/v3/droplets/"+d+"/download", nil).want(403)
+	w.as("supporter", "GET", "/v3/droplets/"+d+"/download", nil).want(403)
 	fail = broken
 	w.as("developer", "GET", "/v3/droplets/"+d+"/download", nil).want(500)
 

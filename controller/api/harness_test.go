@@ -26,6 +26,8 @@ type world struct {
 	s      *Server
 	people tokens
 	log    *logBook
+	dir    string  // of the store
+	opts   Options // of the server
 
 	org, space, otherOrg, otherSpace string
 	domain                           string // a shared one: example.com
@@ -68,20 +70,21 @@ func (l *logBook) contains(part string) bool {
 
 func newWorld(t testing.TB, change ...func(*Options)) *world {
 	t.Helper()
-	db, err := store.Open(store.Options{Dir: t.TempDir(), NoSync: true})
+	dir := t.TempDir()
+	db, err := store.Open(store.Options{Dir: dir, NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, db: db, log: &logBook{}, people: tokens{
+	w := &world{t: t, db: db, log: &logBook{}, dir: dir, people: tokens{
 		"admin":    {UserGUID: "admin-guid", Username: "admin", Scopes: []string{"cloud_controller.admin"}},
 		"readonly": {UserGUID: "readonly-guid", Username: "readonly", Scopes: []string{"cloud_controller.admin_read_only"}},
 		"nobody":   {UserGUID: "nobody-guid", Username: "nobody"},
 	}}
 	t.Cleanup(func() {
-		if err := db.Check(); err != nil {
+		if err := w.db.Check(); err != nil {
 			t.Errorf("store: %v", err)
 		}
-		_ = db.Close()
+		_ = w.db.Close()
 	})
 	w.seed()
 	o := Options{DB: db, Auth: w.people, PublicURL: testURL, Logs: w.log, TempDir: t.TempDir()}
@@ -89,7 +92,7 @@ func newWorld(t testing.TB, change ...func(*Options)) *world {
 	for _, f := range change {
 		f(&o)
 	}
-	w.s = New(o)
+	w.s, w.opts = New(o), o
 	return w
 }
 

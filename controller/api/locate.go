@@ -70,16 +70,21 @@ func packageAt(tx *store.Tx, c *Ctx) (Place, error) {
 // filterSpaces narrows a list to the spaces that the caller may see and, when the query names spaces or
 // orgs, to those. The index is that of the table for the space. One condition comes out of it, since each is a scan.
 func (c *Ctx) filterSpaces(tx *store.Tx, index string) ([]store.Cond, error) {
-	spaces, all, err := c.spacesInView(tx)
+	return c.filterSpacesFor(tx, SeeSpace, index)
+}
+
+// filterSpacesFor is filterSpaces of the spaces in which the caller may do see.
+func (c *Ctx) filterSpacesFor(tx *store.Tx, see Action, index string) ([]store.Cond, error) {
+	spaces, all, err := c.spacesInView(tx, see)
 	if err != nil || all {
 		return nil, err
 	}
 	return []store.Cond{store.By(index, spaces...)}, nil
 }
 
-// spacesInView returns the spaces that a list shows; all is true when it is every space.
-func (c *Ctx) spacesInView(tx *store.Tx) (spaces []string, all bool, err error) {
-	if spaces, all, err = c.visibleSpaces(tx, SeeSpace); err != nil {
+// spacesInView returns the spaces of which a list shows what takes see; all is true when it is every space.
+func (c *Ctx) spacesInView(tx *store.Tx, see Action) (spaces []string, all bool, err error) {
+	if spaces, all, err = c.visibleSpaces(tx, see); err != nil {
 		return nil, false, err
 	}
 	narrow := func(asked []string) {

@@ -19,7 +19,12 @@ const (
 	Develop     Action = "develop"      // everything with apps and routes of a space
 	Connect     Action = "connect"      // network policies from and to apps of a space
 	Operate     Action = "operate"      // start, stop, scale, map routes
-	SeeSecrets  Action = "see secrets"  // environment variables, source and droplets
+	SeeSecrets  Action = "see secrets"  // commands, source and the credentials of services
+	SeeVars     Action = "see vars"     // environment variables of apps
+	SeeDroplets Action = "see droplets" // what is in a droplet
+	SeeRoutes   Action = "see routes"   // routes of a space and where they lead
+	SeeEvents   Action = "see events"   // audit events
+	SeeDomains  Action = "see domains"  // private domains of an org
 	SeePlatform Action = "see platform" // what belongs to nobody: stacks, buildpacks, shared domains
 	AdminRead   Action = "admin read"   // what only operators see
 	Administer  Action = "administer"   // what only operators do
@@ -28,22 +33,28 @@ const (
 // grants says which actions each role type gives, in its space or, for an org role, in the org and all its spaces.
 var grants = map[string][]Action{
 	"organization_user":            {SeeOrg},
-	"organization_auditor":         {SeeOrg},
+	"organization_auditor":         {SeeOrg, SeeDomains, SeeRoutes, SeeEvents},
 	"organization_billing_manager": {SeeOrg},
-	"organization_manager":         {SeeOrg, ManageOrg, SeeSpace, ManageSpace},
-	"space_auditor":                {SeeOrg, SeeSpace},
-	"space_manager":                {SeeOrg, SeeSpace, ManageSpace},
-	"space_supporter":              {SeeOrg, SeeSpace, Operate},
-	"space_developer":              {SeeOrg, SeeSpace, Operate, Develop, Connect, SeeSecrets},
+	"organization_manager":         {SeeOrg, SeeDomains, ManageOrg, SeeSpace, SeeRoutes, SeeDroplets, ManageSpace},
+	"space_auditor":                {SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeDroplets, SeeEvents},
+	"space_manager":                {SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeDroplets, ManageSpace},
+	"space_supporter":              {SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeEvents, SeeVars, Operate},
+	"space_developer":              {SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeDroplets, SeeEvents, SeeVars, SeeSecrets, Operate, Develop, Connect},
 }
+
+// seeAll is what those see everywhere that audit the whole platform.
+var seeAll = []Action{SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeDroplets, SeeEvents, SeePlatform, AdminRead}
 
 // scopeGrants says what a scope gives everywhere.
 var scopeGrants = map[string][]Action{
-	"cloud_controller.admin":           {SeeOrg, ManageOrg, SeeSpace, ManageSpace, Develop, Connect, Operate, SeeSecrets, SeePlatform, AdminRead, Administer},
+	"cloud_controller.admin":           append([]Action{ManageOrg, ManageSpace, Develop, Connect, Operate, SeeVars, SeeSecrets, Administer}, seeAll...),
 	"network.admin":                    {Connect},
-	"cloud_controller.admin_read_only": {SeeOrg, SeeSpace, SeeSecrets, SeePlatform, AdminRead},
-	"cloud_controller.global_auditor":  {SeeOrg, SeeSpace, SeePlatform, AdminRead},
+	"cloud_controller.admin_read_only": append([]Action{SeeVars, SeeSecrets}, seeAll...),
+	"cloud_controller.global_auditor":  seeAll,
 }
+
+// ofOrg are the actions that a role in a space gives in its whole org.
+var ofOrg = []Action{SeeOrg, SeeDomains}
 
 // everywhere reports whether the caller's scopes allow a at every place.
 func (c *Ctx) everywhere(a Action) bool {
@@ -155,13 +166,18 @@ func (c *Ctx) visibleSpaces(tx *store.Tx, a Action) (spaces []string, all bool, 
 }
 
 // visibleOrgs returns the orgs that the caller may see, by any role in them; all is true when it is every org.
-func (c *Ctx) visibleOrgs(tx *store.Tx) (orgs []string, all bool, err error) {
-	if c.everywhere(SeeOrg) {
+func (c *Ctx) visibleOrgs(tx *store.Tx) (orgs []string, all bool, err error) { return c.orgsFor(tx, SeeOrg) }
+
+// orgsFor returns the orgs in which the caller may do a, which must be one of ofOrg; all is true when it is every org.
+func (c *Ctx) orgsFor(tx *store.Tx, a Action) (orgs []string, all bool, err error) {
+	if c.everywhere(a) {
 		return nil, true, nil
 	}
 	roles, err := c.roles(tx)
 	for _, r := range roles {
-		orgs = append(orgs, r.OrgGUID)
+		if slices.Contains(grants[r.Type], a) {
+			orgs = append(orgs, r.OrgGUID)
+		}
 	}
 	slices.Sort(orgs)
 	return slices.Compact(orgs), false, err
@@ -180,6 +196,6 @@ func gives(r *store.Role, p Place, a Action) bool {
 	if r.OrgGUID != p.OrgGUID || !slices.Contains(grants[r.Type], a) {
 		return false
 	}
-	orgWide := a == SeeOrg || r.SpaceGUID == ""
+	orgWide := r.SpaceGUID == "" || slices.Contains(ofOrg, a)
 	return orgWide || p.SpaceGUID != "" && r.SpaceGUID == p.SpaceGUID
 }

@@ -256,6 +256,7 @@ func TestServiceCollectionsAreEmpty(t *testing.T) {
 func TestAuditEvents(t *testing.T) {
 	w := newWorld(t)
 	w.update(func(tx *store.Tx) error {
+		w.person(tx, "orgauditor", "organization_auditor", w.org, "")
 		put := func(kind, target, org, space string) error {
 			return store.AuditEvents.Put(tx, &store.AuditEvent{Type: kind, Target: store.Actor{GUID: target, Type: "app"}, OrgGUID: org, SpaceGUID: space, Data: []byte(`{"request":{"a":1}}`)})
 		}
@@ -266,14 +267,14 @@ func TestAuditEvents(t *testing.T) {
 		as, query string
 		n         string
 	}{
-		{"admin", "", "5"}, {"readonly", "", "5"}, {"developer", "", "2"}, {"orgmanager", "", "3"}, {"stranger", "", "1"}, {"nobody", "", "0"},
+		{"admin", "", "5"}, {"readonly", "", "5"}, {"developer", "", "2"}, {"orgauditor", "", "3"}, {"stranger", "", "1"}, {"nobody", "", "0"}, {"orgmanager", "", "0"}, {"manager", "", "0"},
 		{"developer", "?target_guids=a&order_by=-created_at&page=1", "2"}, {"developer", "?target_guids=b", "0"}, {"admin", "?types=audit.app.create", "2"},
-		{"orgmanager", "?target_guids[not]=a", "1"}, {"admin", "?organization_guids=" + w.org, "3"}, {"admin", "?space_guids=" + w.otherSpace, "1"},
+		{"orgauditor", "?target_guids[not]=a", "1"}, {"admin", "?organization_guids=" + w.org, "3"}, {"admin", "?space_guids=" + w.otherSpace, "1"},
 	} {
 		w.as(c.as, "GET", "/v3/audit_events"+c.query, nil).want(200, `"total_results":`+c.n+`,`)
 	}
-	list := w.as("orgmanager", "GET", "/v3/audit_events?types=audit.organization.update", nil).want(200, `"space":null`, `"organization":{"guid":"`+w.org, `"data":{"request":{"a":1}}`)
+	list := w.as("orgauditor", "GET", "/v3/audit_events?types=audit.organization.update", nil).want(200, `"space":null`, `"organization":{"guid":"`+w.org, `"data":{"request":{"a":1}}`)
 	guid := list.str("resources", 0, "guid")
-	w.as("orgmanager", "GET", "/v3/audit_events/"+guid, nil).want(200)
+	w.as("orgauditor", "GET", "/v3/audit_events/"+guid, nil).want(200)
 	w.as("developer", "GET", "/v3/audit_events/"+guid, nil).want(404, "Event not found")
 }

@@ -25,11 +25,10 @@ func (s *Server) processRoutes() []Route {
 		at     Locator
 	}{{"/v3/processes/{guid}", processAt}, {"/v3/apps/{guid}/processes/{type}", appProcessAt}} {
 		see := on(form.at, "Process", SeeSpace, SeeSpace)
-		develop := on(form.at, "Process", SeeSpace, Develop)
 		operate := on(form.at, "Process", SeeSpace, Operate)
 		routes = append(routes,
 			Route{"GET", form.prefix, see, s.getProcess, []string{"embed"}, nil},
-			patch(form.prefix, develop, s.updateProcess),
+			patch(form.prefix, operate, s.updateProcess),
 			post(form.prefix+"/actions/scale", operate, s.scaleProcess),
 			get(form.prefix+"/stats", see, s.getStats),
 			get(form.prefix+"/process_instances", see, s.listProcessInstances),

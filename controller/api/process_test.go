@@ -23,7 +23,7 @@ func TestScaleAndUpdateProcess(t *testing.T) {
 		} {
 			w.as("supporter", "POST", base+"/actions/scale", body).want(422, want)
 		}
-		w.as("supporter", "PATCH", base, `{"command":"x"}`).want(403)
+		w.as("auditor", "PATCH", base, `{"command":"x"}`).want(403)
 		w.as("developer", "PATCH", base, `{"command":"serve","health_check":{"type":"http","data":{"endpoint":"/up","timeout":"90","invocation_timeout":2}},"readiness_health_check":{"type":"port"}}`).want(200,
 			`"command":"serve"`, `"type":"http"`, `"endpoint":"/up"`, `"timeout":90`, `"readiness_health_check":{"type":"port"`)
 		w.as("developer", "PATCH", base, `{"command":null,"health_check":{"type":"none","data":{"timeout":null}}}`).want(200, `"command":null`, `"type":"process"`, `"timeout":null`)

@@ -10,24 +10,24 @@ import (
 )
 
 func (s *Server) routeRoutes() []Route {
-	see := on(routeFor(SeeSpace), "Route", SeeSpace, SeeSpace)
-	develop := on(ownedRoute, "Route", SeeSpace, Develop)
-	operate := on(routeFor(Operate), "Route", SeeSpace, Operate)
+	see := on(routeFor(SeeRoutes), "Route", SeeRoutes, SeeRoutes)
+	owner := on(ownedRoute, "Route", SeeRoutes, Operate)
+	operate := on(routeFor(Operate), "Route", SeeRoutes, Operate)
 	filters := []string{"hosts", "paths", "ports", "domain_guids", "space_guids", "organization_guids", "app_guids", "service_instance_guids", "include"}
 	return append([]Route{
 		index("/v3/routes", signedIn(), s.listRoutes, filters...),
 		index("/v3/apps/{guid}/routes", on(appAt, "App", SeeSpace, SeeSpace), s.listRoutes, "hosts", "paths", "ports", "domain_guids", "include"),
 		post("/v3/routes", inBody(), s.createRoute),
 		get("/v3/routes/{guid}", see, s.getRoute),
-		patch("/v3/routes/{guid}", develop, s.updateRoute),
-		del("/v3/routes/{guid}", develop, s.deleteRoute),
+		patch("/v3/routes/{guid}", owner, s.updateRoute),
+		del("/v3/routes/{guid}", owner, s.deleteRoute),
 		index("/v3/routes/{guid}/destinations", see, s.listDestinations, "app_guids"),
 		post("/v3/routes/{guid}/destinations", operate, s.addDestinations),
 		patch("/v3/routes/{guid}/destinations", operate, s.replaceDestinations),
 		patch("/v3/routes/{guid}/destinations/{destination}", operate, s.updateDestination),
 		del("/v3/routes/{guid}/destinations/{destination}", operate, s.removeDestination),
 		get("/v3/domains/{guid}/route_reservations", signedIn(), s.getReservation),
-		del("/v3/spaces/{guid}/routes", on(spaceAt, "Space", SeeSpace, Develop), s.deleteUnmapped),
+		del("/v3/spaces/{guid}/routes", on(spaceAt, "Space", SeeSpace, Operate), s.deleteUnmapped),
 	}, s.routeShareRoutes()...)
 }
 
@@ -105,7 +105,7 @@ func destinationProtocol(d store.Destination) string {
 
 func (s *Server) listRoutes(c *Ctx) error {
 	return c.answerPage(func(tx *store.Tx) (*page, error) {
-		where, err := c.filterSpaces(tx, "in_space")
+		where, err := c.filterSpacesFor(tx, SeeRoutes, "in_space")
 		if err != nil {
 			return nil, err
 		}

@@ -54,7 +54,7 @@ func (s *Server) createRoute(c *Ctx) error {
 	}
 	var shown capi.Route
 	err := c.Update(func(tx *store.Tx) error {
-		place, err := c.placeInBody(tx, spaceGUID, Develop)
+		place, err := c.placeInBody(tx, spaceGUID, Operate)
 		if err != nil {
 			return err
 		}
@@ -226,7 +226,7 @@ func (c *Ctx) seesDomain(tx *store.Tx, d *store.Domain) error {
 		return nil
 	}
 	for _, org := range append([]string{d.OrgGUID}, d.SharedOrgGUIDs...) {
-		if ok, err := c.Can(tx, Place{OrgGUID: org}, SeeOrg); ok || err != nil {
+		if ok, err := c.Can(tx, Place{OrgGUID: org}, SeeDomains); ok || err != nil {
 			return err
 		}
 	}

@@ -12,12 +12,12 @@ import (
 
 func (s *Server) routeShareRoutes() []Route {
 	const one = "/v3/routes/{guid}/relationships"
-	develop := on(ownedRoute, "Route", SeeSpace, Develop)
+	operate := on(ownedRoute, "Route", SeeRoutes, Operate)
 	return []Route{
-		get(one+"/shared_spaces", on(routeFor(SeeSpace), "Route", SeeSpace, SeeSpace), s.getRouteSpaces),
-		post(one+"/shared_spaces", develop, s.shareRoute),
-		del(one+"/shared_spaces/{space}", develop, s.unshareRoute),
-		patch(one+"/space", develop, s.moveRoute),
+		get(one+"/shared_spaces", on(routeFor(SeeRoutes), "Route", SeeRoutes, SeeRoutes), s.getRouteSpaces),
+		post(one+"/shared_spaces", operate, s.shareRoute),
+		del(one+"/shared_spaces/{space}", operate, s.unshareRoute),
+		patch(one+"/space", on(ownedRoute, "Route", SeeRoutes, Develop), s.moveRoute),
 	}
 }
 
@@ -29,7 +29,7 @@ func routeFor(do Action) Locator {
 		if err != nil {
 			return Place{}, err
 		}
-		for _, a := range []Action{do, SeeSpace} {
+		for _, a := range []Action{do, SeeRoutes} {
 			for _, space := range append([]string{r.SpaceGUID}, r.SharedSpaceGUIDs...) {
 				place, err := placeOf(tx, space)
 				if err != nil {
@@ -50,7 +50,7 @@ func ownedRoute(tx *store.Tx, c *Ctx) (Place, error) {
 	if err != nil {
 		return Place{}, err
 	}
-	seen, err := routeFor(SeeSpace)(tx, c)
+	seen, err := routeFor(SeeRoutes)(tx, c)
 	if err != nil || seen.SpaceGUID == r.SpaceGUID {
 		return seen, err
 	}

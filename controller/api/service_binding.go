@@ -220,7 +220,7 @@ func (c *Ctx) bindInBody(tx *store.Tx, in *capi.BindingCreate) (*store.ServiceBi
 	if ok, err := c.Can(tx, place, SeeSpace); err != nil || !ok {
 		return nil, firstOf(err, hidden)
 	}
-	if err := c.Allow(tx, place, "Service instance", SeeSpace, Operate); err != nil {
+	if err := c.Allow(tx, place, "Service instance", SeeSpace, toBind(in.Type)); err != nil {
 		return nil, err
 	}
 	if in.Type == capi.BindingKey {
@@ -319,10 +319,21 @@ func (s *Server) updateServiceBinding(c *Ctx) error {
 	})
 }
 
+// toBind is what making and deleting a binding of that type needs: a key shows credentials to people.
+func toBind(kind string) Action {
+	if kind == store.BindingKey {
+		return Develop
+	}
+	return Operate
+}
+
 func (s *Server) deleteServiceBinding(c *Ctx) error {
 	err := c.Update(func(tx *store.Tx) error {
 		b, err := store.ServiceBindings.Get(tx, c.Path("guid"))
 		if err != nil {
+			return err
+		}
+		if err := c.Allow(tx, c.place, "Service credential binding", SeeSpace, toBind(b.Type)); err != nil {
 			return err
 		}
 		return firstOf(store.ServiceBindings.Delete(tx, b.GUID), c.auditBinding(tx, b, "delete", nil))

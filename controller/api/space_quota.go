@@ -11,11 +11,11 @@ import (
 
 func (s *Server) spaceQuotaRoutes() []Route {
 	const one = "/v3/space_quotas/{guid}"
-	manage := on(spaceQuotaAt, "Space quota", SeeOrg, ManageOrg)
+	manage := on(spaceQuotaAt, "Space quota", SeeSpace, ManageOrg)
 	return []Route{
 		index("/v3/space_quotas", signedIn(), s.listSpaceQuotas, "names", "organization_guids", "space_guids").ordered("name"),
 		post("/v3/space_quotas", inBody(), s.createSpaceQuota),
-		get(one, on(spaceQuotaAt, "Space quota", SeeOrg, SeeOrg), s.getSpaceQuota),
+		get(one, on(spaceQuotaAt, "Space quota", SeeSpace, SeeSpace), s.getSpaceQuota),
 		patch(one, manage, s.updateSpaceQuota),
 		del(one, manage, s.deleteSpaceQuota),
 		post(one+"/relationships/spaces", manage, s.applySpaceQuota),
@@ -23,12 +23,18 @@ func (s *Server) spaceQuotaRoutes() []Route {
 	}
 }
 
+// spaceQuotaAt is a space that has the quota and that the caller sees; without one, the quota's org, which its managers
+// see whole.
 func spaceQuotaAt(tx *store.Tx, c *Ctx) (Place, error) {
 	quota, err := store.SpaceQuotas.Get(tx, c.Path("guid"))
 	if err != nil {
 		return Place{}, err
 	}
-	return Place{OrgGUID: quota.OrgGUID}, nil
+	spaces, err := c.spacesWithQuota(tx, quota.GUID)
+	if err != nil || len(spaces) == 0 {
+		return Place{OrgGUID: quota.OrgGUID}, err
+	}
+	return Place{OrgGUID: quota.OrgGUID, SpaceGUID: spaces[0]}, nil
 }
 
 // presentSpaceQuota names the spaces that have the quota and that the caller may see.
@@ -64,7 +70,7 @@ func (c *Ctx) spacesWithQuota(tx *store.Tx, guid string) ([]string, error) {
 
 func (s *Server) listSpaceQuotas(c *Ctx) error {
 	return c.answer(func(tx *store.Tx) (any, error) {
-		where, err := c.whereOrgs(tx, "org")
+		where, err := c.whereSpaceQuotas(tx)
 		if err != nil {
 			return nil, err
 		}
@@ -85,6 +91,23 @@ func (s *Server) listSpaceQuotas(c *Ctx) error {
 			Where: where, Present: s.presentSpaceQuota(c),
 		})
 	})
+}
+
+// whereSpaceQuotas narrows a list to the quotas of the orgs that the caller sees whole and those of spaces that they see.
+func (c *Ctx) whereSpaceQuotas(tx *store.Tx) ([]store.Cond, error) {
+	scope, err := c.Where(tx, SeeSpace)
+	if err != nil || scope.All {
+		return nil, err
+	}
+	guids, err := store.SpaceQuotas.GUIDs(tx, store.By("org", scope.Orgs...))
+	if err != nil {
+		return nil, err
+	}
+	err = each(tx, store.Spaces, func(_ *store.Tx, sp *store.Space) error {
+		guids = append(guids, sp.QuotaGUID)
+		return nil
+	}, store.By("guid", scope.Spaces...))
+	return []store.Cond{store.By("guid", guids...)}, err
 }
 
 func (s *Server) getSpaceQuota(c *Ctx) error {

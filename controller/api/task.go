@@ -21,14 +21,15 @@ const (
 func (s *Server) taskRoutes() []Route {
 	see := on(taskAt, "Task", SeeSpace, SeeSpace)
 	develop := on(taskAt, "Task", SeeSpace, Develop)
+	operate := on(taskAt, "Task", SeeSpace, Operate)
 	return []Route{
 		index("/v3/tasks", signedIn(), s.listTasks, "names", "states", "app_guids", "space_guids", "organization_guids"),
 		index("/v3/apps/{guid}/tasks", on(appAt, "App", SeeSpace, SeeSpace), s.listTasks, "names", "states", "sequence_ids"),
 		post("/v3/apps/{guid}/tasks", on(appAt, "App", SeeSpace, Develop), s.createTask),
 		get("/v3/tasks/{guid}", see, s.getTask),
 		patch("/v3/tasks/{guid}", develop, s.updateTask),
-		put("/v3/tasks/{guid}/cancel", develop, s.cancelTask),
-		post("/v3/tasks/{guid}/actions/cancel", develop, s.cancelTask),
+		put("/v3/tasks/{guid}/cancel", operate, s.cancelTask),
+		post("/v3/tasks/{guid}/actions/cancel", operate, s.cancelTask),
 	}
 }
 
