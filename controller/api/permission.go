@@ -166,7 +166,9 @@ func (c *Ctx) visibleSpaces(tx *store.Tx, a Action) (spaces []string, all bool, 
 }
 
 // visibleOrgs returns the orgs that the caller may see, by any role in them; all is true when it is every org.
-func (c *Ctx) visibleOrgs(tx *store.Tx) (orgs []string, all bool, err error) { return c.orgsFor(tx, SeeOrg) }
+func (c *Ctx) visibleOrgs(tx *store.Tx) (orgs []string, all bool, err error) {
+	return c.orgsFor(tx, SeeOrg)
+}
 
 // orgsFor returns the orgs in which the caller may do a, which must be one of ofOrg; all is true when it is every org.
 func (c *Ctx) orgsFor(tx *store.Tx, a Action) (orgs []string, all bool, err error) {

@@ -154,10 +154,10 @@ func variantsOf(r Route) []variant {
 }
 
 const (
-	inSpaceBody = `"relationships":{"space":{"data":{"guid":"{space}"}}}`
-	inOrgBody   = `"relationships":{"organization":{"data":{"guid":"{org}"}}}`
-	ofAppBody   = `"relationships":{"app":{"data":{"guid":"{app}"}}}`
-	onePolicyBody  = `{"policies":[{"source":{"id":"{app}"},"destination":{"id":"{app}","protocol":"tcp","ports":{"start":8080,"end":8080}}}]}`
+	inSpaceBody   = `"relationships":{"space":{"data":{"guid":"{space}"}}}`
+	inOrgBody     = `"relationships":{"organization":{"data":{"guid":"{org}"}}}`
+	ofAppBody     = `"relationships":{"app":{"data":{"guid":"{app}"}}}`
+	onePolicyBody = `{"policies":[{"source":{"id":"{app}"},"destination":{"id":"{app}","protocol":"tcp","ports":{"start":8080,"end":8080}}}]}`
 )
 
 // variants are the routes that take more than an empty object to be judged.
