@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/docker/docker/api/types/filters"
@@ -61,7 +63,9 @@ func (d *Docker) ensureNetworks(ctx context.Context) error {
 
 // ensureNetwork makes a network whose addresses are ours to give out. Docker allows that only in a subnet
 // that it was told, so where none was configured, a first network shows which one Docker finds free.
+// What runs on a network that an older version made moves to the new one without a restart.
 func (d *Docker) ensureNetwork(ctx context.Context, b *bridge, subnet string) error {
+	var residents []string // of a network of an older version, which has no addresses to give out
 	have, err := d.api.NetworkInspect(ctx, b.name, network.InspectOptions{})
 	switch {
 	case err == nil && have.Labels[LabelInstallation] != d.o.Installation:
@@ -69,6 +73,7 @@ func (d *Docker) ensureNetwork(ctx context.Context, b *bridge, subnet string) er
 	case err == nil && have.Labels[labelAddresses] != "":
 		return b.learn(have)
 	case err == nil:
+		residents = slices.Collect(maps.Keys(have.Containers))
 		err = d.removeNetwork(ctx, have.ID)
 	case notFound(err):
 		err = nil
@@ -77,6 +82,11 @@ func (d *Docker) ensureNetwork(ctx context.Context, b *bridge, subnet string) er
 		err = d.createNetwork(ctx, b, subnet)
 	} else if err == nil {
 		err = d.createAnywhere(ctx, b)
+	}
+	for _, c := range residents {
+		if err == nil {
+			err = d.api.NetworkConnect(ctx, b.name, c, nil)
+		}
 	}
 	if err != nil {
 		return failed("network "+b.name, err)
