@@ -137,7 +137,7 @@ func (r *run) readProcfile(l *launch) error {
 		}
 		kind, command, ok := strings.Cut(line, ":")
 		if !ok {
-			return fmt.Errorf("Procfile line %d is not of the form \"type: command\"", i+1)
+			return fmt.Errorf("line %d of the Procfile is not of the form \"type: command\"", i+1)
 		}
 		l.types[strings.TrimSpace(kind)] = unquote(strings.TrimSpace(command))
 	}

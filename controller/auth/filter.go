@@ -123,7 +123,7 @@ func parseFilter(text string, attributes ...string) (filter, error) {
 		return filter{}, nil
 	}
 	if len(text) > filterBytes {
-		return filter{}, errors.New("Invalid filter expression: it is too long")
+		return filter{}, errors.New("invalid filter expression: it is too long")
 	}
 	p := &filterParser{rest: text, attributes: attributes}
 	root, err := p.any(0)
@@ -131,7 +131,7 @@ func parseFilter(text string, attributes ...string) (filter, error) {
 		err = fmt.Errorf("%.50q is not expected", p.rest)
 	}
 	if err != nil {
-		return filter{}, fmt.Errorf("Invalid filter expression: [%.200s]: %w", strings.ToValidUTF8(text, "?"), err)
+		return filter{}, fmt.Errorf("invalid filter expression: [%.200s]: %w", strings.ToValidUTF8(text, "?"), err)
 	}
 	return filter{root}, nil
 }

@@ -52,7 +52,7 @@ func ask(t *testing.T, conn net.Conn) int {
 	defer conn.Close()
 	c := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(string, string) (net.Conn, error) { return conn, nil },
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 	}}
 	res, err := c.Get("http://app/health")
 	if err != nil {
