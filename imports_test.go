@@ -29,7 +29,7 @@ var house = map[string][]string{
 	"controller/routing":    {"store", "router"},
 	"controller/scheduling": {"controller/appenv", "controller/appusage", "controller/revision", "store", "node"},
 	"controller/ssh":        {"controller/ssh", "node"},
-	"controller/staging":    {"controller/appusage", "store", "buildpack"},
+	"controller/staging":    {"controller/appenv", "controller/appusage", "store", "buildpack"},
 	"buildpack":             {"buildpack"},
 	"router":                {"router"},
 	"node":                  {"node"},

@@ -28,6 +28,9 @@ type Request struct {
 	Named   bool
 	// Env is the user's build-time environment (platform/env).
 	Env map[string]string
+	// Files are contents by absolute path that the container can read, such as credentials of services. They are in
+	// folders that it has for nothing else.
+	Files map[string][]byte
 	// BuildImage and RunImage are references by digest in a registry that both we and the sandbox reach.
 	BuildImage, RunImage string
 	// Repository gets the image, such as "127.0.0.1:5870/droplets/6f1c".

@@ -163,6 +163,26 @@ func (w *world) runDroplet(digest string, entrypoint, args []string, env ...stri
 
 var app = map[string]string{"deps.lock": "left-pad 1.0", "server": "code", "public/index.html": "hi"}
 
+func TestBuildReadsFiles(t *testing.T) {
+	w := newWorld(t, nil)
+	req := w.request(map[string]string{"deps.lock": "left-pad 1.0", "server": "code", ".do": `echo "bound=$(</etc/given/db/uri) $(</etc/given/top)"; echo x 2>/dev/null >/etc/given/top || echo kept`})
+	req.Files = map[string][]byte{"/etc/given/db/uri": []byte("example"), "/etc/given/top": []byte("all")}
+	r, log := w.mustBuild(req)
+	if !strings.Contains(log, "bound=example all\nkept") {
+		t.Errorf("the build read other files:\n%s", log)
+	}
+	w.nothingLeft()
+	if out := w.runDroplet(r.Digest, []string{"/cnb/lifecycle/launcher"}, []string{"[ -e /etc/given ] || echo gone"}); out != "gone\n" {
+		t.Errorf("the files are in the image: %q", out)
+	}
+	req = w.request(app)
+	req.Files = map[string][]byte{"/etc/../root/x/y": nil}
+	req.Log = io.Discard
+	if _, err := w.builder.Build(context.Background(), req); err == nil || !strings.Contains(err.Error(), "absolute path") {
+		t.Errorf("a path that leads elsewhere: %v", err)
+	}
+}
+
 func TestBuildThenRebuildThenRun(t *testing.T) {
 	w := newWorld(t, nil)
 	first, log := w.mustBuild(w.request(app))

@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/cupola-paas/cupola/buildpack/lifecycle/export"
@@ -77,7 +79,40 @@ func (b *build) makeFolders() error {
 	if err := b.layChoices(); err != nil {
 		return err
 	}
+	if err := b.writeFiles(); err != nil {
+		return err
+	}
 	return writeEnv(b.path("platform", "env"), b.req.Env)
+}
+
+// writeFiles writes the request's files, as they lie in the container, below a folder of the build.
+func (b *build) writeFiles() error {
+	for name, content := range b.req.Files {
+		if !path.IsAbs(name) || path.Clean(name) != name || strings.Count(name, "/") < 3 {
+			return fmt.Errorf("file %q: name it by an absolute path two folders deep", name)
+		}
+		at := b.path("files", name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(at, content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fileMounts mounts the second folder of each file's path, such as /etc/given, with all that is in it.
+func (b *build) fileMounts() []sandbox.Mount {
+	var mounts []sandbox.Mount
+	for name := range b.req.Files {
+		parts := strings.SplitN(name, "/", 4)
+		m := sandbox.Mount{Source: b.path("files", parts[1], parts[2]), Target: "/" + parts[1] + "/" + parts[2], ReadOnly: true}
+		if !slices.Contains(mounts, m) {
+			mounts = append(mounts, m)
+		}
+	}
+	return mounts
 }
 
 // writeConfig writes the operator's environment, and the certificates beside it.
@@ -147,6 +182,7 @@ func (b *build) spec() sandbox.Spec {
 		DiskMB: b.limits.DiskMB, Watch: []string{b.path("layers"), b.path("home"), b.path("tmp"), b.req.Source},
 		Output: b.log,
 	}
+	s.Mounts = append(s.Mounts, b.fileMounts()...)
 	if b.options.Buildpacks != "" {
 		s.Mounts = append(s.Mounts, b.buildpackMounts()...)
 		// A builder of others may count on places that it can write to; our own stack does not.

@@ -56,6 +56,8 @@ func TestRoutingFlags(t *testing.T) {
 	}{
 		{func(c *Config) { c.TCPPorts = "80" }, "--tcp-ports"},
 		{func(c *Config) { c.TCPPorts = "8081-9000" }, "includes 8443, which --https uses"},
+		{func(c *Config) { c.SSHAddr, c.TCPPorts = ":2222", "2000-3000" }, "includes 2222, which --ssh uses"},
+		{func(c *Config) { c.SSHAddr, c.TCPPorts = SSHOff, "2000-3000" }, ""},
 		{func(c *Config) { c.TraceHeaders = "jaeger" }, "--trace-headers"},
 		{func(c *Config) { c.TraceHeaders, c.TCPPorts = "none", "2000,3000-3001" }, ""},
 	} {

@@ -16,7 +16,7 @@ func (c Config) validateRouting() error {
 	if err != nil {
 		return fmt.Errorf("--tcp-ports %q: %w: give ranges such as 1024-1123,2000", c.TCPPorts, err)
 	}
-	for _, a := range []struct{ flag, addr string }{{"--http", c.HTTPAddr}, {"--https", c.HTTPSAddr}, {"--registry", c.RegistryAddr}} {
+	for _, a := range []struct{ flag, addr string }{{"--http", c.HTTPAddr}, {"--https", c.HTTPSAddr}, {"--registry", c.RegistryAddr}, {"--ssh", c.SSHAddr}} {
 		_, text, _ := net.SplitHostPort(a.addr)
 		if port, err := strconv.Atoi(text); err == nil && ports.Has(port) {
 			return fmt.Errorf("--tcp-ports %s includes %d, which %s uses: give other ports", c.TCPPorts, port, a.flag)

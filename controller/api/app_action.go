@@ -81,6 +81,9 @@ func (s *Server) startNow(tx *store.Tx, c *Ctx, app *store.App, why ...string) e
 	if err := refuseNoCells(tx, app.SpaceGUID); err != nil {
 		return err
 	}
+	if err := refuseBindings(tx, app); err != nil {
+		return err
+	}
 	if err := tellEnded(tx, app); err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (s *Server) appEnv(tx *store.Tx, app *store.App) (out capi.AppEnv, err erro
 	if err != nil {
 		return out, err
 	}
-	out.SystemEnv = map[string]any{"VCAP_SERVICES": services}
+	out.SystemEnv = appenv.System(app, services)
 	out.ApplicationEnv = map[string]any{"VCAP_APPLICATION": vcap}
 	return out, nil
 }

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 
+	"github.com/cupola-paas/cupola/controller/appenv"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -17,8 +19,8 @@ type feature struct {
 var appFeatures = []feature{
 	{name: "ssh", description: "Enable SSHing into the app.", byDefault: true},
 	{name: "revisions", description: "Enable versioning of an application", byDefault: true},
-	{name: "service-binding-k8s", description: "Enable k8s service bindings for the app", excludes: "file-based-vcap-services"},
-	{name: "file-based-vcap-services", description: "Enable file-based VCAP service bindings for the app", excludes: "service-binding-k8s"},
+	{name: appenv.ServiceBindingK8s, description: "Enable k8s service bindings for the app", excludes: appenv.FileBasedVCAPServices},
+	{name: appenv.FileBasedVCAPServices, description: "Enable file-based VCAP service bindings for the app", excludes: appenv.ServiceBindingK8s},
 }
 
 func findFeature(name string) (feature, error) {
@@ -126,12 +128,40 @@ func (c *Ctx) allowFeature(tx *store.Tx, f feature) error {
 
 func setFeature(app *store.App, f feature, on bool) error {
 	if on && f.excludes != "" && app.Features[f.excludes] {
-		return errInvalid("'" + f.name + "' and '" + f.excludes + "' features cannot be enabled at the same time.")
+		return errInvalid("'" + appenv.FileBasedVCAPServices + "' and '" + appenv.ServiceBindingK8s + "' features cannot be enabled at the same time.")
 	}
 	if app.Features == nil {
 		app.Features = map[string]bool{}
 	}
 	app.Features[f.name] = on
+	return nil
+}
+
+// refuseBindings says what is wrong with the bindings of an app that wants them as files.
+func refuseBindings(tx *store.Tx, app *store.App) error {
+	_, err := appenv.BindingFiles(tx, app)
+	if bad := (*appenv.BindingFilesError)(nil); errors.As(err, &bad) {
+		return errInvalid(bad.Error())
+	}
+	return err
+}
+
+// setFeatures switches off before it switches on, so that two that exclude each other can be exchanged at once.
+func setFeatures(app *store.App, wanted map[string]bool) error {
+	for _, on := range []bool{false, true} {
+		for _, name := range sortedKeys(wanted) {
+			f, err := findFeature(name)
+			if err != nil {
+				return err
+			}
+			if wanted[name] != on {
+				continue
+			}
+			if err := setFeature(app, f, on); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

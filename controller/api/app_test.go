@@ -151,6 +151,8 @@ func TestCreateAppRefusals(t *testing.T) {
 		{"VCAP", "developer", body(map[string]any{"environment_variables": map[string]string{"VCAP_X": "1"}}), 422, "cannot start with VCAP_"},
 		{"number", "developer", body(map[string]any{"environment_variables": map[string]any{"A": 1}}), 422, "environment_variables.A must be a string"},
 		{"stack", "developer", body(map[string]any{"lifecycle": map[string]any{"type": "buildpack", "data": map[string]any{"stack": "dos"}}}), 422, "Stack must be an existing stack: 'dos' is not one of 'cupola'"},
+		{"an image as buildpack", "developer", body(map[string]any{"lifecycle": map[string]any{"type": "cnb", "data": map[string]any{"buildpacks": []string{"docker://registry.example.com/bp:1"}}}}), 422, "buildpacks are not fetched from registries"},
+		{"credentials of a registry", "developer", body(map[string]any{"lifecycle": map[string]any{"type": "cnb", "data": map[string]any{"credentials": map[string]any{"registry.example.com": map[string]any{"token": "t"}}}}}), 422, "Credentials for buildpacks in registries cannot be used"},
 		{"buildpack", "developer", body(map[string]any{"lifecycle": map[string]any{"data": map[string]any{"buildpacks": []string{"cobol"}}}}), 422, "Buildpack must be an existing admin buildpack or a valid git URI"},
 		{"lifecycle", "developer", body(map[string]any{"lifecycle": map[string]any{"type": "vm", "data": map[string]any{}}}), 422, "Lifecycle type must be"},
 		{"label", "developer", body(map[string]any{"metadata": map[string]any{"labels": map[string]string{"-": "x"}}}), 422, "Metadata label key error"},
@@ -259,7 +261,12 @@ func TestAppFeatures(t *testing.T) {
 	w.as("developer", "PATCH", base+"/features/ssh", `{}`).want(422)
 	w.as("developer", "GET", base+"/features/warp", nil).want(404, "Feature not found")
 	w.as("developer", "PATCH", base+"/features/service-binding-k8s", `{"enabled":true}`).want(200)
-	w.as("developer", "PATCH", base+"/features/file-based-vcap-services", `{"enabled":true}`).want(422, "same time")
+	w.as("developer", "PATCH", base+"/features/file-based-vcap-services", `{"enabled":true}`).want(422,
+		"'file-based-vcap-services' and 'service-binding-k8s' features cannot be enabled at the same time.")
+	w.as("developer", "GET", base+"/env", nil).want(200, `"system_env_json":{"SERVICE_BINDING_ROOT":"/etc/cf-service-bindings"}`)
+	w.apply("developer", "applications: [{name: a, features: {service-binding-k8s: true, file-based-vcap-services: true}}]").want(422, "same time")
+	w.apply("developer", "applications: [{name: a, features: {service-binding-k8s: false, file-based-vcap-services: true}}]").want(202)
+	w.as("developer", "GET", base+"/env", nil).want(200, `"system_env_json":{"VCAP_SERVICES_FILE_PATH":"/etc/cf-service-bindings/vcap_services"}`)
 	w.as("developer", "GET", base+"/ssh_enabled", nil).want(200, "ssh is disabled globally")
 	w.as("developer", "GET", base+"/permissions", nil).want(200, `"read_sensitive_data":true`)
 	w.as("auditor", "GET", base+"/permissions", nil).want(200, `"read_basic_data":true,"read_sensitive_data":false`)

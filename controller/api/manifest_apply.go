@@ -99,14 +99,8 @@ func (a *applier) setApp() error {
 		return err
 	}
 	a.app.Environment = merge(a.app.Environment, a.want.env)
-	for _, name := range sortedKeys(a.want.features) {
-		f, err := findFeature(name)
-		if err != nil {
-			return err
-		}
-		if err := setFeature(a.app, f, a.want.features[name]); err != nil {
-			return err
-		}
+	if err := setFeatures(a.app, a.want.features); err != nil {
+		return err
 	}
 	if err := patchMetadata(&a.app.Meta, a.want.metadata); err != nil {
 		return err

@@ -130,9 +130,13 @@ func (m *manifest) parseApp(n *yaml3.Node) (*manifestApp, error) {
 // appField reads one key of an application.
 func (m *manifest) appField(a *manifestApp, web *manifestProcess, key, v *yaml3.Node) (err error) {
 	switch key.Value {
-	case "name", "path", "processes", "cnb-credentials":
+	case "name", "path", "processes":
 		if key.Value == "processes" {
 			return m.parseProcesses(a, v)
+		}
+	case "cnb-credentials":
+		if !isNull(v) {
+			return complain(key, noImageCredentials)
 		}
 	case "buildpack":
 		return a.setBuildpacks([]*yaml3.Node{v})

@@ -175,6 +175,8 @@ func TestManifestRoutes(t *testing.T) {
 		"{name: c, services: [db]}":                                           "Service instance 'db' could not be found",
 		"{name: c, stack: dos}":                                               "Stack must be an existing stack",
 		"{name: c, buildpack: cobol}":                                         "Buildpack must be an existing admin buildpack",
+		"{name: c, buildpacks: ['docker://registry.example.com/bp']}":         "buildpacks are not fetched from registries",
+		"{name: c, cnb-credentials: {registry.example.com: {token: t}}}":      "Credentials for buildpacks in registries cannot be used",
 		"{name: c, lifecycle: vm}":                                            "Lifecycle type must be",
 		"{name: c, health-check-type: smoke}":                                 "Health check type must be",
 		"{name: c, instances: -1}":                                            "Instances must be between",

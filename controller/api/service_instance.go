@@ -227,11 +227,17 @@ func (s *Server) updateServiceInstance(c *Ctx) error {
 		if err != nil {
 			return nil, err
 		}
+		name := i.Name
 		if err := patchServiceInstance(tx, i, &in); err != nil {
 			return nil, err
 		}
-		if err := firstOf(putServiceInstance(tx, i), c.auditService(tx, i, c.place, "update", redacted(in)), appusage.Service(tx, i, appusage.Updated)); err != nil {
+		if err := firstOf(putServiceInstance(tx, i), c.auditService(tx, i, c.place, "update", redacted(in))); err != nil {
 			return nil, err
+		}
+		if i.Name != name { // nobody pays for other changes (CAPI v3, Service Usage Events)
+			if err := appusage.Service(tx, i, appusage.Updated); err != nil {
+				return nil, err
+			}
 		}
 		return s.presentServiceInstance(tx, i)
 	})

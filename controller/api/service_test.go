@@ -269,3 +269,56 @@ func TestDatabaseURL(t *testing.T) {
 		return nil
 	})
 }
+
+func TestServiceUsageEvents(t *testing.T) {
+	w := newWorld(t)
+	guid := w.makeService("db", nil).want(201).guid()
+	one := "/v3/service_instances/" + guid
+	w.as("developer", "PATCH", one, `{"tags":["x"]}`).want(200) // of no interest to who bills
+	w.as("developer", "PATCH", one, `{"name":"db2"}`).want(200)
+	w.as("developer", "PATCH", one, `{"name":"db2"}`).want(200)
+	w.as("developer", "DELETE", one, nil).want(204)
+	list := func(query string) *reply {
+		return w.as("admin", "GET", "/v3/service_usage_events?"+query, nil).want(200)
+	}
+	all := list("order_by=created_at")
+	var states []string
+	for i := range all.count() {
+		states = append(states, all.str("resources", i, "state")+" "+all.str("resources", i, "service_instance", "name"))
+	}
+	if got := strings.Join(states, ", "); got != "CREATED db, UPDATED db2, DELETED db2" {
+		t.Errorf("events: %s", got)
+	}
+	all.want(200, `"type":"user_provided_service_instance"`, `"guid":"`+w.space+`"`, `"service_plan":{"guid":null,"name":null}`)
+	first := all.str("resources", 0, "guid")
+	if n := list("after_guid=" + first).count(); n != 2 {
+		t.Errorf("%d events after the first, want 2", n)
+	}
+	if n := list("service_instance_types=managed_service_instance").count(); n != 0 {
+		t.Errorf("%d events of managed ones", n)
+	}
+	if n := list("service_instance_types=user_provided_service_instance&guids=" + first).count(); n != 1 {
+		t.Errorf("%d events by type and guid, want 1", n)
+	}
+	w.as("admin", "GET", "/v3/service_usage_events/"+first, nil).want(200, `"state":"CREATED"`)
+	w.as("developer", "GET", "/v3/service_usage_events/"+first, nil).want(404)
+	w.as("developer", "GET", "/v3/service_usage_events", nil).want(200, `"total_results":0`)
+	w.as("developer", "POST", "/v3/service_usage_events/actions/destructively_purge_all_and_reseed", nil).want(403)
+	w.makeService("left", nil).want(201)
+	w.as("admin", "POST", "/v3/service_usage_events/actions/destructively_purge_all_and_reseed", nil).want(200)
+	if r := list(""); r.count() != 1 || r.str("resources", 0, "state") != "CREATED" || r.str("resources", 0, "service_instance", "name") != "left" {
+		t.Errorf("after the reseed: %s", r.text)
+	}
+}
+
+func TestBindingsThatCannotBeFiles(t *testing.T) {
+	w := newWorld(t)
+	app := w.makeRunning("a")
+	w.as("developer", "PATCH", "/v3/apps/"+app+"/features/service-binding-k8s", `{"enabled":true}`).want(200)
+	w.bindApp(app, w.makeService("My DB", nil).want(201).guid(), nil).want(201)
+	const why = "Cannot build service binding files for app - Invalid binding name: 'My DB'"
+	w.as("developer", "POST", "/v3/apps/"+app+"/actions/restart", nil).want(422, why)
+	w.as("developer", "POST", "/v3/apps/"+app+"/tasks", `{"command":"true"}`).want(422, why)
+	w.as("developer", "PATCH", "/v3/apps/"+app+"/features/service-binding-k8s", `{"enabled":false}`).want(200)
+	w.as("developer", "POST", "/v3/apps/"+app+"/actions/restart", nil).want(200)
+}

@@ -104,6 +104,9 @@ func (s *Server) createTask(c *Ctx) error {
 		if err := c.needFlag(tx, "task_creation", true); err != nil {
 			return err
 		}
+		if err := refuseBindings(tx, app); err != nil {
+			return err
+		}
 		t, err := newTask(tx, app, in)
 		if err != nil {
 			return err

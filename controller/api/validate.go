@@ -63,6 +63,10 @@ func validateVarName(name string) error {
 	return nil
 }
 
+// noImageCredentials refuses what would be ignored: there is no registry that it could be for.
+const noImageCredentials = "Credentials for buildpacks in registries cannot be used, since buildpacks are not fetched from registries: leave them out, " +
+	"and upload a .cnb file with `cf create-buildpack`"
+
 // newLifecycle fills in what a new app did not say.
 func newLifecycle(tx *store.Tx, in *capi.LifecycleUpdate) (store.Lifecycle, error) {
 	l := store.Lifecycle{Type: capi.LifecycleBuildpack}
@@ -92,6 +96,9 @@ func newLifecycle(tx *store.Tx, in *capi.LifecycleUpdate) (store.Lifecycle, erro
 func patchLifecycle(tx *store.Tx, l *store.Lifecycle, in *capi.LifecycleUpdate) error {
 	if in.Type != "" && in.Type != l.Type {
 		return errInvalid(fmt.Sprintf("Lifecycle type cannot be changed from %s to %s: push under another name", l.Type, clip(in.Type, 50)))
+	}
+	if len(in.Data.Credentials.Or(nil)) > 0 {
+		return errInvalid(noImageCredentials)
 	}
 	if in.Data.Buildpacks.Set {
 		names, err := resolveBuildpacks(tx, in.Data.Buildpacks.Or(nil))
@@ -140,6 +147,9 @@ func resolveBuildpacks(tx *store.Tx, names []string) ([]string, error) {
 	for _, name := range names {
 		if name == "default" || name == "null" {
 			return nil, nil
+		}
+		if strings.HasPrefix(strings.ToLower(name), "docker://") {
+			return nil, errInvalid(fmt.Sprintf("Buildpack '%s' is an image, and buildpacks are not fetched from registries: upload a .cnb file with `cf create-buildpack` and name that", clip(shownBuildpack(name), 200)))
 		}
 		if buildpackURL(name) {
 			out = append(out, name)

@@ -139,7 +139,7 @@ func (e Env) Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Dr
 	if err != nil {
 		return nil, err
 	}
-	if err := addServices(tx, env, app.GUID); err != nil {
+	if err := addServices(tx, env, app); err != nil {
 		return nil, err
 	}
 	vcap.InstanceID, vcap.InstanceIndex, vcap.Host = i.GUID, &i.Index, "0.0.0.0"
@@ -241,7 +241,7 @@ func (e Env) base(tx *store.Tx, groupName string, app *store.App, p *store.Proce
 	if err != nil {
 		return nil, err
 	}
-	if err := addServices(tx, env, app.GUID); err != nil {
+	if err := addServices(tx, env, app); err != nil {
 		return nil, err
 	}
 	return env, addVCAP(env, vcap)

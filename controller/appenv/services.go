@@ -99,17 +99,24 @@ var databaseSchemes = map[string]string{
 	"mysql": "mysql2", "mysql2": "mysql2", "postgres": "postgres", "postgresql": "postgres", "db2": "ibmdb", "informix": "ibmdb",
 }
 
-// addServices adds VCAP_SERVICES and, where a bound service is a database, DATABASE_URL, unless the app has set its own.
-func addServices(tx *store.Tx, env map[string]string, appGUID string) error {
-	services, err := Services(tx, appGUID)
+// addServices adds VCAP_SERVICES, or where its files are, and, where a bound service is a database, DATABASE_URL, unless
+// the app has set its own.
+func addServices(tx *store.Tx, env map[string]string, app *store.App) error {
+	services, err := Services(tx, app.GUID)
 	if err != nil {
 		return err
 	}
-	raw, err := json.Marshal(services)
-	if err != nil {
-		return err
+	for name, value := range System(app, services) {
+		text, isText := value.(string)
+		if !isText {
+			raw, err := json.Marshal(value)
+			if err != nil {
+				return err
+			}
+			text = string(raw)
+		}
+		env[name] = text
 	}
-	env["VCAP_SERVICES"] = string(raw)
 	if _, own := env["DATABASE_URL"]; own {
 		return nil
 	}

@@ -132,6 +132,9 @@ func (l *Loop) taskWorkload(t *store.Task) (node.Workload, error) {
 		}
 		w = l.image(d)
 		w.Egress, w.Peer, w.Finish = egress(app), app.GUID, l.Finish(t.GUID, app.GUID)
+		if w.Finish, err = withBindings(tx, app, w.Finish); err != nil {
+			return err
+		}
 		w.Env, err = l.Env.Task(tx, app, t, d)
 		return err
 	})

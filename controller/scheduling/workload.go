@@ -3,6 +3,7 @@ package scheduling
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -41,6 +42,9 @@ func (l *Loop) workload(o startOrder) (node.Workload, error) {
 		if w.Env, err = l.Env.Running(tx, o.wanted.app, p, d, o.instance); err != nil {
 			return err
 		}
+		if w.Finish, err = withBindings(tx, o.wanted.app, w.Finish); err != nil {
+			return err
+		}
 		sidecars, err = revision.Sidecars(tx, p)
 		return err
 	})
@@ -48,6 +52,23 @@ func (l *Loop) workload(o startOrder) (node.Workload, error) {
 		err = supervised(&w, sidecars)
 	}
 	return w, err
+}
+
+// withBindings adds the files about the app's services to what finish gives, if the app wants files.
+func withBindings(tx *store.Tx, app *store.App, finish func(string) (node.Extra, error)) (func(string) (node.Extra, error), error) {
+	files, err := appenv.BindingFiles(tx, app)
+	if err != nil || len(files) == 0 {
+		return finish, err
+	}
+	return func(address string) (extra node.Extra, err error) {
+		if finish != nil {
+			extra, err = finish(address)
+		}
+		all := maps.Clone(files)
+		maps.Copy(all, extra.Files)
+		extra.Files = all
+		return extra, err
+	}, nil
 }
 
 // superviseVariable holds the plan of a container with sidecars; the launcher in it reads it.

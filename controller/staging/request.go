@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/controller/appenv"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -62,8 +63,13 @@ func (l *Loop) request(b *store.Build) (req *buildpack.Request, list []choice, p
 		if err != nil {
 			return err
 		}
+		files, err := appenv.BindingFiles(tx, app)
+		if err != nil {
+			return err
+		}
 		req = &buildpack.Request{
-			ID: b.GUID, CacheID: CacheID(app.GUID, stack.Name), Named: named, Env: env,
+			Files: files,
+			ID:    b.GUID, CacheID: CacheID(app.GUID, stack.Name), Named: named, Env: env,
 			BuildImage: stack.BuildImage, RunImage: stack.RunImage,
 			Repository: l.Registry + "/" + Repository(app.GUID),
 			Previous:   previousDigest(tx, app),

@@ -24,7 +24,7 @@ import (
 // replaced once all of them are there; what the workload opens are links through that one.
 const (
 	currentLink = "..current"
-	keptBytes   = 1 << 20 // of the files that move to a new container
+	keptBytes   = 64 << 20 // of an archive of the files that move to a new container
 )
 
 // UpdateFiles implements node.Engine.
@@ -48,6 +48,17 @@ func folders(files map[string][]byte) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
+// roots are the folders that hold all files of a workload and nothing else: the second one of each path, such as
+// /etc/given, or the first if there is no second.
+func roots(files map[string][]byte) []string {
+	all := map[string]bool{}
+	for _, dir := range folders(files) {
+		parts := strings.SplitN(dir, "/", 4)
+		all[strings.Join(parts[:min(3, len(parts))], "/")] = true
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
 // putFiles puts new files or, unless fresh, new contents of files that are there.
 func (d *Docker) putFiles(ctx context.Context, containerID string, files map[string][]byte, fresh bool) error {
 	archive, err := packFiles(files, fresh)
@@ -61,6 +72,12 @@ func (d *Docker) putFiles(ctx context.Context, containerID string, files map[str
 func packFiles(files map[string][]byte, fresh bool) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
+	for _, root := range roots(files) { // for the folders below it, everybody may look into it
+		h := tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(root, "/"), Mode: 0o755, ModTime: time.Now()}
+		if err := w.WriteHeader(&h); err != nil {
+			return nil, err
+		}
+	}
 	for _, dir := range folders(files) {
 		if !path.IsAbs(dir) || path.Clean(dir) != dir || dir == "/" {
 			return nil, fmt.Errorf("folder %q: name it by an absolute path", dir)
@@ -113,10 +130,15 @@ func packFolder(w *tar.Writer, dir string, files map[string][]byte, fresh bool) 
 	return nil
 }
 
-// takeOut reads the folders that were put into a container, by their parents, for a container that takes its
-// place.
-func (d *Docker) takeOut(ctx context.Context, containerID string, labels map[string]string) (map[string][]byte, error) {
-	kept := map[string][]byte{}
+// keptFolder is a folder that was put into a container, as an archive to be unpacked in its parent.
+type keptFolder struct {
+	parent  string
+	archive []byte
+}
+
+// takeOut reads the folders that were put into a container, for a container that takes its place.
+func (d *Docker) takeOut(ctx context.Context, containerID string, labels map[string]string) ([]keptFolder, error) {
+	var kept []keptFolder
 	for dir := range strings.SplitSeq(labels[labelFiles], ":") {
 		if dir == "" {
 			continue
@@ -125,22 +147,25 @@ func (d *Docker) takeOut(ctx context.Context, containerID string, labels map[str
 		if err != nil {
 			return nil, fmt.Errorf("files in %s: %w", dir, err)
 		}
-		archive, err := io.ReadAll(io.LimitReader(body, keptBytes))
+		archive, err := io.ReadAll(io.LimitReader(body, keptBytes+1))
 		if err := body.Close(); err != nil {
 			return nil, err
+		}
+		if len(archive) > keptBytes {
+			err = fmt.Errorf("an archive of more than %d bytes", keptBytes)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("files in %s: %w", dir, err)
 		}
-		kept[path.Dir(dir)] = archive
+		kept = append(kept, keptFolder{path.Dir(dir), archive})
 	}
 	return kept, nil
 }
 
-func (d *Docker) putBack(ctx context.Context, containerID string, kept map[string][]byte) error {
-	for parent, archive := range kept {
-		if err := d.api.CopyToContainer(ctx, containerID, parent, bytes.NewReader(archive), container.CopyToContainerOptions{}); err != nil {
-			return fmt.Errorf("files in %s: %w", parent, err)
+func (d *Docker) putBack(ctx context.Context, containerID string, kept []keptFolder) error {
+	for _, k := range kept {
+		if err := d.api.CopyToContainer(ctx, containerID, k.parent, bytes.NewReader(k.archive), container.CopyToContainerOptions{}); err != nil {
+			return fmt.Errorf("files in %s: %w", k.parent, err)
 		}
 	}
 	return nil

@@ -262,7 +262,11 @@ func TestDiskQuota(t *testing.T) {
 	if d.quotaEnforced() {
 		t.Skip("the storage driver enforces quotas")
 	}
-	w := f.workload(func(w *node.Workload) { w.DiskMB = 4 })
+	files := map[string][]byte{"/etc/given/one": []byte("1"), "/etc/more/a/two": []byte("2"), "/etc/more/b/three": []byte("3")}
+	w := f.workload(func(w *node.Workload) {
+		w.DiskMB = 4
+		w.Finish = func(string) (node.Extra, error) { return node.Extra{Files: files}, nil }
+	})
 	start(t, d, w)
 	s := until(t, d, w.ID, "it is ready", isReady)
 	ask(t, s.Address, "/write?mb=5")
@@ -277,6 +281,11 @@ func TestDiskQuota(t *testing.T) {
 	again := until(t, d, w.ID, "it is ready again", isReady)
 	if again.Generation != s.Generation+1 {
 		t.Errorf("generation = %d, was %d", again.Generation, s.Generation)
+	}
+	for name, want := range files {
+		if got := ask(t, again.Address, "/file?name="+name); got != string(want) {
+			t.Errorf("afresh, %s holds %q, want %q", name, got, want)
+		}
 	}
 	n, err := d.layerSize(context.Background(), d.find(w.ID).containerID())
 	if err != nil || n > 1<<20 {

@@ -155,7 +155,7 @@ func (d *Docker) createContainer(ctx context.Context, w node.Workload, at placem
 		return "", err
 	}
 	if len(at.files) > 0 {
-		c.Labels[labelFiles] = strings.Join(folders(at.files), ":")
+		c.Labels[labelFiles] = strings.Join(roots(at.files), ":")
 	}
 	name := d.containerName(w.ID)
 	made, err := d.api.ContainerCreate(ctx, c, h, n, nil, name)

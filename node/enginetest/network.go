@@ -140,7 +140,7 @@ func (s *suite) files(t *testing.T) {
 		w.Finish = func(address string) (node.Extra, error) {
 			asked = address
 			return node.Extra{Env: map[string]string{"AT": address}, Files: map[string][]byte{
-				"/etc/given/one": []byte("first"), "/etc/given/two": []byte("second"),
+				"/etc/given/one": []byte("first"), "/etc/given/two": []byte("second"), "/etc/more/deep/er/three": []byte("nested"),
 			}}, nil
 		}
 	})
@@ -149,7 +149,7 @@ func (s *suite) files(t *testing.T) {
 		t.Errorf("its address was said to be %q, and is %q", asked, st.Address)
 	}
 	read := func(name string) string { return get(t, st, "/file", url.Values{"name": {name}}) }
-	if got := read("/etc/given/one") + read("/etc/given/two"); got != "firstsecond" {
+	if got := read("/etc/given/one") + read("/etc/given/two") + read("/etc/more/deep/er/three"); got != "firstsecondnested" {
 		t.Errorf("the files hold %q", got)
 	}
 	if got := get(t, st, "/env", url.Values{"name": {"AT"}}); got != asked {
