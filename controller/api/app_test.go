@@ -319,7 +319,7 @@ func TestQuotaOfMemory(t *testing.T) {
 func TestHoldOfBuilds(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxHold = time.Minute })
 	app := w.makeApp("a")
-	b := &store.Build{AppGUID: app, SpaceGUID: w.space, State: store.StateStaging}
+	b := &store.Build{AppGUID: app, SpaceGUID: w.space, PackageGUID: "package", State: store.StateStaging}
 	w.update(func(tx *store.Tx) error { return store.Builds.Put(tx, b) })
 	path := "/v3/builds/" + b.GUID
 	answer := make(chan *reply, 1)

@@ -37,7 +37,7 @@ func (s *Server) presentDeployment(_ *store.Tx, d *store.Deployment) (capi.Deplo
 			MaxInFlight: &inFlight, WebInstances: asked(d.WebInstances), MemoryInMB: asked(d.MemoryMB), DiskInMB: asked(d.DiskMB), LogRateLimit: asked(d.LogRateBytes),
 		},
 		Revision: revisionRef(d),
-		Droplet:  capi.Ref(d.DropletGUID), PreviousDroplet: capi.Ref(d.PreviousDropletGUID),
+		Droplet:  capi.Ref(d.DropletGUID), PreviousDroplet: capi.GUIDOrNull(d.PreviousDropletGUID),
 		Relationships: capi.DeploymentRelationship{App: capi.One(d.AppGUID)}, Metadata: metadata(&d.Meta),
 		Links: capi.Links{"self": s.link(base), "app": s.link("/v3/apps/" + d.AppGUID)},
 	}

@@ -170,6 +170,7 @@ func (w *world) send(token string, r *http.Request) *reply {
 	}
 	rec := httptest.NewRecorder()
 	w.s.ServeHTTP(rec, r)
+	w.checkSchema(r, rec)
 	out := &reply{t: w.t, what: r.Method + " " + r.URL.String() + " as " + token, status: rec.Code, header: rec.Header(), text: rec.Body.String()}
 	_ = json.Unmarshal(rec.Body.Bytes(), &out.body)
 	return out

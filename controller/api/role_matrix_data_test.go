@@ -68,7 +68,7 @@ func (w *world) putFixtures(tx *store.Tx, app string, g fixtures) error {
 	put(store.AuditEvents.Put(tx, orgEvent))
 	usage := &store.AppUsageEvent{State: "STARTED", AppGUID: app, SpaceGUID: w.space, OrgGUID: w.org}
 	put(store.AppUsageEvents.Put(tx, usage))
-	serviceUsage := &store.ServiceUsageEvent{State: "CREATED", SpaceGUID: w.space, OrgGUID: w.org, InstanceType: "user_provided_service_instance"}
+	serviceUsage := &store.ServiceUsageEvent{State: "CREATED", SpaceName: "space", InstanceGUID: g["instance"], InstanceName: "unbound", SpaceGUID: w.space, OrgGUID: w.org, InstanceType: "user_provided_service_instance"}
 	put(store.ServiceUsageEvents.Put(tx, serviceUsage))
 	buildpack := &store.Buildpack{Name: "pack", Lifecycle: "buildpack", Position: 1, Enabled: true, State: store.StateReady}
 	put(store.Buildpacks.Put(tx, buildpack))
@@ -197,8 +197,9 @@ var variants = map[string][]variant{
 	"GET /v3/organizations/{guid}/domains": {{label: "(private)", list: "private"}, {label: "(shared)", list: "shared"}},
 	"POST /v3/security_groups/{guid}/relationships/running_spaces": {{body: `{"data":[{"guid":"{space}"}]}`}},
 	"POST /v3/security_groups/{guid}/relationships/staging_spaces": {{body: `{"data":[{"guid":"{space}"}]}`}},
-	"POST /networking/v1/external/policies":                        {{body: onePolicyBody}},
-	"POST /networking/v1/external/policies/delete":                 {{body: onePolicyBody}},
+	"GET /v3/request_stats":                        {{path: "/v3/request_stats?app_guids={app}"}},
+	"POST /networking/v1/external/policies":        {{body: onePolicyBody}},
+	"POST /networking/v1/external/policies/delete": {{body: onePolicyBody}},
 }
 
 // onEachDomain asks a route of one domain for that of an org and for that of everybody.

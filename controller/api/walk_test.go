@@ -46,8 +46,8 @@ func (w *world) resources() map[string]string {
 	guids["/v3/service_instances"] = w.makeService("walk", nil).want(201).guid()
 	guids["/v3/service_credential_bindings"] = w.bindApp(app, guids["/v3/service_instances"], nil).want(201).guid()
 	w.update(func(tx *store.Tx) error {
-		b := &store.Build{AppGUID: app, SpaceGUID: w.space, State: store.StateFailed}
-		d := &store.Deployment{AppGUID: app, SpaceGUID: w.space, Status: store.DeploymentFinalized, Reason: store.DeploymentDeployed}
+		b := &store.Build{AppGUID: app, SpaceGUID: w.space, PackageGUID: guids["/v3/packages"], State: store.StateFailed}
+		d := &store.Deployment{AppGUID: app, SpaceGUID: w.space, DropletGUID: "droplet", Status: store.DeploymentFinalized, Reason: store.DeploymentDeployed, StatusAt: tx.Now}
 		k := &store.Task{AppGUID: app, SpaceGUID: w.space, SequenceID: 1, Name: "t", State: "SUCCEEDED"}
 		a, err := store.Apps.Get(tx, app)
 		w.must(err, store.Builds.Put(tx, b), store.Deployments.Put(tx, d), store.Tasks.Put(tx, k))

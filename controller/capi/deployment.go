@@ -7,7 +7,7 @@ type Deployment struct {
 	Strategy        string                 `json:"strategy"` // rolling or canary
 	Options         DeploymentOptions      `json:"options"`
 	Droplet         Ref                    `json:"droplet"`
-	PreviousDroplet Ref                    `json:"previous_droplet"`
+	PreviousDroplet GUIDOrNull             `json:"previous_droplet"`
 	NewProcesses    Array[NewProcess]      `json:"new_processes"`
 	Revision        *DeploymentRevision    `json:"revision"` // null where the app keeps none
 	Relationships   DeploymentRelationship `json:"relationships"`

@@ -72,6 +72,19 @@ type ToManyReply struct {
 	Links Links       `json:"links"`
 }
 
+// GUIDOrNull is {"guid":...} with null as the GUID of nothing, as the previous droplets of deployments are written.
+type GUIDOrNull string
+
+func (g GUIDOrNull) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		GUID *string `json:"guid"`
+	}{nullable(string(g))})
+}
+
+func (g *GUIDOrNull) UnmarshalJSON(b []byte) error {
+	return (*Ref)(g).UnmarshalJSON(b)
+}
+
 // Ref is {"guid":...} or null, as droplets of builds and spaces of audit events are written.
 type Ref string
 
