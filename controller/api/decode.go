@@ -196,7 +196,12 @@ func (b *binder) list(v any, dst reflect.Value, path string) {
 	}
 	out := reflect.MakeSlice(dst.Type(), len(l), len(l))
 	for i, e := range l {
-		b.value(e, out.Index(i), fmt.Sprintf("%s[%d]", path, i))
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if e == nil {
+			b.problems = append(b.problems, at+" must not be null")
+			continue
+		}
+		b.value(e, out.Index(i), at)
 	}
 	dst.Set(out)
 }
