@@ -118,6 +118,11 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	if image != "" { // the specs of Docker apps count on it; those of the docker group set it themselves
+		if err := p.enable(ctx, o, "diego_docker"); err != nil {
+			return err
+		}
+	}
 	var specs []spec
 	for _, s := range suites(o, p, image) {
 		seen, err := s.run(ctx, o)

@@ -90,6 +90,19 @@ func (p *platform) ready(ctx context.Context) error {
 	}
 }
 
+// enable switches a feature flag on, as the suites' documentation asks operators to before they run.
+func (p *platform) enable(ctx context.Context, o options, flag string) error {
+	env := append(os.Environ(), "CF_HOME="+o.work, "CF_PASSWORD="+p.password, "CF_USERNAME=admin")
+	for _, args := range [][]string{{"api", apiHost, "--skip-ssl-validation"}, {"auth"}, {"enable-feature-flag", flag}} {
+		cf := exec.CommandContext(ctx, o.cf, args...)
+		cf.Env = env
+		if out, err := cf.CombinedOutput(); err != nil {
+			return fmt.Errorf("cf %s: %w: %s", args[0], err, out)
+		}
+	}
+	return nil
+}
+
 // remove stops the platform and removes what it made in Docker.
 func (p *platform) remove() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
