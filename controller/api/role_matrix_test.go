@@ -149,15 +149,58 @@ func outcome(route Route, r *reply, shown string) string {
 	if isList && (len(list) == 0 || shown != "" && !strings.Contains(r.text, shown)) {
 		return "-"
 	}
-	if data, ok := r.body["data"]; ok && !isList && emptyList(data) {
-		return "-"
+	for _, key := range []string{"data", "policies"} {
+		if list, ok := r.body[key].([]any); ok && !isList && len(list) == 0 {
+			return "-"
+		}
 	}
 	return "ok"
 }
 
-func emptyList(v any) bool {
-	list, ok := v.([]any)
-	return ok && len(list) == 0
+// TestSuspendedOrgIsReadOnly: what a role may change in its org, it may not while the org is suspended.
+func TestSuspendedOrgIsReadOnly(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.MaxHold = time.Millisecond })
+	guids := w.matrixFixtures()
+	people := slices.DeleteFunc(w.matrixPeople(), func(c column) bool { return c.group != "here" })
+	suspend := func(on bool) {
+		w.update(func(tx *store.Tx) error {
+			org, err := store.Orgs.Get(tx, w.org)
+			w.must(err)
+			org.Suspended = on
+			return store.Orgs.Put(tx, org)
+		})
+	}
+	active := w.keepState()
+	tried := 0
+	for _, route := range w.s.Routes() {
+		if route.Method == "GET" || route.Access.kind != accessAt && route.Access.kind != accessInBody {
+			continue
+		}
+		for _, v := range variantsOf(route) {
+			for _, col := range people {
+				ask := func() *reply {
+					return w.as(col.token, route.Method, guids.fill(v.pathOf(route)), guids.fill(v.bodyOf(route)))
+				}
+				may := outcome(route, ask(), "") == "ok"
+				active.restore()
+				if !may {
+					continue
+				}
+				tried++
+				suspend(true)
+				if r := ask(); r.status != 403 || !strings.Contains(r.text, "The organization is suspended: org") {
+					t.Errorf("%s in a suspended org: %d, want 403 as it is suspended: %.200s", r.what, r.status, r.text)
+				}
+				active.restore()
+			}
+		}
+	}
+	if tried < 100 {
+		t.Errorf("only %d changes were tried", tried)
+	}
+	suspend(true)
+	w.as("developer", "GET", "/v3/apps/"+guids["app"], nil).want(200)
+	w.as("admin", "PATCH", "/v3/apps/"+guids["app"], `{"name":"new"}`).want(200)
 }
 
 // keptState brings the store back to what it was, after a request that changed it.
