@@ -131,7 +131,7 @@ func TestTwoWriters(t *testing.T) {
 		"app":          {"/v3/apps", map[string]any{"name": "twice", "relationships": space}},
 		"organization": {"/v3/organizations", map[string]any{"name": "twice"}},
 		"space":        {"/v3/spaces", map[string]any{"name": "twice", "relationships": map[string]any{"organization": map[string]any{"data": map[string]string{"guid": w.org}}}}},
-		"domain":       {"/v3/domains", map[string]any{"name": "twice.example.com"}},
+		"domain":       {"/v3/domains", map[string]any{"name": "writers.example.org"}},
 		"route": {"/v3/routes", map[string]any{"host": "twice", "relationships": map[string]any{
 			"space": space["space"], "domain": map[string]any{"data": map[string]string{"guid": w.domain}},
 		}}},

@@ -487,7 +487,7 @@ func TestUsers(t *testing.T) {
 		{"find", "GET", "/Users?filter=" + url.QueryEscape(`userName eq "marie@example.com" and origin eq "uaa"`), admin, "", 200, guid},
 		{"find none", "GET", "/Users?filter=" + url.QueryEscape(`userName eq "x"`), admin, "", 200, `"totalResults":0`},
 		{"find by part", "GET", "/Users?filter=" + url.QueryEscape(`userName sw "MAR" or id eq "x"`), admin, "", 200, `"totalResults":1`},
-		{"bad filter", "GET", "/Users?filter=userName", admin, "", 400, `Invalid filter`},
+		{"bad filter", "GET", "/Users?filter=userName", admin, "", 400, `invalid filter`},
 		{"self", "GET", "/Users/" + guid, plain, "", 200, `"userName":"marie@example.com"`},
 		{"other", "GET", "/Users/x", plain, "", 403, `scim.read`},
 		{"password of another", "PUT", "/Users/x/password", plain, `{"password":"y"}`, 403, `insufficient_scope`},
