@@ -192,9 +192,9 @@ func (a appCaches) Sweep(keep func(appGUID string) bool) error {
 	return nil
 }
 
-// clearCache drops the build caches of one app, whatever their stack.
+// clearCache drops the build caches of one app, whatever their stack; of all apps where none is named.
 func (s *Server) clearCache(_ context.Context, appGUID string) error {
-	return appCaches{s.builder}.Sweep(func(app string) bool { return app != appGUID })
+	return appCaches{s.builder}.Sweep(func(app string) bool { return appGUID != "" && app != appGUID })
 }
 
 // platformInstance is the instance id of lines that the platform itself writes.

@@ -22,6 +22,7 @@ func (s *Server) appRoutes() []Route {
 		post("/v3/apps/{guid}/actions/stop", operate, s.stopApp),
 		post("/v3/apps/{guid}/actions/restart", operate, s.restartApp),
 		post("/v3/apps/{guid}/actions/clear_buildpack_cache", operate, s.clearBuildpackCache),
+		post("/v3/admin/actions/clear_buildpack_cache", on(platformAt, "Buildpack cache", SeePlatform, Administer), s.clearBuildpackCache),
 		get("/v3/apps/{guid}/env", vars, s.getAppEnv),
 		get("/v3/apps/{guid}/environment_variables", vars, s.getAppVars),
 		patch("/v3/apps/{guid}/environment_variables", operate, s.updateAppVars),
@@ -274,7 +275,7 @@ func (s *Server) deleteApp(c *Ctx) error {
 	return c.Accepted(job.GUID, nil)
 }
 
-// clearBuildpackCache drops what earlier builds of the app left for later ones.
+// clearBuildpackCache drops what earlier builds of the app left for later ones; of all apps where none is named.
 func (s *Server) clearBuildpackCache(c *Ctx) error {
 	if s.clearCache == nil {
 		return capi.UnableToPerform.Errorf("This platform keeps no build caches that could be cleared")

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"context"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -344,4 +346,26 @@ func TestSupporterReadsNoCredentials(t *testing.T) {
 	w.as("developer", "GET", "/v3/apps/"+app+"/env", nil).want(200, "secret-1")
 	w.as("supporter", "PATCH", "/v3/apps/"+app+"/features/ssh", `{"enabled":false}`).want(403)
 	w.as("supporter", "PATCH", "/v3/apps/"+app+"/features/revisions", `{"enabled":false}`).want(200)
+}
+
+// TestClearBuildpackCache: a developer clears the caches of an app, an administrator those of all.
+func TestClearBuildpackCache(t *testing.T) {
+	w := newWorld(t)
+	app := w.makeApp("a")
+	var cleared []string
+	w.s.clearCache = func(_ context.Context, guid string) error {
+		cleared = append(cleared, guid)
+		return nil
+	}
+	for _, r := range []*reply{
+		w.as("developer", "POST", "/v3/apps/"+app+"/actions/clear_buildpack_cache", nil),
+		w.as("admin", "POST", "/v3/admin/actions/clear_buildpack_cache", nil),
+	} {
+		r.want(202)
+		w.as("admin", "GET", strings.TrimPrefix(r.header.Get("Location"), "https://api.example.com"), nil).want(200, `"state":"COMPLETE"`)
+	}
+	w.as("developer", "POST", "/v3/admin/actions/clear_buildpack_cache", nil).want(403)
+	if !slices.Equal(cleared, []string{app, ""}) {
+		t.Errorf("cleared %q, want the app's and then all", cleared)
+	}
 }

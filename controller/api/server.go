@@ -36,7 +36,7 @@ type Options struct {
 	CA func() []byte
 	// Ready reports whether the whole can serve, and what is missing; nil: always.
 	Ready func() (bool, []string)
-	// ClearCache drops the build caches of an app; nil: there are none.
+	// ClearCache drops the build caches of an app, or of all apps; nil: there are none.
 	ClearCache func(ctx context.Context, appGUID string) error
 	// WriteDroplet writes the droplet of that image as a gzipped tar in Cloud Foundry's layout, start being its web
 	// command; nil: droplets can't be downloaded. It has written nothing when the image can't be read.
