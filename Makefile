@@ -39,10 +39,11 @@ test: ## everything that proves the platform: lint, unit tests with -race, end-t
 	@scripts/test.sh
 
 unit: helpers ## unit tests only
-	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v /e2e)
+	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v '/e2e$$')
+	$(GO) test ./cli
 
 e2e: build ## end-to-end tests only
-	$(GO) test -count=1 -timeout 40m ./e2e/...
+	$(GO) test -count=1 -timeout 40m ./e2e
 
 lint: ## gofmt, vet, staticcheck, the import table
 	@scripts/lint.sh

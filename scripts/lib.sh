@@ -2,6 +2,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Without paths in them, compiled packages serve every checkout on a machine.
+export GOFLAGS="${GOFLAGS:-} -trimpath"
+
 # Everything that must survive lies in CUPOLA_DATA_DIR; what may be made again, in CUPOLA_CACHE.
 export CUPOLA_DATA_DIR=${CUPOLA_DATA_DIR:-/var/lib/cupola}
 export CUPOLA_CACHE=${CUPOLA_CACHE:-/var/cache/cupola}

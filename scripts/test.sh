@@ -8,8 +8,10 @@ make --no-print-directory build
 say "lint"
 scripts/lint.sh
 say "unit tests, with the race detector"
-CGO_ENABLED=1 go test -race -timeout 20m $(go list ./... | grep -v '/e2e')
+CGO_ENABLED=1 go test -race -timeout 20m $(go list ./... | grep -v '/e2e$')
+say "the command line's scripts"
+go test ./cli
 say "end-to-end tests"
 command -v cf >/dev/null || say "no \`cf\` on PATH: the tests with the unmodified client are skipped"
-go test -count=1 -timeout 40m ./e2e/...
+go test -count=1 -timeout 40m ./e2e
 say "all passed in $((SECONDS - began)) s"
