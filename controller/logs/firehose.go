@@ -102,7 +102,8 @@ func (h *firehoseHandler) follow(w http.ResponseWriter, r *http.Request, shard s
 	defer conn.CloseNow()
 	sub := h.store.Subscribe(shard, match)
 	defer sub.Close()
-	ctx, cancel := context.WithCancel(conn.CloseRead(r.Context())) // readers say nothing but pong and close
+	reader := conn.CloseRead(r.Context()) // readers say nothing but pong and close
+	ctx, cancel := context.WithCancel(reader)
 	defer cancel()
 	defer context.AfterFunc(h.store.streams, cancel)()
 	for {
@@ -115,9 +116,9 @@ func (h *firehoseHandler) follow(w http.ResponseWriter, r *http.Request, shard s
 			_ = conn.Close(websocket.StatusPolicyViolation, "the token has ended")
 			return
 		case len(batch) == 0:
-			err = ping(ctx, conn)
+			err = ping(reader, conn) // not ctx: whoever cancels a write cuts the connection, and no close is said
 		default:
-			err = h.send(ctx, conn, batch, dropped)
+			err = h.send(reader, conn, batch, dropped)
 		}
 		if err != nil {
 			return
