@@ -170,12 +170,28 @@ func (d *Docker) killExec(execID string) {
 
 // kill sends a signal to the process group of a command, which runc makes the leader of a session of its own.
 func (d *Docker) kill(ctx context.Context, execID string, s syscall.Signal) {
-	x, err := d.api.ContainerExecInspect(ctx, execID)
-	if err != nil || !x.Running || x.Pid <= 1 || !d.info.local || !inContainer(x.Pid, x.ContainerID) {
+	x, err := d.execStarted(ctx, execID)
+	if err != nil || !x.Running || !d.info.local || !inContainer(x.Pid, x.ContainerID) {
 		return
 	}
 	if err := syscall.Kill(-x.Pid, s); err != nil {
 		d.log.Debug("signal a command", "signal", s, "error", err)
+	}
+}
+
+// execStarted waits until Docker knows the process of a command: it notes the number only after the process
+// has begun, so that a command's first output may come before it.
+func (d *Docker) execStarted(ctx context.Context, execID string) (container.ExecInspect, error) {
+	for pause := time.Millisecond; ; pause = min(pause*2, 100*time.Millisecond) {
+		x, err := d.api.ContainerExecInspect(ctx, execID)
+		if err != nil || x.Pid > 1 {
+			return x, err
+		}
+		select {
+		case <-ctx.Done():
+			return x, ctx.Err()
+		case <-time.After(pause):
+		}
 	}
 }
 
