@@ -102,11 +102,12 @@ func (b *binder) want(path, kind string) {
 func (b *binder) object(m map[string]any, dst reflect.Value, path string) {
 	fields := map[string]reflect.Value{}
 	collectFields(dst, fields)
+	_, lenient := dst.Type().FieldByName(lenientType.Name())
 	for name, v := range m {
 		at := join(path, name)
 		if f, ok := fields[name]; ok {
 			b.value(v, f, at)
-		} else {
+		} else if !lenient {
 			b.unknown = append(b.unknown, clip(at, 100))
 		}
 	}
@@ -148,7 +149,10 @@ func isOptional(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && t.PkgPath() == optionalType.PkgPath() && strings.HasPrefix(t.Name(), "Optional[")
 }
 
-var optionalType = reflect.TypeFor[capi.Optional[string]]()
+var (
+	optionalType = reflect.TypeFor[capi.Optional[string]]()
+	lenientType  = reflect.TypeFor[capi.Lenient]()
+)
 
 func (b *binder) concrete(v any, dst reflect.Value, path string) {
 	switch dst.Kind() {

@@ -100,7 +100,7 @@ func (a *applier) makeRoute(domain *store.Domain, r *store.Route, want manifestR
 
 func (a *applier) mapRoute(r *store.Route, want manifestRoute) error {
 	before := len(r.Destinations)
-	insert := capi.DestinationInsert{App: capi.DestinationApp{GUID: a.app.GUID}, Protocol: want.protocol}
+	insert := capi.DestinationInsert{App: capi.DestinationInsertApp{GUID: a.app.GUID}, Protocol: want.protocol}
 	if err := a.c.mapDestination(a.tx, r, insert); err != nil {
 		return err
 	}

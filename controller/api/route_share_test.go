@@ -237,6 +237,9 @@ func TestWeights(t *testing.T) {
 		return d
 	}
 	w.as("developer", "POST", path, destinations(weighted(a, 100))).want(422, "weighted destinations can only be used when replacing all destinations.")
+	w.as("developer", "POST", path, destinations(map[string]any{"app": map[string]any{"guid": a, "name": "", "links": map[string]any{}}, "weights": 1})).want(422, "Unknown field(s): 'destinations[0].weights'")
+	w.as("developer", "POST", path, destinations(map[string]any{"app": map[string]any{"guid": a, "name": "", "links": map[string]any{}}})).want(200, a)
+	w.as("developer", "PATCH", path, destinations()).want(200)
 	w.as("developer", "PATCH", path, destinations(weighted(a, 60), to(b))).want(422, "cannot contain both weighted and unweighted")
 	w.as("developer", "PATCH", path, destinations(weighted(a, 60), weighted(b, 30))).want(422, "add up to 100")
 	w.as("developer", "PATCH", path, destinations(weighted(a, 60), weighted(b, 40))).want(200, `"weight":60`, `"weight":40`)

@@ -36,7 +36,7 @@ func (c *Client) Destinations(ctx context.Context, routeGUID string) ([]Destinat
 
 // MapRoute leads a route to an app too; doing it again changes nothing. A zero port is the app's own.
 func (c *Client) MapRoute(ctx context.Context, routeGUID, appGUID string, port int, protocol string) error {
-	to := DestinationInsert{App: DestinationApp{GUID: appGUID}, Protocol: protocol}
+	to := DestinationInsert{App: DestinationInsertApp{GUID: appGUID}, Protocol: protocol}
 	if port != 0 {
 		n := Int(port)
 		to.Port = &n

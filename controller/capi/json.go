@@ -137,3 +137,7 @@ func nullable(s string) *string {
 	}
 	return &s
 }
+
+// Lenient, embedded in a type of a request, lets its object have members that the type does not name; without
+// it the API refuses them.
+type Lenient struct{}

@@ -78,11 +78,19 @@ type DestinationsInsert struct {
 
 // DestinationInsert is a destination of a request.
 type DestinationInsert struct {
-	GUID     string         `json:"guid,omitempty"`
-	App      DestinationApp `json:"app"`
+	GUID     string               `json:"guid,omitempty"`
+	App      DestinationInsertApp `json:"app"`
 	Port     *Int           `json:"port,omitempty"`
 	Protocol string         `json:"protocol,omitempty"`
 	Weight   *Int           `json:"weight,omitempty"`
+}
+
+// DestinationInsertApp names the app and its process type; other members of an app are passed over, since
+// clients send the app that they were shown.
+type DestinationInsertApp struct {
+	Lenient
+	GUID    string              `json:"guid"`
+	Process *DestinationProcess `json:"process,omitempty"`
 }
 
 // DestinationUpdate is the body of PATCH /v3/routes/:guid/destinations/:guid.
