@@ -98,9 +98,9 @@ func (t *Table[T]) narrow(tx *Tx, found []entry, cond Cond) ([]entry, error) {
 		these, err := t.findAny(tx, cond)
 		return intersect(found, these), err
 	}
-	keep := make([]bool, len(found))
+	keep, in := make([]bool, len(found)), finger{list: found}
 	err := t.walk(tx, cond, false, func(e entry) bool {
-		if i, ok := slices.BinarySearchFunc(found, e, compareEntries); ok {
+		if i, ok := in.find(e); ok {
 			keep[i] = true
 		}
 		return true

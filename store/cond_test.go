@@ -36,6 +36,8 @@ func TestConditions(t *testing.T) {
 		"no label":        {NotBy("label", "env"), func(a *App) bool { return a.Labels["env"] == "" }},
 		"other label":     {NotBy("label", "env=v1"), func(a *App) bool { return a.Labels["env"] != "v1" }},
 		"space":           {By("space", "s1", "s2"), func(a *App) bool { return a.SpaceGUID != "s0" }},
+		"space twice":     {By("space", "s1", "s1", "s2"), func(a *App) bool { return a.SpaceGUID != "s0" }},
+		"name twice":      {By("name", "a001", "A001", "a002"), func(a *App) bool { return a.Name == "a001" || a.Name == "a002" }},
 		"not space":       {NotBy("space", "s1"), func(a *App) bool { return a.SpaceGUID != "s1" }},
 		"made":            {During("created_at", TimeRange{at(3), at(11)}), func(a *App) bool { return within(a.CreatedAt, 3, 11) }},
 		"made since":      {During("created_at", TimeRange{From: at(7)}), func(a *App) bool { return !a.CreatedAt.Before(at(7)) }},

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -44,7 +45,7 @@ func (t *Table[T]) list(tx *Tx, q Query[T]) ([]*T, int, error) {
 	if q.Match == nil && len(q.Where) == 0 && q.After == "" {
 		return t.listAll(tx, q)
 	}
-	if q.walksInOrder() {
+	if t.walksOnce(q) {
 		return t.listWalking(tx, q)
 	}
 	found, err := t.find(tx, q.Where)
@@ -65,30 +66,51 @@ func (t *Table[T]) list(tx *Tx, q Query[T]) ([]*T, int, error) {
 	return recs, total, err
 }
 
-// walksInOrder reports whether the entries of the one condition lie in the order that is asked for.
-func (q *Query[T]) walksInOrder() bool {
+// walksOnce reports whether walking the one condition meets each record once, so that nothing need be remembered of
+// those that are not on the page.
+func (t *Table[T]) walksOnce(q Query[T]) bool {
 	if len(q.Where) != 1 || q.Match != nil || q.After != "" || q.OrderBy != "" && q.OrderBy != createdIndex {
 		return false
 	}
 	c := q.Where[0]
-	return !c.Not && c.Index != guidIndex && (len(c.Values) == 1 || c.Index == createdIndex && len(c.Times) == 1)
+	if c.Not || c.Index == guidIndex {
+		return false
+	}
+	if len(c.Values) > 1 {
+		ix, err := t.index(c.Index)
+		return err == nil && !ix.isMulti && !ix.same(c.Values)
+	}
+	return len(c.Values) == 1 || len(c.Times) == 1
+}
+
+// same reports whether two of the values are one to the index.
+func (i index[T]) same(values []string) bool {
+	seen := make(map[string]bool, len(values))
+	for _, v := range values {
+		if v = i.folded(v); seen[v] {
+			return true
+		}
+		seen[v] = true
+	}
+	return false
 }
 
 // listWalking keeps the page alone and counts the rest.
 func (t *Table[T]) listWalking(tx *Tx, q Query[T]) ([]*T, int, error) {
-	var found []entry
+	first := firsts{need: max(q.Offset, 0) + q.Limit, desc: q.Desc}
+	if q.Limit <= 0 {
+		first.need = math.MaxInt
+	}
 	total := 0
 	err := t.walk(tx, q.Where[0], q.Desc, func(e entry) bool {
-		if total >= q.Offset && (q.Limit <= 0 || len(found) < q.Limit) {
-			found = append(found, e)
-		}
+		first.add(e)
 		total++
 		return true
 	})
 	if err != nil {
 		return nil, 0, err
 	}
-	recs, err := t.readAll(tx, found)
+	recs, err := t.readAll(tx, page(first.sorted(), q.Offset, q.Limit))
 	return recs, total, err
 }
 
@@ -233,10 +255,10 @@ func (t *Table[T]) order(tx *Tx, found []entry, q Query[T]) ([]entry, error) {
 	if q.Limit > 0 && q.Match == nil {
 		need = min(need, max(q.Offset, 0)+q.Limit)
 	}
-	ordered := make([]entry, 0, need)
+	ordered, in := make([]entry, 0, need), finger{list: found}
 	err = tx.kv.scan(prefix, nil, q.Desc, func(key, guid []byte) bool {
 		e := entry{entryPosition(key), guid}
-		if _, ok := slices.BinarySearchFunc(found, e, compareEntries); ok {
+		if _, ok := in.find(e); ok {
 			ordered = append(ordered, e)
 		}
 		return len(ordered) < need

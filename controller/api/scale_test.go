@@ -177,7 +177,7 @@ func (c *crowd) value(r Route, param string) string {
 	last := r.Pattern[strings.LastIndex(r.Pattern, "/")+1:]
 	values := map[string]string{
 		"names": name[last], "guids": c.app + "," + c.route, "organization_guids": c.orgs[0], "space_guids": c.bigSpace, "app_guids": c.app,
-		"stacks": "cupola", "lifecycle_type": "buildpack", "lifecycle": "buildpack", "types": "audit.app.update", "target_guids": c.app, "user_guids": c.user,
+		"stacks": "cupola", "lifecycle_type": "buildpack", "lifecycle": "buildpack", "types": "audit.app.update,audit.app.start", "target_guids": c.app, "user_guids": c.user,
 		"states": store.StateStaged, "package_guids": c.pack, "hosts": "host-" + middle + "-1", "paths": "", "ports": "0", "domain_guids": c.domain,
 		"usernames": "user-00007@example.com", "partial_usernames": "user-0000", "origins": "uaa", "status_reasons": store.DeploymentDeployed,
 		"status_values": store.DeploymentFinalized, "current": "true", "sequence_ids": "1", "embed": "process_instances", "default": "true",
