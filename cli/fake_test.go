@@ -261,7 +261,7 @@ func (f *fakeAPI) routeRoutes(mux *http.ServeMux) {
 		in := decode[capi.DestinationsInsert](r)
 		route := f.route(r.PathValue("guid"))
 		for _, d := range in.Destinations {
-			route.Destinations = append(route.Destinations, capi.Destination{GUID: f.resource("destination").GUID, App: d.App})
+			route.Destinations = append(route.Destinations, capi.Destination{GUID: f.resource("destination").GUID, App: capi.DestinationApp{GUID: d.App.GUID, Process: d.App.Process}})
 		}
 		reply(w, 200, capi.Destinations{Destinations: route.Destinations})
 	})

@@ -80,9 +80,9 @@ type DestinationsInsert struct {
 type DestinationInsert struct {
 	GUID     string               `json:"guid,omitempty"`
 	App      DestinationInsertApp `json:"app"`
-	Port     *Int           `json:"port,omitempty"`
-	Protocol string         `json:"protocol,omitempty"`
-	Weight   *Int           `json:"weight,omitempty"`
+	Port     *Int                 `json:"port,omitempty"`
+	Protocol string               `json:"protocol,omitempty"`
+	Weight   *Int                 `json:"weight,omitempty"`
 }
 
 // DestinationInsertApp names the app and its process type; other members of an app are passed over, since
