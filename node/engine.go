@@ -56,6 +56,11 @@ type Engine interface {
 	SetNetwork(ctx context.Context, n Network) error
 	// UpdateFiles replaces files of a workload (see Extra.Files) while it runs.
 	UpdateFiles(ctx context.Context, id string, files map[string][]byte) error
+	// Volumes lists the volumes of this installation. It looks at the disk, so it is not cheap.
+	Volumes(ctx context.Context) ([]VolumeStatus, error)
+	// RemoveVolume destroys a volume with all that is in it, for ever. What is not there is no error;
+	// ErrVolumeInUse says that a workload has it.
+	RemoveVolume(ctx context.Context, id string) error
 	// Ping returns nil if the engine can start workloads now, else ErrUnavailable with the reason.
 	Ping(ctx context.Context) error
 	// Close ends all that the engine started in this process. Workloads go on running.
@@ -83,8 +88,10 @@ type Workload struct {
 	Once       bool   // a task: run to the end, never restarted
 	Egress     string // key of Network.Egress
 	Peer       string // what policies call it (Policy.From, To)
+	Address    string // IP that it had before and wants again, where the engine can; empty: any
 	Liveness   Check
 	Readiness  Check
+	Volumes    []Volume // data that stays when the workload goes
 	// Finish, when it is set, is called before the workload starts with the address that it will have, empty
 	// if the engine does not know it yet, and returns what depends on that.
 	Finish func(address string) (Extra, error) `json:"-"`

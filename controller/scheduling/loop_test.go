@@ -96,6 +96,8 @@ func (e *engine) SetNetwork(context.Context, node.Network) error { return nil }
 func (e *engine) UpdateFiles(context.Context, string, map[string][]byte) error {
 	return nil
 }
+func (e *engine) Volumes(context.Context) ([]node.VolumeStatus, error) { return nil, nil }
+func (e *engine) RemoveVolume(context.Context, string) error           { return nil }
 
 var _ node.Engine = (*engine)(nil)
 

@@ -39,8 +39,8 @@ func last(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// take returns the address of id: the one it has, or a free one.
-func (a *addresses) take(id string) (netip.Addr, error) {
+// take returns the address of id: the one it has, the one that it wants if that is free, or any.
+func (a *addresses) take(id, wanted string) (netip.Addr, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for addr, owner := range a.used {
@@ -48,14 +48,25 @@ func (a *addresses) take(id string) (netip.Addr, error) {
 			return addr, nil
 		}
 	}
+	if addr, err := netip.ParseAddr(wanted); err == nil && a.mayGive(addr) {
+		a.used[addr] = id
+		return addr, nil
+	}
 	start := a.last
 	for addr := a.next(start); addr != start; addr = a.next(addr) {
-		if _, taken := a.used[addr]; !taken && addr != a.gateway {
+		if a.mayGive(addr) {
 			a.used[addr], a.last = id, addr
 			return addr, nil
 		}
 	}
 	return netip.Addr{}, fmt.Errorf("%w: all addresses of the network %s are taken", node.ErrInsufficient, a.subnet)
+}
+
+// mayGive reports whether an address is of our share and free.
+func (a *addresses) mayGive(addr netip.Addr) bool {
+	_, taken := a.used[addr]
+	first := a.subnet.Masked().Addr()
+	return !taken && addr != a.gateway && addr != first && a.subnet.Contains(addr) && !a.docker.Contains(addr)
 }
 
 // next is the address of our share that follows, beginning again behind the network's own.

@@ -21,7 +21,7 @@ func (d *Docker) SetNetwork(_ context.Context, n node.Network) error {
 func (d *Docker) PlaceBuild(id, egress string) (address string, release func(), err error) {
 	id = "build/" + id // no workload has such an id
 	var a netip.Addr
-	if a, err = d.nets.staging.addresses.take(id); err != nil {
+	if a, err = d.nets.staging.addresses.take(id, ""); err != nil {
 		return "", nil, fmt.Errorf("build %s: %w", id, err)
 	}
 	release = func() {

@@ -224,7 +224,7 @@ func TestAddresses(t *testing.T) {
 	a := newAddresses(netip.MustParsePrefix("10.9.0.0/28"), netip.MustParseAddr("10.9.0.1"))
 	seen := map[netip.Addr]bool{}
 	for i := 0; ; i++ {
-		addr, err := a.take(strconv.Itoa(i))
+		addr, err := a.take(strconv.Itoa(i), "")
 		if err != nil {
 			break
 		}
@@ -236,12 +236,20 @@ func TestAddresses(t *testing.T) {
 	if len(seen) < 9 {
 		t.Errorf("only %d addresses of a /28 were given", len(seen))
 	}
-	first, _ := a.take("0")
-	if again, err := a.take("0"); err != nil || again != first {
+	first, _ := a.take("0", "")
+	if again, err := a.take("0", ""); err != nil || again != first {
 		t.Errorf("the second time it is %s (%v), was %s", again, err, first)
 	}
 	a.give("0")
-	if addr, err := a.take("new"); err != nil || addr != first {
+	if addr, err := a.take("new", ""); err != nil || addr != first {
 		t.Errorf("the one that became free is %s; got %s (%v)", first, addr, err)
+	}
+	a.give("3")
+	a.give("5")
+	if addr, err := a.take("back", "10.9.0.7"); err != nil || addr.String() != "10.9.0.7" {
+		t.Errorf("a free address that was wanted: got %s (%v)", addr, err)
+	}
+	if addr, err := a.take("late", "10.9.0.7"); err != nil || addr.String() == "10.9.0.7" {
+		t.Errorf("an address that is taken was wanted: got %s (%v)", addr, err)
 	}
 }

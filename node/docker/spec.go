@@ -22,6 +22,7 @@ const (
 	labelID           = "cupola.id"
 	labelWorkload     = "cupola.workload" // the workload as JSON, without environment and secrets
 	labelFiles        = "cupola.files"    // folders of Extra.Files, with colons between
+	labelVolume       = "cupola.volume"   // on volumes: node.Volume.ID
 	labelPrefix       = "cupola.label."   // before each label of the workload
 )
 
@@ -45,6 +46,9 @@ func check(w node.Workload) error {
 		return fmt.Errorf("workload %s: a memory limit of %d MB is too small; Docker needs 6 MB or more", w.ID, w.MemoryMB)
 	}
 	if err := checkReference(w.Image); err != nil {
+		return fmt.Errorf("workload %s: %w", w.ID, err)
+	}
+	if err := checkVolumes(w.Volumes); err != nil {
 		return fmt.Errorf("workload %s: %w", w.ID, err)
 	}
 	for _, c := range []node.Check{w.Liveness, w.Readiness} {
@@ -114,7 +118,7 @@ func (d *Docker) containerConfig(w node.Workload, address netip.Addr) (*containe
 	return c, d.hostConfig(w), d.nets.apps.endpoint(address), nil
 }
 
-// hostConfig has no field for binds, devices, capabilities to add or namespaces of the host, on purpose.
+// hostConfig has no field for binds (volumes of our own are all that is mounted), devices, capabilities to add or namespaces of the host, on purpose.
 func (d *Docker) hostConfig(w node.Workload) *container.HostConfig {
 	pids := int64(w.PIDs)
 	if pids <= 0 {
@@ -134,6 +138,7 @@ func (d *Docker) hostConfig(w node.Workload) *container.HostConfig {
 			Ulimits: []*units.Ulimit{{Name: "nofile", Soft: openFiles, Hard: openFiles}},
 		},
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
+		Mounts:        d.mounts(w.Volumes),
 	}
 	if w.Once {
 		h.RestartPolicy.Name = container.RestartPolicyDisabled

@@ -44,7 +44,10 @@ func (d *Docker) Start(ctx context.Context, w node.Workload) error {
 // place gives the workload its address, and makes and starts its container there, behind rules that already
 // hold.
 func (d *Docker) place(ctx context.Context, w node.Workload, img image.InspectResponse) error {
-	address, err := d.nets.apps.addresses.take(w.ID)
+	if err := d.ensureVolumes(ctx, w.Volumes); err != nil {
+		return fmt.Errorf("workload %s: %w", w.ID, err)
+	}
+	address, err := d.nets.apps.addresses.take(w.ID, w.Address)
 	if err != nil {
 		return fmt.Errorf("workload %s: %w", w.ID, err)
 	}
@@ -205,6 +208,9 @@ func (d *Docker) reserve(w node.Workload) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := d.volumesFreeLocked(w); err != nil {
+		return err
+	}
 	free := d.info.memoryMB - d.o.ReservedMemoryMB
 	for _, i := range d.instances {
 		if s := i.snapshot(); s.State != node.Exited {

@@ -78,6 +78,10 @@ func Run(t *testing.T, newEngine func(t *testing.T, images string) node.Engine) 
 		{"Egress", (*suite).egress},
 		{"Policies", (*suite).policies},
 		{"Files", (*suite).files},
+		{"VolumeOutlives", (*suite).volumeOutlives},
+		{"VolumeInUse", (*suite).volumeInUse},
+		{"VolumeRefused", (*suite).volumeRefused},
+		{"AddressAgain", (*suite).addressAgain},
 		{"Insufficient", (*suite).insufficient},
 		{"NotFound", (*suite).notFound},
 	} {

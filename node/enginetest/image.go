@@ -151,6 +151,7 @@ func pack(app []byte) ([]byte, error) {
 	}{
 		{"etc/", 0o755, tar.TypeDir, nil},
 		{"tmp/", 0o1777, tar.TypeDir, nil},
+		{"data/", 0o777, tar.TypeDir, nil}, // where a volume is mounted
 		{"etc/passwd", 0o644, tar.TypeReg, []byte(passwd)},
 		{"app", 0o755, tar.TypeReg, app},
 		{"bin/", 0o755, tar.TypeDir, nil},
