@@ -159,21 +159,22 @@ func dpkgConfig(r recipe) string {
 // install brings the system up to date when upgrade is set, then adds packages.
 func (a *assembly) install(ctx context.Context, root, step string, to int, packages []string, upgrade bool) error {
 	a.progress.begin(step, to, 3*len(packages))
-	apt := func(args ...string) error {
-		base := []string{"apt-get", "-q", "-y", "--no-install-recommends",
-			"-o", "Dpkg::Use-Pty=0", "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3",
-			"-o", "Acquire::https::CAInfo=/" + caBundle, "-o", "APT::Sandbox::User=root"}
-		return command{args: append(base, args...), root: root, env: hostEnv(), line: a.progress.line, log: a.log}.run(ctx)
-	}
 	if upgrade {
-		if err := apt("--error-on=any", "update"); err != nil {
+		if err := a.apt(ctx, root, "--error-on=any", "update"); err != nil {
 			return err
 		}
-		if err := apt("dist-upgrade"); err != nil {
+		if err := a.apt(ctx, root, "dist-upgrade"); err != nil {
 			return err
 		}
 	}
-	return apt(append([]string{"install"}, packages...)...)
+	return a.apt(ctx, root, append([]string{"install"}, packages...)...)
+}
+
+func (a *assembly) apt(ctx context.Context, root string, args ...string) error {
+	base := []string{"apt-get", "-q", "-y", "--no-install-recommends",
+		"-o", "Dpkg::Use-Pty=0", "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3",
+		"-o", "Acquire::https::CAInfo=/" + caBundle, "-o", "APT::Sandbox::User=root"}
+	return command{args: append(base, args...), root: root, env: hostEnv(), line: a.progress.line, log: a.log}.run(ctx)
 }
 
 // finishRun makes the locale and the user, and writes down what is inside.

@@ -22,6 +22,7 @@ const (
 	labelType    = "process_type"
 	labelVersion = "version"
 	labelIndex   = "index"
+	labelService = "service_instance" // of data services, which package dataservice runs
 )
 
 // newInstanceGUID has the shape 8-4-4-4-4 that Cloud Foundry's instance ids have.

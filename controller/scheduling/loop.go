@@ -143,7 +143,9 @@ func (l *Loop) Step(ctx context.Context) (time.Duration, error) {
 	}
 	seen := make(map[string]node.Status, len(statuses))
 	for _, s := range statuses {
-		seen[s.ID] = s
+		if s.Labels[labelService] == "" { // data services are not this loop's
+			seen[s.ID] = s
+		}
 	}
 	next, errInstances := l.stepInstances(ctx, seen)
 	due, errDeployments := l.stepDeployments()
