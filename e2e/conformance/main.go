@@ -34,6 +34,7 @@ type options struct {
 	focus, skip      string
 	stackCache, work string
 	imageArchive     string // docker-archive with the image of the docker group
+	privateAddress   string // of this machine, where apps may reach the API if a security group lets them
 	set              many   // key=value of the suites' own configuration
 	report           string
 	limit            time.Duration
@@ -65,6 +66,7 @@ func main() {
 	flag.StringVar(&o.stackCache, "stack-cache", os.Getenv("CUPOLA_STACK_CACHE"), "`FOLDER` of assembled stacks")
 	flag.StringVar(&o.work, "work", "", "`FOLDER` for the platform's data and the suites' output (default: a new one)")
 	flag.StringVar(&o.imageArchive, "docker-image", "", "docker-archive `FILE` of the image that the docker group runs")
+	flag.StringVar(&o.privateAddress, "private-address", "", "private `IP` address of this machine, other than a loopback one, at which the security groups' specs reach the API")
 	flag.Var(&o.set, "set", "`KEY=VALUE` for the acceptance tests' configuration, the value as JSON or a word; may be repeated")
 	flag.StringVar(&o.report, "report", "", "Markdown `FILE` for the table (default: standard output)")
 	flag.DurationVar(&o.limit, "limit", 2*time.Hour, "`TIME` after which a suite is stopped")
@@ -114,6 +116,11 @@ func run(ctx context.Context, o options) (err error) {
 			err = os.RemoveAll(o.work)
 		}
 	}()
+	if o.privateAddress != "" {
+		if err := servePrivate(ctx, o.privateAddress); err != nil {
+			return err
+		}
+	}
 	image, err := serveImage(o.imageArchive)
 	if err != nil {
 		return err

@@ -62,6 +62,9 @@ func acceptanceConfig(o options, p *platform, image string) map[string]any {
 	if image != "" {
 		c["public_docker_app_image"], c["catnip_docker_app_image"] = image, image
 	}
+	if o.privateAddress != "" {
+		c["internal_cc_address"] = o.privateAddress
+	}
 	for _, pair := range o.set {
 		key, value, _ := strings.Cut(pair, "=")
 		c[key] = value
