@@ -49,6 +49,11 @@ type Process struct {
 	Version string `json:"version"`
 }
 
+// ReadinessChecked tells whether a check of its own decides if an instance may get requests.
+func (p *Process) ReadinessChecked() bool {
+	return p.ReadinessCheck.Type == "http" || p.ReadinessCheck.Type == "port"
+}
+
 // HealthCheck is a liveness or readiness check. Zero durations mean the platform's defaults.
 type HealthCheck struct {
 	Type              string        `json:"type"`               // port, http or process

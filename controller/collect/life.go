@@ -75,7 +75,7 @@ func (l *Life) step() error {
 
 func readinessChecked(tx *store.Tx, i *store.Instance) bool {
 	p, err := store.Processes.Get(tx, i.ProcessGUID)
-	return err == nil && (p.ReadinessCheck.Type == "http" || p.ReadinessCheck.Type == "port")
+	return err == nil && p.ReadinessChecked()
 }
 
 func (l *Life) cell(src Source, format string, args ...any) {

@@ -79,15 +79,22 @@ func (l *Loop) readPlan(tx *store.Tx, seen map[string]node.Status) (*plan, error
 // write applies the plan. A record that the API deleted meanwhile stays deleted.
 func (l *Loop) write(tx *store.Tx, p *plan) error {
 	for _, r := range p.put {
+		was := &store.Instance{}
 		if !r.CreatedAt.IsZero() {
-			if _, err := store.Instances.Get(tx, r.GUID); errors.Is(err, store.ErrNotFound) {
+			var err error
+			if was, err = store.Instances.Get(tx, r.GUID); errors.Is(err, store.ErrNotFound) {
 				continue
+			} else if err != nil {
+				return err
 			}
 		}
 		if r.Since.IsZero() {
 			r.Since = tx.Now
 		}
 		if err := store.Instances.Put(tx, r); err != nil {
+			return err
+		}
+		if err := putReadinessEvent(tx, was, r); err != nil {
 			return err
 		}
 	}
@@ -106,6 +113,33 @@ func (l *Loop) write(tx *store.Tx, p *plan) error {
 
 // putCrashEvents writes the two audit events that clients look for (contract 5.7).
 func putCrashEvents(tx *store.Tx, r *store.Instance) error {
+	return putInstanceEvents(tx, r, map[string]any{
+		"reason": "CRASHED", "exit_description": r.Details,
+		"exit_status": r.ExitStatus, "crash_count": r.CrashCount, "crash_timestamp": tx.Now.UnixNano(),
+	}, "app.crash", "audit.app.process.crash")
+}
+
+// putReadinessEvent writes down that the readiness check of a running instance passes now, or does no more.
+func putReadinessEvent(tx *store.Tx, was, is *store.Instance) error {
+	ready := was.State == store.InstanceRunning && was.Routable
+	if is.State != store.InstanceRunning || ready == is.Routable {
+		return nil
+	}
+	p, err := store.Processes.Get(tx, is.ProcessGUID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !p.ReadinessChecked() {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	kind := "audit.app.process.ready"
+	if !is.Routable {
+		kind = "audit.app.process.not-ready"
+	}
+	return putInstanceEvents(tx, is, map[string]any{}, kind)
+}
+
+// putInstanceEvents writes audit events whose actor is a process; data is what they say beside which instance it is.
+func putInstanceEvents(tx *store.Tx, r *store.Instance, data map[string]any, kinds ...string) error {
 	app, err := store.Apps.Get(tx, r.AppGUID)
 	if err != nil {
 		return nil // the app is being deleted
@@ -114,19 +148,17 @@ func putCrashEvents(tx *store.Tx, r *store.Instance) error {
 	if err != nil {
 		return nil
 	}
-	data, err := json.Marshal(map[string]any{
-		"instance": r.GUID, "index": r.Index, "reason": "CRASHED", "exit_description": r.Details,
-		"exit_status": r.ExitStatus, "crash_count": r.CrashCount, "crash_timestamp": tx.Now.UnixNano(),
-	})
+	data["instance"], data["index"] = r.GUID, r.Index
+	raw, err := json.Marshal(data)
 	if err != nil {
 		return err
 	}
-	for _, kind := range []string{"app.crash", "audit.app.process.crash"} {
+	for _, kind := range kinds {
 		e := &store.AuditEvent{
 			Type:      kind,
 			Actor:     store.Actor{GUID: r.ProcessGUID, Type: "process", Name: r.ProcessType},
 			Target:    store.Actor{GUID: app.GUID, Type: "app", Name: app.Name},
-			Data:      data,
+			Data:      raw,
 			SpaceGUID: space.GUID, OrgGUID: space.OrgGUID,
 		}
 		if err := store.AuditEvents.Put(tx, e); err != nil {

@@ -344,19 +344,53 @@ func TestACrashIsAnEvent(t *testing.T) {
 		s.State, s.Crashes, s.ExitStatus, s.Details = node.Crashed, 1, 1, "exited with status 1"
 	})
 	w.steps(2)
-	kinds := map[string]int{}
-	w.update(func(tx *store.Tx) error {
-		for e := range store.AuditEvents.All(tx) {
-			kinds[e.Type]++
-		}
-		return nil
-	})
-	if kinds["app.crash"] != 2 || kinds["audit.app.process.crash"] != 2 {
-		t.Errorf("events of two crashed instances = %v, want 2 of each kind", kinds)
+	if got := w.events("app.crash", "audit.app.process.crash"); got != [2]int{2, 2} {
+		t.Errorf("events of two crashed instances = %v, want 2 of each kind", got)
 	}
 	if i := w.instances()[0]; i.State != store.InstanceCrashed || i.Details != "exited with status 1" {
 		t.Errorf("record = %s %q", i.State, i.Details)
 	}
+}
+
+func TestReadinessIsAnEvent(t *testing.T) {
+	w := newWorld(t)
+	ready := func(is bool) {
+		t.Helper()
+		w.engine.set(func(s *node.Status) { s.State, s.Ready = node.Running, is })
+		w.steps(2)
+	}
+	w.step()
+	ready(true)
+	ready(false)
+	if got := w.events("audit.app.process.ready", "audit.app.process.not-ready"); got != [2]int{} {
+		t.Errorf("events without a readiness check = %v, want none", got)
+	}
+	w.update(func(tx *store.Tx) error {
+		w.web.ReadinessCheck.Type = "http"
+		return store.Processes.Put(tx, w.web)
+	})
+	ready(true)
+	ready(false)
+	ready(true)
+	if got := w.events("audit.app.process.ready", "audit.app.process.not-ready"); got != [2]int{4, 2} {
+		t.Errorf("events of two instances = %v, want ready 4 times and not ready twice", got)
+	}
+}
+
+// events counts the audit events of two types.
+func (w *world) events(a, b string) (n [2]int) {
+	w.update(func(tx *store.Tx) error {
+		for e := range store.AuditEvents.All(tx) {
+			switch e.Type {
+			case a:
+				n[0]++
+			case b:
+				n[1]++
+			}
+		}
+		return nil
+	})
+	return n
 }
 
 func TestTasksRunOnce(t *testing.T) {
