@@ -25,6 +25,8 @@ func TestBenchmarks(t *testing.T) {
 	t.Run("idle", benchIdle)
 	t.Run("rolling", benchRolling)
 	t.Run("store", benchStore)
+	t.Run("space", benchSpace)
+	t.Run("crowd", benchCrowd)
 }
 
 func median(d []time.Duration) time.Duration {

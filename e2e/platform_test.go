@@ -258,8 +258,13 @@ type user struct {
 // newUser logs the administrator in, in a home and a space of the test's own, which ends with the test.
 func newUser(t *testing.T, p *platform) *user {
 	t.Helper()
+	return newUserOf(t, p, strings.ToLower(strings.NewReplacer("/", "-", " ", "-", "_", "-").Replace(t.Name())))
+}
+
+// newUserOf is newUser with the name of the org.
+func newUserOf(t *testing.T, p *platform, org string) *user {
+	t.Helper()
 	u := &user{platform: p, t: t, home: t.TempDir()}
-	org := strings.ToLower(strings.NewReplacer("/", "-", " ", "-", "_", "-").Replace(t.Name()))
 	u.must("api", p.url("api", ""), "--skip-ssl-validation")
 	u.must("login", "-u", "admin", "-p", password)
 	u.must("create-org", org)
