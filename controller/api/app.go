@@ -194,10 +194,11 @@ func (s *Server) newApp(tx *store.Tx, c *Ctx, place Place, in capi.AppCreate) (*
 	if err := putApp(tx, app); err != nil {
 		return nil, err
 	}
-	if err := store.Processes.Put(tx, newProcess(app, "web")); err != nil {
+	web := newProcess(app, "web")
+	if err := store.Processes.Put(tx, web); err != nil {
 		return nil, err
 	}
-	return app, c.audit(tx, Event{Type: "audit.app.create", Target: appTarget(app), Place: place, Data: request(map[string]any{"name": app.Name, "lifecycle": in.Lifecycle})})
+	return app, firstOf(c.auditProcess(tx, app, place, web, "create"), c.audit(tx, Event{Type: "audit.app.create", Target: appTarget(app), Place: place, Data: request(map[string]any{"name": app.Name, "lifecycle": in.Lifecycle})}))
 }
 
 // putApp writes an app; a name that is taken in its space is told by the words that clients look for.
@@ -262,7 +263,7 @@ func (s *Server) deleteApp(c *Ctx) error {
 		if err := c.audit(tx, Event{Type: "audit.app.delete-request", Target: appTarget(app), Place: c.place}); err != nil {
 			return err
 		}
-		if err := removeApp(tx, app); err != nil {
+		if err := firstOf(c.auditProcessesEnd(tx, app), removeApp(tx, app)); err != nil {
 			return err
 		}
 		job, err = completeJob(tx, "app.delete", "app", guid)

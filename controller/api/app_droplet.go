@@ -72,7 +72,7 @@ func (s *Server) setCurrentDroplet(c *Ctx) error {
 		if err != nil {
 			return err
 		}
-		if err := assignDroplet(tx, app, d); err != nil {
+		if err := c.auditNewProcesses(tx, app, c.place, func() error { return assignDroplet(tx, app, d) }); err != nil {
 			return err
 		}
 		return c.audit(tx, Event{Type: "audit.app.droplet.mapped", Target: appTarget(app), Place: c.place, Data: request(map[string]any{"droplet_guid": d.GUID})})

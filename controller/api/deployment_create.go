@@ -31,7 +31,7 @@ func (s *Server) createDeployment(c *Ctx) error {
 		if err != nil {
 			return err
 		}
-		if err := s.deploy(tx, c, app, d, in); err != nil {
+		if err := c.auditNewProcesses(tx, app, place, func() error { return s.deploy(tx, c, app, d, in) }); err != nil {
 			return err
 		}
 		return c.audit(tx, Event{Type: "audit.app.deployment.create", Target: appTarget(app), Place: place, Data: map[string]any{

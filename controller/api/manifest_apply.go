@@ -175,7 +175,10 @@ func (a *applier) setProcess(want *manifestProcess) error {
 	if err := tellScaled(a.tx, a.app, p); err != nil {
 		return err
 	}
-	return store.Processes.Put(a.tx, p)
+	if err := store.Processes.Put(a.tx, p); err != nil || !isNew {
+		return err
+	}
+	return a.c.auditProcess(a.tx, a.app, a.place, p, "create")
 }
 
 func (a *applier) note() error {

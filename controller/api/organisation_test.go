@@ -22,7 +22,15 @@ func has(fragments ...string) []string { return fragments }
 // play makes the requests one after another, as they rest on one another.
 func (w *world) play(rows []row) map[string]string {
 	w.t.Helper()
-	guids := map[string]string{"org": w.org, "space": w.space, "otherOrg": w.otherOrg, "otherSpace": w.otherSpace, "domain": w.domain}
+	return w.playWith(map[string]string{}, rows)
+}
+
+// playWith is play with GUIDs that are known already; it adds to them.
+func (w *world) playWith(guids map[string]string, rows []row) map[string]string {
+	w.t.Helper()
+	for name, guid := range map[string]string{"org": w.org, "space": w.space, "otherOrg": w.otherOrg, "otherSpace": w.otherSpace, "domain": w.domain} {
+		guids[name] = guid
+	}
 	fill := func(text string) string {
 		for k, v := range guids {
 			text = strings.ReplaceAll(text, "{"+k+"}", v)
@@ -332,4 +340,18 @@ func TestSpaceQuotas(t *testing.T) {
 		{name: "delete", as: "orgmanager", method: "DELETE", path: "/v3/space_quotas/{q}", status: 202},
 		{name: "free", as: "auditor", method: "GET", path: "/v3/spaces/{space}", status: 200, want: has(`"quota":{"data":null}`)},
 	})
+}
+
+// TestPlatformUsage sums up all orgs, for operators alone.
+func TestPlatformUsage(t *testing.T) {
+	w := newWorld(t)
+	w.makeRunning("a")
+	w.makeRoute("told").want(201)
+	w.makeService("db", nil).want(201)
+	w.as("admin", "GET", "/v3/organizations/"+w.otherOrg+"/usage_summary", nil).want(200, `"started_instances":0`)
+	for _, who := range []string{"admin", "readonly"} {
+		w.as(who, "GET", "/v3/info/usage_summary", nil).want(200, `"started_instances":1`, `"memory_in_mb":1024`, `"routes":1`, `"service_instances":1`, `"domains":1`, testURL+`/v3/info/usage_summary"`)
+	}
+	w.as("orgmanager", "GET", "/v3/info/usage_summary", nil).want(403, "10003")
+	w.as("", "GET", "/v3/info/usage_summary", nil).want(401)
 }

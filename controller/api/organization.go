@@ -206,8 +206,16 @@ func (s *Server) usage(tx *store.Tx, base string, spaces []string) (*capi.UsageS
 		return nil, err
 	}
 	tasks, err := store.Tasks.Count(tx, store.By("space", spaces...), store.By("state", "RUNNING"))
+	if err != nil {
+		return nil, err
+	}
+	services, err := store.ServiceInstances.Count(tx, store.By("space", spaces...))
+	if err != nil {
+		return nil, err
+	}
+	keys, err := store.ServiceBindings.Count(tx, store.By("space", spaces...), store.By("type", store.BindingKey))
 	return &capi.UsageSummary{
-		Usage: capi.UsageSummaryData{StartedInstances: used.instances, MemoryInMB: used.memoryMB, Routes: routes, ReservedPorts: routes - httpRoutes, PerAppTasks: tasks},
+		Usage: capi.UsageSummaryData{StartedInstances: used.instances, MemoryInMB: used.memoryMB, Routes: routes, ReservedPorts: routes - httpRoutes, PerAppTasks: tasks, ServiceInstances: services, ServiceKeys: keys},
 		Links: capi.Links{"self": s.link(base + "/usage_summary")},
 	}, err
 }

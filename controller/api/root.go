@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/store"
 )
 
 // APIVersion is the version of the Cloud Controller API that clients may count on (contract, 1.2).
@@ -17,6 +18,7 @@ func (s *Server) rootRoutes() []Route {
 		get("/{$}", open(), s.getRoot),
 		get("/v3", open(), s.getV3),
 		get("/v3/info", open(), s.getInfo),
+		get("/v3/info/usage_summary", on(platformAt, "Resource", SeePlatform, AdminRead), s.getUsage),
 	}
 }
 
@@ -61,5 +63,21 @@ func (s *Server) getInfo(c *Ctx) error {
 	return c.JSON(http.StatusOK, capi.Info{
 		Name: "cupola", Build: "cupola", Description: "Cloud Foundry in one binary", OSBAPIVersion: osbapiVersion,
 		Links: capi.Links{"self": s.link("/v3/info"), "support": {Href: ""}},
+	})
+}
+
+// getUsage sums up the whole platform.
+func (s *Server) getUsage(c *Ctx) error {
+	return c.answer(func(tx *store.Tx) (any, error) {
+		spaces, err := store.Spaces.GUIDs(tx)
+		if err != nil {
+			return nil, err
+		}
+		out, err := s.usage(tx, "/v3/info", spaces)
+		if err != nil {
+			return nil, err
+		}
+		out.Usage.Domains, err = store.Domains.Count(tx)
+		return out, err
 	})
 }

@@ -124,7 +124,7 @@ var single = map[string]string{
 	"PATCH /v3/routes/{guid}/destinations": "destinations", "PATCH /v3/routes/{guid}/destinations/{destination}": "destination",
 	"GET /v3/domains/{guid}/route_reservations": "reservation", "GET /v3/routes/{guid}/relationships/shared_spaces": "to-many",
 	"POST /v3/routes/{guid}/relationships/shared_spaces": "to-many", "GET /v3/jobs/{guid}": "job", "POST /v3/spaces/{guid}/manifest_diff": "manifest diff",
-	"GET /v3/organizations/{guid}/domains/default": "domain", "GET /v3/organizations/{guid}/usage_summary": "usage summary", "GET /v3/spaces/{guid}/usage_summary": "usage summary",
+	"GET /v3/organizations/{guid}/domains/default": "domain", "GET /v3/organizations/{guid}/usage_summary": "usage summary", "GET /v3/spaces/{guid}/usage_summary": "usage summary", "GET /v3/info/usage_summary": "usage summary",
 	"GET /v3/organizations/{guid}/relationships/default_isolation_segment": "to-one", "PATCH /v3/organizations/{guid}/relationships/default_isolation_segment": "to-one",
 	"GET /v3/spaces/{guid}/relationships/isolation_segment": "to-one", "PATCH /v3/spaces/{guid}/relationships/isolation_segment": "to-one",
 	"POST /v3/organization_quotas/{guid}/relationships/organizations": "to-many", "POST /v3/space_quotas/{guid}/relationships/spaces": "to-many",

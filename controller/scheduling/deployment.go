@@ -295,6 +295,9 @@ func (r *rollout) remove(p *store.Process) error {
 			return err
 		}
 	}
+	if err := putProcessEvent(r.tx, r.app, p, "audit.app.process.delete", map[string]any{"process_guid": p.GUID, "process_type": p.Type}); err != nil {
+		return err
+	}
 	return store.Processes.Delete(r.tx, p.GUID)
 }
 

@@ -147,4 +147,11 @@ func TestCancelGoesBack(t *testing.T) {
 	if got.Reason != store.DeploymentCanceled || w.engine.count() != 2 {
 		t.Errorf("after cancel: %s with %d workloads, want CANCELED with 2", got.Reason, w.engine.count())
 	}
+	w.update(func(tx *store.Tx) error {
+		n, err := store.AuditEvents.Count(tx, store.By("type", "audit.app.process.delete"))
+		if n != 1 {
+			t.Errorf("%d events of the end of the new process, want 1", n)
+		}
+		return err
+	})
 }
