@@ -51,7 +51,9 @@ func newCrowd(t *testing.T, n int) *crowd {
 	return c
 }
 
-func (c *crowd) org(name string) string { return name + "-" + strings.ToLower(filepath.Base(c.t.Name())) }
+func (c *crowd) org(name string) string {
+	return name + "-" + strings.ToLower(filepath.Base(c.t.Name()))
+}
 
 // run starts all pushes and waits for all of them. Those of one org share a home, as the jobs of one machine do;
 // `cf` can't, so each of its pushes has its own.
