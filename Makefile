@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/cupola-paas/cupola/cli.Version=$(VERSION)
-HELPERS := buildpack/embedded/phase buildpack/embedded/launcher buildpack/embedded/buildpack buildpack/embedded/guest
+HELPERS := buildpack/embedded/phase buildpack/embedded/launcher buildpack/embedded/buildpack buildpack/embedded/guest buildpack/embedded/keeper
 export CGO_ENABLED ?= 0
 
 .PHONY: help build helpers up down clean test unit e2e lint bench install-tools
@@ -14,7 +14,7 @@ help: ## list the targets
 build: helpers ## build bin/cupola
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cupola .
 
-# The four small programs that run inside build containers and app images are part of the binary.
+# The small programs that run inside build containers, app images and data services are part of the binary.
 helpers: $(HELPERS)
 
 buildpack/embedded/phase: $(shell find buildpack -name '*.go' -not -name '*_test.go') go.mod
@@ -25,6 +25,8 @@ buildpack/embedded/buildpack: $(shell find buildpack/system -type f -not -name '
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./buildpack/system/cmd/buildpack
 buildpack/embedded/guest: $(shell find controller/ssh/guest controller/ssh/cmd -name '*.go' -not -name '*_test.go') go.mod
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./controller/ssh/cmd/guest
+buildpack/embedded/keeper: $(shell find controller/dataservice/keeper controller/dataservice/cmd -name '*.go' -not -name '*_test.go') go.mod
+	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./controller/dataservice/cmd/keeper
 
 up: ## install what is missing, start the platform, push a sample app
 	@scripts/up.sh

@@ -53,6 +53,7 @@ type Server struct {
 	access    *accessLog
 	tags      *tagger
 	figures   *usage
+	data      *dataServices // made by Run
 
 	installation     string
 	registryPassword string

@@ -169,6 +169,9 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.data, err = s.openDataServices(who); err != nil {
+		return nil, err
+	}
 	schedulingLoop := &scheduling.Loop{
 		Finish: who.Finish,
 		DB:     s.db, Engine: s.engine, Router: s.router, Env: env, Logs: s.sink, Log: s.log,
@@ -199,6 +202,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	loops := []func(context.Context) error{
 		s.access.run, s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
 		metricsLoop.Run, lifeLoop.Run, drainLoop.Run,
+		s.data.Run, s.data.manager.Run,
 	}
 	return append(loops, networkLoops...), nil
 }

@@ -227,6 +227,7 @@ func allTables() []anyTable {
 		IsolationSegments, FeatureFlags, EnvGroups, AuditEvents, Jobs,
 		ServiceInstances, ServiceBindings, Settings,
 		Revisions, Sidecars, AppUsageEvents, ServiceUsageEvents,
+		DataServices, DataBindings, DataBackups,
 	}
 }
 

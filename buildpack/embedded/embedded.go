@@ -22,6 +22,9 @@ func Buildpack() ([]byte, error) { return read("buildpack") }
 // Guest is the program that serves SSH sessions inside instances.
 func Guest() ([]byte, error) { return read("guest") }
 
+// Keeper is the program that starts the servers of data services.
+func Keeper() ([]byte, error) { return read("keeper") }
+
 func read(name string) ([]byte, error) {
 	b, err := files.ReadFile(name)
 	if err != nil {

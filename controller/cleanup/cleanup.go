@@ -130,6 +130,11 @@ func (l *Loop) references() (*references, error) {
 			r.addReference(s.BuildImage)
 			r.addReference(s.RunImage)
 		}
+		for d := range store.DataServices.All(tx) {
+			r.images[d.Repository+"@"+d.ImageDigest] = true
+			r.digests[d.ImageDigest] = true
+			r.apps[d.GUID] = true // for its logs
+		}
 		for p := range store.Packages.All(tx) {
 			r.blobs[p.SHA256] = true
 		}

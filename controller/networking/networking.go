@@ -45,7 +45,7 @@ type Loop struct {
 
 // Run steps until ctx ends. What was said last goes on to hold.
 func (l *Loop) Run(ctx context.Context) error {
-	changed := l.DB.Watch(ctx, store.SecurityGroups.Name(), store.Spaces.Name(), store.NetworkPolicies.Name())
+	changed := l.DB.Watch(ctx, store.SecurityGroups.Name(), store.Spaces.Name(), store.NetworkPolicies.Name(), store.DataServices.Name(), store.DataBindings.Name())
 	for {
 		wait := resync
 		if err := l.Step(ctx); err != nil && ctx.Err() == nil {
@@ -118,7 +118,23 @@ func Network(tx *store.Tx, bad func(group string, err error)) node.Network {
 			Ports: node.PortRange{From: p.FirstPort, To: p.LastPort},
 		})
 	}
+	n.Policies = append(n.Policies, dataPolicies(tx)...)
 	return n
+}
+
+// dataPolicies let the apps that are bound to a data service connect to it, and nobody else.
+func dataPolicies(tx *store.Tx) []node.Policy {
+	var all []node.Policy
+	for b := range store.DataBindings.All(tx) {
+		s, err := store.DataServices.Get(tx, b.ServiceGUID)
+		if err != nil || b.AppGUID == "" {
+			continue
+		}
+		for _, port := range s.Ports {
+			all = append(all, node.Policy{From: b.AppGUID, To: s.GUID, Protocol: "tcp", Ports: node.PortRange{From: port, To: port}})
+		}
+	}
+	return all
 }
 
 func collect(into map[string][]string, group string, spaces []string) {

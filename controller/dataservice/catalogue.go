@@ -1,0 +1,290 @@
+package dataservice
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/uuid"
+
+	"github.com/cupola-paas/cupola/controller/dataservice/keeper"
+)
+
+//go:embed offerings/*.yml
+var embedded embed.FS
+
+// Catalogue is all that the broker offers, sorted by name. It is not changed once it is read.
+type Catalogue []*Offering
+
+// Offering is one kind of data service, as its catalogue file describes it. Every string in Files, Server, Ready,
+// Setup, Bind, Unbind, Reload, Backup, Restore, Proof and Credentials is a template (see view).
+type Offering struct {
+	ID               string `yaml:"id"` // empty: made from the name, and so the same on every start
+	Name             string `yaml:"name"`
+	Version          string `yaml:"version"` // semantic version of the server, for maintenance_info
+	DisplayName      string `yaml:"display_name"`
+	Description      string `yaml:"description"`
+	DocumentationURL string `yaml:"documentation_url"`
+
+	Tags  []string `yaml:"tags"`
+	Image Image    `yaml:"image"`
+	Ports []int    `yaml:"ports"` // that bound apps may connect to; the first is the one that is probed
+	// User is numeric, uid:gid. Empty: the user vcap of images of packages.
+	User   string `yaml:"user"`
+	Volume string `yaml:"volume"` // the folder that outlives the server; empty: it keeps nothing
+
+	StopSignal string `yaml:"stop_signal"` // empty: SIGTERM
+	StopGrace  int    `yaml:"stop_grace"`  // seconds; zero: 60
+
+	Plans []*Plan `yaml:"plans"`
+
+	Secrets []string          `yaml:"secrets"` // made at random for each instance, for its life
+	Files   map[string]string `yaml:"files"`   // contents by name, below /etc/cupola-service
+	Server  keeper.Plan       `yaml:"server"`
+
+	Ready  Command   `yaml:"ready"`  // succeeds once the server takes clients; empty: its port answers
+	Setup  []Command `yaml:"setup"`  // once the server is ready, at each start
+	Bind   []Command `yaml:"bind"`   // repeated when a binding is asked for again
+	Unbind []Command `yaml:"unbind"` // of a binding that may be gone already
+	Reload []Command `yaml:"reload"` // after new certificates
+
+	Backup  Command `yaml:"backup"`  // writes the whole content to its output; empty: no backups
+	Restore Command `yaml:"restore"` // reads what Backup wrote, into an empty server or over what is there
+	Proof   Command `yaml:"proof"`   // queries a restored server; what it prints is kept with the backup
+
+	Credentials map[string]any `yaml:"credentials"` // values that are strings are templates
+}
+
+// Image is what the server runs from: Debian packages on the platform's own base image, or anybody's image.
+type Image struct {
+	Packages  []string `yaml:"packages"`
+	Exclude   []string `yaml:"exclude"`   // paths of the packages that are left out; a trailing * matches any rest
+	Reference string   `yaml:"reference"` // such as docker.io/library/mongo:8; copied into the platform's registry
+}
+
+// Plan is a size of an offering.
+type Plan struct {
+	ID          string `yaml:"id"` // as with Offering
+	Name        string `yaml:"name"`
+	Description string `yaml:"description"`
+	MemoryMB    int    `yaml:"memory_mb"`
+	CPUShares   int    `yaml:"cpu_shares"` // zero: as an app with that memory
+	DiskMB      int    `yaml:"disk_mb"`
+	Connections int    `yaml:"connections"`
+	Free        *bool  `yaml:"free"` // nil: it is
+}
+
+// Command is a program that runs beside the server in its container, as the server's user.
+type Command struct {
+	Run   []string          `yaml:"run"`
+	Stdin string            `yaml:"stdin"`
+	Env   map[string]string `yaml:"env"`
+}
+
+func (c Command) empty() bool { return len(c.Run) == 0 }
+
+// maxFile bounds a catalogue file.
+const maxFile = 1 << 20
+
+// ReadCatalogue reads the offerings of this binary and those of an operator's folder, which may be absent. A file of
+// the folder with the name of an offering takes its place. An error names the file and what to mend.
+func ReadCatalogue(folder string) (Catalogue, error) {
+	sub, err := fs.Sub(embedded, "offerings")
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*Offering{}
+	sources := []fs.FS{sub}
+	if _, err := os.Stat(folder); folder != "" && err == nil {
+		sources = append(sources, os.DirFS(folder))
+	}
+	for _, source := range sources {
+		if err := readFolder(source, all); err != nil {
+			return nil, err
+		}
+	}
+	var c Catalogue
+	for _, o := range all {
+		c = append(c, o)
+	}
+	slices.SortFunc(c, func(a, b *Offering) int { return strings.Compare(a.Name, b.Name) })
+	return c, c.unique()
+}
+
+func readFolder(source fs.FS, into map[string]*Offering) error {
+	names, err := fs.Glob(source, "*.yml")
+	if err != nil {
+		return err
+	}
+	here := map[string]string{}
+	for _, name := range names {
+		o, err := readOffering(source, name)
+		if err != nil {
+			return fmt.Errorf("catalogue file %s: %w", name, err)
+		}
+		if first, twice := here[o.Name]; twice {
+			return fmt.Errorf("catalogue file %s: the offering %s is in %s already", name, o.Name, first)
+		}
+		here[o.Name], into[o.Name] = name, o
+	}
+	return nil
+}
+
+func readOffering(source fs.FS, name string) (*Offering, error) {
+	text, err := fs.ReadFile(source, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("it is larger than %d bytes", maxFile)
+	}
+	o := &Offering{}
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(o); err != nil {
+		return nil, err
+	}
+	o.fill()
+	return o, o.check()
+}
+
+// idSpace is the name space of the ids that are made from names (RFC 9562, UUID version 5).
+var idSpace = uuid.MustParse("6f9d9d4e-3f0b-5c0a-9a52-0d1f7c8f6a11")
+
+func (o *Offering) fill() {
+	if o.ID == "" {
+		o.ID = uuid.NewSHA1(idSpace, []byte(o.Name)).String()
+	}
+	if o.User == "" {
+		o.User = "2000:2000"
+	}
+	if o.StopGrace == 0 {
+		o.StopGrace = 60
+	}
+	if o.DisplayName == "" {
+		o.DisplayName = o.Name
+	}
+	for _, p := range o.Plans {
+		if p.ID == "" {
+			p.ID = uuid.NewSHA1(idSpace, []byte(o.Name+"/"+p.Name)).String()
+		}
+	}
+}
+
+var (
+	offeringName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,49}$`)
+	numericUser  = regexp.MustCompile(`^[1-9][0-9]{0,8}:[0-9]{1,9}$`)
+	semver       = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?$`)
+)
+
+// leastMemoryMB is the smallest server that a plan can have.
+const leastMemoryMB = 16
+
+func (o *Offering) check() error {
+	switch {
+	case !offeringName.MatchString(o.Name):
+		return fmt.Errorf("name %q: use up to 50 lower-case letters, digits and dashes", o.Name)
+	case o.Description == "":
+		return errors.New("description: say in a sentence what it is")
+	case !semver.MatchString(o.Version):
+		return fmt.Errorf("version %q: write it as 17.5.0", o.Version)
+	case (len(o.Image.Packages) > 0) == (o.Image.Reference != ""):
+		return errors.New("image: name packages or a reference, one of both")
+	case !numericUser.MatchString(o.User):
+		return fmt.Errorf("user %q: write it as uid:gid in numbers, and not as root", o.User)
+	case len(o.Ports) == 0 || slices.ContainsFunc(o.Ports, func(p int) bool { return p < 1 || p > 65535 }):
+		return errors.New("ports: name one or more from 1 to 65535")
+	case o.Volume != "" && (!path.IsAbs(o.Volume) || path.Clean(o.Volume) != o.Volume || o.Volume == "/"):
+		return fmt.Errorf("volume %q: name an absolute path below /", o.Volume)
+	case len(o.Plans) == 0:
+		return errors.New("plans: name at least one")
+	case len(o.Credentials) == 0:
+		return errors.New("credentials: say what a binding gives")
+	case o.Backup.empty() != o.Restore.empty():
+		return errors.New("backup and restore: one is of no use without the other")
+	}
+	if err := o.Server.Check(); err != nil && (len(o.Image.Packages) > 0 || len(o.Server.Steps) > 0 && len(o.Server.Exec) > 0) {
+		return fmt.Errorf("server: %w", err)
+	}
+	for name := range o.Files {
+		if name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+			return fmt.Errorf("files: %q: name it without a folder; it will be in %s", name, filesDir)
+		}
+	}
+	for i, p := range o.Plans {
+		if err := p.check(); err != nil {
+			return fmt.Errorf("plans[%d]: %w", i, err)
+		}
+	}
+	return o.tryTemplates()
+}
+
+func (p *Plan) check() error {
+	switch {
+	case !offeringName.MatchString(p.Name):
+		return fmt.Errorf("name %q: use up to 50 lower-case letters, digits and dashes", p.Name)
+	case p.MemoryMB < leastMemoryMB:
+		return fmt.Errorf("memory_mb: %d is too small; use %d or more", p.MemoryMB, leastMemoryMB)
+	case p.DiskMB < 0 || p.Connections < 0 || p.CPUShares < 0:
+		return errors.New("disk_mb, connections and cpu_shares cannot be negative")
+	}
+	return nil
+}
+
+// unique checks that no id is used twice: a broker's catalogue must not (OSB 2.17, "Catalog Management").
+func (c Catalogue) unique() error {
+	seen := map[string]string{}
+	add := func(id, what string) error {
+		if other, twice := seen[id]; twice {
+			return fmt.Errorf("the id %s is of %s and of %s", id, other, what)
+		}
+		seen[id] = what
+		return nil
+	}
+	for _, o := range c {
+		if err := add(o.ID, "the offering "+o.Name); err != nil {
+			return err
+		}
+		names := map[string]bool{}
+		for _, p := range o.Plans {
+			if names[p.Name] {
+				return fmt.Errorf("the offering %s has the plan %s twice", o.Name, p.Name)
+			}
+			names[p.Name] = true
+			if err := add(p.ID, "the plan "+o.Name+"/"+p.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// offering returns the one with that id, or nil.
+func (c Catalogue) offering(id string) *Offering {
+	for _, o := range c {
+		if o.ID == id {
+			return o
+		}
+	}
+	return nil
+}
+
+// plan returns the one with that id, or nil.
+func (o *Offering) plan(id string) *Plan {
+	if o == nil {
+		return nil
+	}
+	for _, p := range o.Plans {
+		if p.ID == id {
+			return p
+		}
+	}
+	return nil
+}

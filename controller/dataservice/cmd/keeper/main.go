@@ -1,0 +1,31 @@
+// Command keeper starts the server of a data service in its container (see package keeper). With the argument
+// "prepare" it repeats the steps and does not start anything: that is how new certificates get to where they are read.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/cupola-paas/cupola/controller/dataservice/keeper"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "cupola:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	plan, err := keeper.Read(keeper.PlanFile)
+	if err != nil {
+		return err
+	}
+	if err := plan.Prepare(os.Stderr); err != nil {
+		return err
+	}
+	if len(args) == 1 && args[0] == "prepare" {
+		return nil
+	}
+	return plan.Become()
+}

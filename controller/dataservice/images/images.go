@@ -1,0 +1,68 @@
+// Package images makes what the servers of data services run from, and puts it into the platform's registry.
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/cupola-paas/cupola/buildpack/stack"
+	"github.com/cupola-paas/cupola/controller/dataservice"
+	"github.com/cupola-paas/cupola/controller/dataservice/keeper"
+)
+
+var _ dataservice.Images = (*Maker)(nil)
+
+// Maker makes images. Its fields are set before use and not changed.
+type Maker struct {
+	Stack    stack.Options // where images of packages are kept
+	Registry stack.Registry
+	Keeper   []byte // the program that starts servers (package keeper)
+}
+
+// Image returns the image of an offering: what the catalogue file names, and on top of that the program that starts
+// the server and the folder where its volume is mounted. The first call for an offering takes as long as apt.
+func (m *Maker) Image(ctx context.Context, o *dataservice.Offering) (repository, digest string, err error) {
+	base, err := m.base(ctx, o)
+	if err != nil {
+		return "", "", err
+	}
+	files := []stack.File{{Path: path.Dir(keeper.Path)[1:], Mode: 0o755}, {Path: keeper.Path[1:], Mode: 0o755, Content: m.Keeper}}
+	if o.Volume != "" {
+		uid, gid, err := ids(o.User)
+		if err != nil {
+			return "", "", fmt.Errorf("user %q: %w", o.User, err)
+		}
+		files = append(files, stack.File{Path: o.Volume[1:], Mode: 0o700, UID: uid, GID: gid})
+	}
+	img, err := stack.Compose(base, files)
+	if err != nil {
+		return "", "", err
+	}
+	repository = "services/" + o.Name
+	digest, err = stack.PushImage(ctx, m.Registry, repository, img)
+	return repository, digest, err
+}
+
+func (m *Maker) base(ctx context.Context, o *dataservice.Offering) (v1.Image, error) {
+	if o.Image.Reference != "" {
+		return stack.Foreign(ctx, o.Image.Reference)
+	}
+	added, err := stack.PrepareAddition(ctx, m.Stack, stack.Addition{Name: o.Name, Packages: o.Image.Packages, Exclude: o.Image.Exclude})
+	if err != nil {
+		return nil, err
+	}
+	return added.Image, nil
+}
+
+func ids(user string) (uid, gid int, err error) {
+	u, g, _ := strings.Cut(user, ":")
+	uid, errUID := strconv.Atoi(u)
+	gid, errGID := strconv.Atoi(g)
+	return uid, gid, errors.Join(errUID, errGID)
+}

@@ -1,0 +1,304 @@
+package dataservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cupola-paas/cupola/controller/dataservice/keeper"
+	"github.com/cupola-paas/cupola/node"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// attend does what an instance needs. Whatever it is, doing it again from the start does no harm.
+func (m *Manager) attend(ctx context.Context, guid string) error {
+	unlock, err := m.lock(ctx, guid)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s, err := m.get(guid)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch s.State {
+	case store.DataCreating:
+		return m.create(ctx, s)
+	case store.DataUpdating:
+		return m.update(ctx, s)
+	case store.DataDeleting:
+		return m.delete(ctx, s)
+	case store.DataReady:
+		return m.keep(ctx, s)
+	case store.DataDeleted:
+		return m.expire(ctx, s)
+	}
+	return m.Engine.Stop(ctx, guid, -1) // failed
+}
+
+// create makes an instance usable, or failed with the reason in its operation. An end of ctx leaves it as it is: the
+// next process goes on.
+func (m *Manager) create(ctx context.Context, s *store.DataService) error {
+	o, p, err := m.kind(s)
+	if err == nil {
+		err = m.createServer(ctx, s, o, p)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err == nil {
+		return m.finish(s.GUID, store.DataReady, nil)
+	}
+	m.Log.Warn("data service not created", "service_instance", s.GUID, "error", err)
+	return errors.Join(m.Engine.Stop(ctx, s.GUID, -1), m.finish(s.GUID, store.DataFailed, err))
+}
+
+func (m *Manager) createServer(ctx context.Context, s *store.DataService, o *Offering, p *Plan) error {
+	if s.ImageDigest == "" {
+		m.tell(s.GUID, "the image is being prepared")
+		if err := m.takeImage(ctx, s, o); err != nil {
+			return err
+		}
+	}
+	m.tell(s.GUID, "the server is being started")
+	return m.start(ctx, s, o, p)
+}
+
+func (m *Manager) takeImage(ctx context.Context, s *store.DataService, o *Offering) error {
+	repository, digest, err := m.Images.Image(ctx, o)
+	if err != nil {
+		return fmt.Errorf("image of %s: %w", o.Name, err)
+	}
+	s.Repository, s.ImageDigest = repository, digest
+	return m.change(s.GUID, func(_ *store.Tx, now *store.DataService) error {
+		now.Repository, now.ImageDigest = repository, digest
+		return nil
+	})
+}
+
+// tell writes how far an operation is.
+func (m *Manager) tell(guid, description string) {
+	err := m.change(guid, func(tx *store.Tx, s *store.DataService) error {
+		s.Operation.Description, s.Operation.UpdatedAt = description, tx.Now
+		return nil
+	})
+	if err != nil {
+		m.Log.Warn("progress of a data service not written", "service_instance", guid, "error", err)
+	}
+}
+
+// finish ends the operation under way.
+func (m *Manager) finish(guid, state string, why error) error {
+	return m.change(guid, func(tx *store.Tx, s *store.DataService) error {
+		s.State = state
+		s.Operation.State, s.Operation.Description, s.Operation.UpdatedAt = store.OperationSucceeded, "", tx.Now
+		if why != nil {
+			s.Operation.State, s.Operation.Description = store.OperationFailed, why.Error()
+		}
+		return nil
+	})
+}
+
+// start starts the server unless it runs, waits until it takes clients, and sets it up.
+func (m *Manager) start(ctx context.Context, s *store.DataService, o *Offering, p *Plan) error {
+	w, err := m.workload(s, o, p)
+	if err != nil {
+		return err
+	}
+	if err := m.Engine.Start(ctx, w); err != nil {
+		return err
+	}
+	st, err := m.untilReady(ctx, s, o, p)
+	if err != nil {
+		return err
+	}
+	if s.Address != "" && s.Address != st.Address {
+		m.Log.Warn("a data service has another address; who is bound to it must be bound anew", "service_instance", s.GUID, "was", s.Address, "is", st.Address)
+	}
+	s.Address = st.Address
+	if err := m.runAll(ctx, s.GUID, newView(s, p, nil, nil), o.Setup); err != nil {
+		return err
+	}
+	return m.change(s.GUID, func(tx *store.Tx, now *store.DataService) error {
+		now.Address, now.CertificateAt = st.Address, tx.Now
+		return nil
+	})
+}
+
+// untilReady waits until the server takes clients.
+func (m *Manager) untilReady(ctx context.Context, s *store.DataService, o *Offering, p *Plan) (node.Status, error) {
+	limit := time.NewTimer(readyLimit)
+	defer limit.Stop()
+	look := time.NewTicker(readyLook)
+	defer look.Stop()
+	v := newView(s, p, nil, nil)
+	var last error
+	for {
+		seen, err := m.statuses(ctx)
+		if err != nil {
+			return node.Status{}, err
+		}
+		st, there := seen[s.GUID]
+		switch {
+		case !there:
+			return st, errors.New("the server's container has gone")
+		case st.Crashes >= crashLimit:
+			return st, fmt.Errorf("the server does not stay up: %s", st.Details)
+		case st.State == node.Running && st.Ready && o.Ready.empty():
+			return st, nil
+		case st.State == node.Running && st.Ready:
+			if last = m.runCommand(ctx, s.GUID, v, o.Ready, nil, nil); last == nil {
+				return st, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return st, ctx.Err()
+		case <-limit.C:
+			return st, errors.Join(fmt.Errorf("the server takes no clients after %v: %s", readyLimit, st.Details), last)
+		case <-look.C:
+		}
+	}
+}
+
+// update restarts the server in the size of the next plan. When that does not work it returns to the present one.
+func (m *Manager) update(ctx context.Context, s *store.DataService) error {
+	next := *s
+	next.PlanID = s.NextPlanID
+	why := m.restart(ctx, &next)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if why != nil {
+		why = fmt.Errorf("the plan stays as it was: %w", why)
+		if err := m.restart(ctx, s); err != nil {
+			why = errors.Join(why, err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	err := m.change(s.GUID, func(tx *store.Tx, now *store.DataService) error {
+		if why == nil {
+			now.PlanID = now.NextPlanID
+		}
+		now.NextPlanID = ""
+		return nil
+	})
+	return errors.Join(err, m.finish(s.GUID, store.DataReady, why))
+}
+
+func (m *Manager) restart(ctx context.Context, s *store.DataService) error {
+	o, p, err := m.kind(s)
+	if err != nil {
+		return err
+	}
+	if err := m.Engine.Stop(ctx, s.GUID, o.grace()); err != nil {
+		return err
+	}
+	return m.start(ctx, s, o, p)
+}
+
+// grace is how long a server may take to stop.
+func (o *Offering) grace() time.Duration { return time.Duration(o.StopGrace) * time.Second }
+
+// delete stops the server. The volume stays for KeepDeleted; one of an instance that was never usable goes at once.
+func (m *Manager) delete(ctx context.Context, s *store.DataService) error {
+	grace := time.Minute
+	if o := m.Catalogue.offering(s.OfferingID); o != nil {
+		grace = o.grace()
+	}
+	if err := m.Engine.Stop(ctx, s.GUID, grace); err != nil {
+		return err
+	}
+	if s.PurgeAt.IsZero() {
+		return m.purge(ctx, s.GUID)
+	}
+	return m.DB.Update(func(tx *store.Tx) error {
+		if err := deleteBindings(tx, s.GUID); err != nil {
+			return err
+		}
+		now, err := store.DataServices.Get(tx, s.GUID)
+		if err != nil {
+			return err
+		}
+		now.State = store.DataDeleted
+		now.Operation.State, now.Operation.Description, now.Operation.UpdatedAt = store.OperationSucceeded, "", tx.Now
+		return store.DataServices.Put(tx, now)
+	})
+}
+
+func deleteBindings(tx *store.Tx, guid string) error {
+	bindings, _, err := store.DataBindings.List(tx, store.Query[store.DataBinding]{Where: []store.Cond{store.By("service", guid)}})
+	for _, b := range bindings {
+		err = errors.Join(err, store.DataBindings.Delete(tx, b.GUID))
+	}
+	return err
+}
+
+// purge destroys the volume and forgets the instance. Backups stay.
+func (m *Manager) purge(ctx context.Context, guid string) error {
+	if err := m.Engine.RemoveVolume(ctx, volumeID(guid)); err != nil {
+		return err
+	}
+	m.Log.Info("data of a service instance destroyed", "service_instance", guid)
+	return m.DB.Update(func(tx *store.Tx) error {
+		if err := deleteBindings(tx, guid); err != nil {
+			return err
+		}
+		return store.DataServices.Delete(tx, guid)
+	})
+}
+
+// expire purges what was deleted long enough ago.
+func (m *Manager) expire(ctx context.Context, s *store.DataService) error {
+	if err := m.Engine.Stop(ctx, s.GUID, time.Minute); err != nil {
+		return err
+	}
+	if time.Now().Before(s.PurgeAt) {
+		return nil
+	}
+	return m.purge(ctx, s.GUID)
+}
+
+// keep brings back a server that is not there, and renews the certificate of one that is.
+func (m *Manager) keep(ctx context.Context, s *store.DataService) error {
+	o, p, err := m.kind(s)
+	if err != nil {
+		return err
+	}
+	seen, err := m.statuses(ctx)
+	if err != nil {
+		return err
+	}
+	if _, there := seen[s.GUID]; !there {
+		return m.start(ctx, s, o, p)
+	}
+	if time.Since(s.CertificateAt) < renewAt {
+		return nil
+	}
+	extra, err := m.certificates(s.GUID, s.Address)
+	if err != nil {
+		return err
+	}
+	if err := m.Engine.UpdateFiles(ctx, s.GUID, extra.Files); err != nil {
+		return err
+	}
+	v := newView(s, p, nil, nil)
+	if len(o.Server.Exec) > 0 {
+		if err := m.runCommand(ctx, s.GUID, v, Command{Run: []string{keeper.Path, "prepare"}}, nil, nil); err != nil {
+			return err
+		}
+	}
+	if err := m.runAll(ctx, s.GUID, v, o.Reload); err != nil {
+		return err
+	}
+	return m.change(s.GUID, func(tx *store.Tx, now *store.DataService) error {
+		now.CertificateAt = tx.Now
+		return nil
+	})
+}

@@ -1,0 +1,94 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/cupola-paas/cupola/buildpack/embedded"
+	"github.com/cupola-paas/cupola/buildpack/stack"
+	"github.com/cupola-paas/cupola/controller/dataservice"
+	"github.com/cupola-paas/cupola/controller/dataservice/images"
+	"github.com/cupola-paas/cupola/controller/identity"
+	"github.com/cupola-paas/cupola/controller/logs"
+	"github.com/cupola-paas/cupola/node"
+)
+
+// The platform's own broker in the marketplace.
+const (
+	dataBrokerName    = "cupola"
+	dataBrokerSetting = "data_services.broker_password"
+	// dataCatalogueDir is where operators put catalogue files of their own, in the data folder.
+	dataCatalogueDir = "offerings"
+)
+
+// dataServices are the platform's own broker and the loop behind it.
+type dataServices struct {
+	manager  *dataservice.Manager
+	broker   *dataservice.Broker
+	listener net.Listener
+}
+
+// url is where the broker is reached from this process.
+func (d *dataServices) url() string { return "http://" + d.listener.Addr().String() }
+
+// openDataServices reads the catalogue and listens on a loopback port. A bad catalogue file stops the start, with
+// the file named.
+func (s *Server) openDataServices(who *identity.Loop) (*dataServices, error) {
+	catalogue, err := dataservice.ReadCatalogue(s.dir(dataCatalogueDir))
+	if err != nil {
+		return nil, err
+	}
+	password, err := setting(s.db, dataBrokerSetting, randomHex(20))
+	if err != nil {
+		return nil, err
+	}
+	program, err := embedded.Keeper()
+	if err != nil {
+		return nil, err
+	}
+	registry := stack.Registry{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for the broker of data services: %w", err)
+	}
+	manager := &dataservice.Manager{
+		DB: s.db, Engine: s.engine, Issuer: who.Issuer, Catalogue: catalogue, Logs: s.sink, Log: s.log,
+		Images:   &images.Maker{Stack: stack.Options{CacheDir: s.config.StackCache}, Registry: registry, Keeper: program},
+		Registry: dataservice.Registry{Host: registry.Host, Username: registry.Username, Password: registry.Password},
+	}
+	return &dataServices{
+		manager: manager, listener: listener,
+		broker: &dataservice.Broker{Manager: manager, Username: dataBrokerName, Password: password, Log: s.log},
+	}, nil
+}
+
+// Run serves the broker until ctx ends.
+func (d *dataServices) Run(ctx context.Context) error {
+	srv := &http.Server{
+		Handler: d.broker.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	if err := srv.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// ServiceLine implements dataservice.Logs.
+func (s *logSink) ServiceLine(guid string, line node.LogLine) {
+	tags := map[string]string{"origin": "data_service", "service_instance_id": guid, "source_type": "SERVICE", "instance_id": "0"}
+	err := s.store.Append(logs.Envelope{SourceID: guid, InstanceID: "0", Time: line.Time, Stderr: line.Stderr, Payload: slices.Clone(line.Text), Tags: tags})
+	if err != nil {
+		s.log.Warn("log line not kept", "service_instance", guid, "error", err)
+	}
+}
+
+// LastService implements dataservice.Logs.
+func (s *logSink) LastService(guid string) time.Time { return s.store.Last(guid) }

@@ -1,0 +1,67 @@
+package store
+
+import "time"
+
+// States of a DataService: what its owner wants of it, and how far that is.
+const (
+	DataCreating = "creating" // becoming usable for the first time
+	DataReady    = "ready"    // to be kept running
+	DataUpdating = "updating" // becoming NextPlanID, restarted for that
+	DataDeleting = "deleting" // being stopped; its volume stays
+	DataDeleted  = "deleted"  // stopped; the volume stays until PurgeAt
+	DataFailed   = "failed"   // it never became usable
+)
+
+// DataService is an instance of an offering of the platform's own broker; its GUID is the one that the marketplace
+// knows it by. The broker alone writes it.
+type DataService struct {
+	Meta
+	OfferingID string `json:"offering_id"`
+	PlanID     string `json:"plan_id"`
+	NextPlanID string `json:"next_plan_id,omitempty"` // while it is updated
+	Ports      []int  `json:"ports"`                  // that bound apps may connect to
+	OrgGUID    string `json:"org_guid,omitempty"`
+	SpaceGUID  string `json:"space_guid,omitempty"`
+	Name       string `json:"name,omitempty"` // as its space calls it
+
+	State       string    `json:"state"`
+	OperationID string    `json:"operation_id,omitempty"` // changes with each operation
+	Operation   Operation `json:"operation"`
+
+	Repository    string            `json:"repository,omitempty"` // of its image in the platform's registry
+	ImageDigest   string            `json:"image_digest,omitempty"`
+	Address       string            `json:"address,omitempty"`
+	Secrets       map[string]string `json:"secrets,omitempty"`
+	CertificateAt time.Time         `json:"certificate_at"` // when the one in the container was made
+	PurgeAt       time.Time         `json:"purge_at"`       // when the volume of a deleted one goes
+
+	LastBackup string `json:"last_backup,omitempty"` // GUID of a DataBackup
+}
+
+// DataBinding is one who may use a DataService; its GUID is the marketplace's.
+type DataBinding struct {
+	Meta
+	ServiceGUID string `json:"service_guid"`
+	AppGUID     string `json:"app_guid,omitempty"` // empty: a key
+	OfferingID  string `json:"offering_id"`
+	PlanID      string `json:"plan_id"`
+	User        string `json:"user"`
+	Password    string `json:"password"`
+	Made        bool   `json:"made"` // the server knows it
+}
+
+// DataBackup is the whole content of a DataService at a moment, encrypted with a key of its own.
+type DataBackup struct {
+	Meta
+	ServiceGUID string    `json:"service_guid"`
+	OfferingID  string    `json:"offering_id"`
+	PlanID      string    `json:"plan_id"`
+	State       string    `json:"state"` // OperationInProgress, OperationSucceeded, OperationFailed
+	Error       string    `json:"error,omitempty"`
+	Bytes       int64     `json:"bytes"`
+	SHA256      string    `json:"sha256,omitempty"` // of what is stored
+	Key         []byte    `json:"key,omitempty"`
+	FinishedAt  time.Time `json:"finished_at"`
+	ProvedAt    time.Time `json:"proved_at"` // when it was last restored and queried; zero: never
+	Proof       string    `json:"proof,omitempty"`
+}
