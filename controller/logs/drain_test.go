@@ -397,10 +397,14 @@ func TestBadDrain(t *testing.T) {
 }
 
 func TestGuard(t *testing.T) {
-	g := Guard{OwnPort: func(port int) bool { return port == 443 }, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.9/32")}}
+	g := Guard{OwnPort: func(port int) bool { return port == 443 },
+		Allow:  []netip.Prefix{netip.MustParsePrefix("127.0.0.9/32"), netip.MustParsePrefix("172.20.0.7/32")},
+		Inside: []netip.Prefix{netip.MustParsePrefix("172.20.0.0/16"), netip.MustParsePrefix("172.21.0.0/16")},
+	}
 	for address, want := range map[string]bool{
 		"127.0.0.1:514": false, "127.0.0.1:443": true, "127.0.0.9:514": true, "[::1]:514": false, "[::ffff:127.0.0.1]:514": false, "0.0.0.0:514": false,
 		"169.254.169.254:80": false, "[fe80::1%eth0]:514": false, "224.0.0.1:514": false, "10.1.2.3:514": true, "192.0.2.1:6514": true, "[2001:db8::1]:514": true,
+		"172.20.0.2:8080": false, "172.21.255.254:443": false, "172.20.0.7:514": true, "172.22.0.2:8080": true, "[::ffff:172.20.0.2]:514": false,
 		"[::]:443": false, "name:514": false,
 	} {
 		if err := g.control("tcp", address, nil); (err == nil) != want {

@@ -21,6 +21,9 @@ type Guard struct {
 	// OwnPort reports whether a port of this machine is open to everybody anyway: those of the router and of TCP
 	// routes. Nil: none is.
 	OwnPort func(port int) bool
+	// Inside are networks that this machine reaches and people do not: those of containers, where the rules between
+	// apps do not hold for it.
+	Inside []netip.Prefix
 }
 
 // control is what a net.Dialer asks with each address, after names were looked up, so that no name can lead elsewhere.
@@ -39,14 +42,18 @@ func (g Guard) check(at netip.AddrPort) error {
 	}
 	switch {
 	case ip.IsUnspecified(), ip.IsMulticast(), ip.IsLinkLocalUnicast(): // the metadata of clouds is link-local
-	case ip.IsLoopback() || isOwn(ip):
+	case ip.IsLoopback() || isOwn(ip): // also where a network of containers begins
 		if g.OwnPort != nil && g.OwnPort(int(at.Port())) {
 			return nil
 		}
-	default:
+	case !g.inside(ip):
 		return nil
 	}
 	return fmt.Errorf("%w: %s", ErrForbiddenAddress, at)
+}
+
+func (g Guard) inside(ip netip.Addr) bool {
+	return slices.ContainsFunc(g.Inside, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // isOwn reports whether an address is one of this machine's.

@@ -24,4 +24,7 @@ func notFound(err error) bool { return errdefs.IsNotFound(err) }
 // conflict covers a name in use and a removal that is under way already.
 func conflict(err error) bool { return errdefs.IsConflict(err) }
 
+// refused covers a network that is in use.
+func refused(err error) bool { return errdefs.IsPermissionDenied(err) }
+
 func noSpace(err error) bool { return strings.Contains(err.Error(), "no space left on device") }

@@ -45,6 +45,11 @@ func (d *Docker) Gateway() netip.Addr { return d.nets.apps.addresses.gateway }
 // AppsSubnet is where the instances' addresses are.
 func (d *Docker) AppsSubnet() netip.Prefix { return d.nets.apps.addresses.subnet.Masked() }
 
+// Subnets are where all addresses of containers are, those of builds included.
+func (d *Docker) Subnets() []netip.Prefix {
+	return []netip.Prefix{d.AppsSubnet(), d.nets.staging.addresses.subnet.Masked()}
+}
+
 func (d *Docker) ensureNetworks(ctx context.Context) error {
 	id := short(d.o.Installation)
 	d.nets = networks{
@@ -227,10 +232,15 @@ func (d *Docker) removeNetwork(ctx context.Context, id string) error {
 			return failed("disconnect container "+c+" from network "+n.Name, err)
 		}
 	}
-	if err := d.api.NetworkRemove(ctx, id); err != nil && !notFound(err) {
-		return failed("remove network "+n.Name, err)
+	err = d.api.NetworkRemove(ctx, id)
+	if err == nil || notFound(err) {
+		return nil
 	}
-	return nil
+	if refused(err) && len(n.Containers) == 0 {
+		// Docker miscounts when many containers come and go at once, and counts anew when it starts.
+		return fmt.Errorf("Docker counts containers in network %s that are gone: restart Docker, then purge again: %w", n.Name, err)
+	}
+	return failed("remove network "+n.Name, err)
 }
 
 // filter matches what carries this installation's label.
