@@ -4,12 +4,13 @@ import "time"
 
 // States of a DataService: what its owner wants of it, and how far that is.
 const (
-	DataCreating = "creating" // becoming usable for the first time
-	DataReady    = "ready"    // to be kept running
-	DataUpdating = "updating" // becoming NextPlanID, restarted for that
-	DataDeleting = "deleting" // being stopped; its volume stays
-	DataDeleted  = "deleted"  // stopped; the volume stays until PurgeAt
-	DataFailed   = "failed"   // it never became usable
+	DataCreating  = "creating"  // becoming usable for the first time
+	DataReady     = "ready"     // to be kept running
+	DataUpdating  = "updating"  // becoming NextPlanID, restarted for that
+	DataRestoring = "restoring" // getting the content of RestoreFrom
+	DataDeleting  = "deleting"  // being stopped; its volume stays
+	DataDeleted   = "deleted"   // stopped; the volume stays until PurgeAt
+	DataFailed    = "failed"    // it never became usable
 )
 
 // DataService is an instance of an offering of the platform's own broker; its GUID is the one that the marketplace
@@ -35,7 +36,7 @@ type DataService struct {
 	CertificateAt time.Time         `json:"certificate_at"` // when the one in the container was made
 	PurgeAt       time.Time         `json:"purge_at"`       // when the volume of a deleted one goes
 
-	LastBackup string `json:"last_backup,omitempty"` // GUID of a DataBackup
+	RestoreFrom string `json:"restore_from,omitempty"` // GUID of a DataBackup, while that goes on
 }
 
 // DataBinding is one who may use a DataService; its GUID is the marketplace's.

@@ -21,7 +21,11 @@ func (m *Manager) bind(ctx context.Context, s *store.DataService, b *store.DataB
 	if err := m.DB.Update(func(tx *store.Tx) error { return store.DataBindings.Put(tx, b) }); err != nil {
 		return nil, err
 	}
-	if err := m.runAll(ctx, s.GUID, newView(s, p, b, nil), o.Bind); err != nil {
+	err = m.runAll(ctx, s.GUID, newView(s, p, b, nil), o.Bind)
+	if err == nil && o.FilesHaveBindings {
+		err = m.renew(ctx, s, o, p, "")
+	}
+	if err != nil {
 		return nil, errors.Join(err, m.unbind(context.WithoutCancel(ctx), s, b))
 	}
 	b.Made = true
@@ -57,6 +61,11 @@ func (m *Manager) unbind(ctx context.Context, s *store.DataService, b *store.Dat
 		}
 		if err := m.runAll(ctx, s.GUID, newView(s, p, b, nil), o.Unbind); err != nil {
 			return err
+		}
+		if o.FilesHaveBindings {
+			if err := m.renew(ctx, s, o, p, b.GUID); err != nil {
+				return err
+			}
 		}
 	}
 	return m.DB.Update(func(tx *store.Tx) error {

@@ -3,6 +3,7 @@ package dataservice
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/cupola-paas/cupola/store"
@@ -99,6 +100,9 @@ func (b *Broker) bindLocked(r *http.Request, s *store.DataService, q *bindReques
 	}
 	status := http.StatusCreated
 	if have == nil {
+		if err := b.roomForOne(s); err != nil {
+			return 0, nil, err
+		}
 		have = &store.DataBinding{Meta: store.Meta{GUID: r.PathValue("binding")}, ServiceGUID: s.GUID, AppGUID: app, OfferingID: q.ServiceID, PlanID: q.PlanID}
 	} else if have.ServiceGUID != s.GUID || have.AppGUID != app || have.OfferingID != q.ServiceID || have.PlanID != q.PlanID {
 		return 0, nil, errConflict
@@ -111,6 +115,19 @@ func (b *Broker) bindLocked(r *http.Request, s *store.DataService, q *bindReques
 	}
 	credentials, err := b.Manager.bind(r.Context(), s, have)
 	return status, bindResponse{credentials}, err
+}
+
+// roomForOne says when an instance has as many bindings as its server can tell apart.
+func (b *Broker) roomForOne(s *store.DataService) error {
+	o := b.Manager.Catalogue.offering(s.OfferingID)
+	if o == nil || o.MaxBindings == 0 {
+		return nil
+	}
+	all, err := b.Manager.bindings(s.GUID)
+	if err == nil && len(all) >= o.MaxBindings {
+		err = badRequest(fmt.Sprintf("An instance of %s can have %d bindings: unbind one first.", o.Name, o.MaxBindings))
+	}
+	return err
 }
 
 // checkPredecessor: a rotation names a binding of the same instance (OSB 2.17, "Binding Rotation").

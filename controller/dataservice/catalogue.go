@@ -50,6 +50,9 @@ type Offering struct {
 	Secrets []string          `yaml:"secrets"` // made at random for each instance, for its life
 	Files   map[string]string `yaml:"files"`   // contents by name, below /etc/cupola-service
 	Server  keeper.Plan       `yaml:"server"`
+	// FilesHaveBindings: Files name .Bindings, so each bind and unbind renews them and then runs Reload.
+	FilesHaveBindings bool `yaml:"files_have_bindings"`
+	MaxBindings       int  `yaml:"max_bindings"` // of one instance; zero: no limit
 
 	Ready  Command   `yaml:"ready"`  // succeeds once the server takes clients; empty: its port answers
 	Setup  []Command `yaml:"setup"`  // once the server is ready, at each start
@@ -88,6 +91,8 @@ type Command struct {
 	Run   []string          `yaml:"run"`
 	Stdin string            `yaml:"stdin"`
 	Env   map[string]string `yaml:"env"`
+	// Tolerate is what a failure may say to count as success, such as that what is to be removed is not there.
+	Tolerate string `yaml:"tolerate"`
 }
 
 func (c Command) empty() bool { return len(c.Run) == 0 }

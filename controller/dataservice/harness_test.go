@@ -26,6 +26,7 @@ import (
 	"github.com/cupola-paas/cupola/buildpack/stack"
 	"github.com/cupola-paas/cupola/controller/dataservice"
 	"github.com/cupola-paas/cupola/controller/dataservice/images"
+	"github.com/cupola-paas/cupola/controller/dataservice/vault"
 	"github.com/cupola-paas/cupola/controller/identity"
 	"github.com/cupola-paas/cupola/node/docker"
 	"github.com/cupola-paas/cupola/store"
@@ -41,6 +42,7 @@ type platform struct {
 	registry     *httptest.Server
 	db           *store.DB
 	folder       string // of an operator's catalogue files
+	backups      string // folder
 	keeper       []byte
 	patience     time.Duration
 	out          io.Writer // what the loop logs
@@ -60,7 +62,7 @@ func newPlatform(t testing.TB) *platform {
 		t.Skipf("%v", err)
 	}
 	p := &platform{
-		t: t, installation: "t" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12], keeper: program, folder: t.TempDir(), out: io.Discard,
+		t: t, installation: "t" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12], keeper: program, folder: t.TempDir(), backups: t.TempDir(), out: io.Discard,
 		registry: httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)))),
 	}
 	t.Cleanup(p.registry.Close)
@@ -114,7 +116,7 @@ func (p *platform) start() {
 	}
 	log := slog.New(slog.NewTextHandler(p.out, nil))
 	p.manager = &dataservice.Manager{
-		DB: p.db, Engine: p.engine, Issuer: issuer, Catalogue: catalogue, Log: log,
+		DB: p.db, Engine: p.engine, Issuer: issuer, Catalogue: catalogue, Log: log, Vault: vault.Folder{Dir: p.backups},
 		Images:   &images.Maker{Stack: stack.Options{CacheDir: cacheDir()}, Registry: stack.Registry{Host: host}, Keeper: p.keeper},
 		Registry: dataservice.Registry{Host: host},
 	}

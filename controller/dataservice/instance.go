@@ -149,7 +149,7 @@ func (b *Broker) fetch(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	switch s.State {
-	case store.DataUpdating:
+	case store.DataUpdating, store.DataRestoring:
 		return 0, nil, errConcurrency
 	case store.DataReady:
 	default:
@@ -192,7 +192,7 @@ func (b *Broker) update(r *http.Request) (int, any, error) {
 	defer forget()
 	err = b.Manager.change(s.GUID, func(tx *store.Tx, now *store.DataService) error {
 		switch {
-		case now.State == store.DataUpdating, now.State == store.DataCreating, now.State == store.DataDeleting:
+		case inProgress(now):
 			return errConcurrency
 		case now.State != store.DataReady:
 			return errNotThere
@@ -242,7 +242,7 @@ func (b *Broker) deprovision(r *http.Request) (int, any, error) {
 			return nil
 		case store.DataDeleted:
 			return errGone
-		case store.DataCreating, store.DataUpdating:
+		case store.DataCreating, store.DataUpdating, store.DataRestoring:
 			return errConcurrency
 		case store.DataReady:
 			now.PurgeAt = tx.Now.Add(KeepDeleted)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cupola-paas/cupola/controller/dataservice/keeper"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -30,6 +29,8 @@ func (m *Manager) attend(ctx context.Context, guid string) error {
 		return m.create(ctx, s)
 	case store.DataUpdating:
 		return m.update(ctx, s)
+	case store.DataRestoring:
+		return m.restore(ctx, s)
 	case store.DataDeleting:
 		return m.delete(ctx, s)
 	case store.DataReady:
@@ -281,20 +282,7 @@ func (m *Manager) keep(ctx context.Context, s *store.DataService) error {
 	if time.Since(s.CertificateAt) < renewAt {
 		return nil
 	}
-	extra, err := m.certificates(s.GUID, s.Address)
-	if err != nil {
-		return err
-	}
-	if err := m.Engine.UpdateFiles(ctx, s.GUID, extra.Files); err != nil {
-		return err
-	}
-	v := newView(s, p, nil, nil)
-	if len(o.Server.Exec) > 0 {
-		if err := m.runCommand(ctx, s.GUID, v, Command{Run: []string{keeper.Path, "prepare"}}, nil, nil); err != nil {
-			return err
-		}
-	}
-	if err := m.runAll(ctx, s.GUID, v, o.Reload); err != nil {
+	if err := m.renew(ctx, s, o, p, ""); err != nil {
 		return err
 	}
 	return m.change(s.GUID, func(tx *store.Tx, now *store.DataService) error {

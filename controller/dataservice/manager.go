@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cupola-paas/cupola/controller/dataservice/vault"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -73,8 +74,13 @@ type Manager struct {
 	Issuer    Issuer
 	Registry  Registry
 	Catalogue Catalogue
-	Logs      Logs // nil: none
-	Log       *slog.Logger
+	Logs      Logs        // nil: none
+	Vault     vault.Vault // where backups are kept; nil: none are made
+	// BackupEvery is the time between two backups of an instance that nobody asked for, zero: none are made. Of those that
+	// succeeded the newest BackupKeep stay; zero: all.
+	BackupEvery time.Duration
+	BackupKeep  int
+	Log         *slog.Logger
 
 	init sync.Once
 	wake chan struct{}
@@ -106,7 +112,8 @@ func (m *Manager) prepare() {
 func (m *Manager) Run(ctx context.Context) error {
 	m.prepare()
 	defer m.work.Wait()
-	changed := m.DB.Watch(ctx, store.DataServices.Name())
+	m.clear(ctx)
+	changed := m.DB.Watch(ctx, store.DataServices.Name(), store.DataBackups.Name())
 	for {
 		wait := m.step(ctx)
 		timer := time.NewTimer(wait)
@@ -125,9 +132,13 @@ func (m *Manager) Run(ctx context.Context) error {
 // step looks at every instance and starts a worker for those that need one. It returns when to look again.
 func (m *Manager) step(ctx context.Context) time.Duration {
 	var all []*store.DataService
+	backups := map[string][]*store.DataBackup{}
 	err := m.DB.View(func(tx *store.Tx) error {
 		for s := range store.DataServices.All(tx) {
 			all = append(all, s)
+		}
+		for b := range store.DataBackups.All(tx) {
+			backups[b.ServiceGUID] = append(backups[b.ServiceGUID], b)
 		}
 		return nil
 	})
@@ -150,6 +161,7 @@ func (m *Manager) step(ctx context.Context) time.Duration {
 		if needsWork(s, seen, time.Now()) {
 			m.begin(ctx, s.GUID)
 		}
+		m.stepBackups(ctx, s, backups[s.GUID])
 	}
 	return idlePass
 }
@@ -171,7 +183,7 @@ func (m *Manager) statuses(ctx context.Context) (map[string]node.Status, error) 
 func needsWork(s *store.DataService, seen map[string]node.Status, now time.Time) bool {
 	_, there := seen[s.GUID]
 	switch s.State {
-	case store.DataCreating, store.DataUpdating, store.DataDeleting:
+	case store.DataCreating, store.DataUpdating, store.DataRestoring, store.DataDeleting:
 		return true
 	case store.DataReady:
 		return !there || now.Sub(s.CertificateAt) > renewAt
@@ -183,6 +195,11 @@ func needsWork(s *store.DataService, seen map[string]node.Status, now time.Time)
 
 // begin starts the worker of an instance unless it has one.
 func (m *Manager) begin(ctx context.Context, guid string) {
+	m.beginWork(ctx, guid, func() error { return m.attend(ctx, guid) })
+}
+
+// beginWork runs one thing at a time for a key: an instance, or a backup.
+func (m *Manager) beginWork(ctx context.Context, guid string, do func() error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.busy[guid] || time.Now().Before(m.again[guid]) {
@@ -190,7 +207,7 @@ func (m *Manager) begin(ctx context.Context, guid string) {
 	}
 	m.busy[guid] = true
 	m.work.Go(func() {
-		err := m.attend(ctx, guid)
+		err := do()
 		m.mu.Lock()
 		delete(m.busy, guid)
 		delete(m.again, guid)

@@ -13,6 +13,9 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
+
+	"github.com/cupola-paas/cupola/controller/dataservice/vault"
+	"github.com/cupola-paas/cupola/store"
 )
 
 // openPostgres connects with credentials as an app would, verifying the server's certificate.
@@ -101,6 +104,8 @@ func TestPostgres(t *testing.T) {
 	}
 	count(t, db, "after the plan was changed", 2)
 
+	p.backUpAndRestore(t, i, db)
+
 	i.unbind(firstID)
 	i.delete()
 	if a := p.ask("GET", i.path("/last_operation?"+i.ids()), nil); a.status != http.StatusGone {
@@ -110,6 +115,105 @@ func TestPostgres(t *testing.T) {
 	if err != nil || len(volumes) != 1 || len(volumes[0].UsedBy) != 0 {
 		t.Errorf("after deprovisioning the volumes are %+v (%v), want its own, unused", volumes, err)
 	}
+	p.undeleteAndPurge(t, i)
+}
+
+// backUpAndRestore: a backup is proved, brings back what was lost, and is refused when it was touched.
+func (p *platform) backUpAndRestore(t *testing.T, i *instance, db *sql.DB) {
+	b := p.backUp(t, i)
+	if b.ProvedAt.IsZero() || b.Proof != "2 tables, 3 rows" {
+		t.Errorf("the backup is stamped %q at %s", b.Proof, b.ProvedAt)
+	}
+	run(t, db, "DELETE FROM rows")
+	run(t, db, "CREATE TABLE later (n int)")
+	if err := p.manager.Restore(i.guid, b.GUID); err != nil {
+		t.Fatal(err)
+	}
+	i.until("succeeded")
+	count(t, db, "after the backup was restored", 2)
+	run(t, db, "INSERT INTO mine VALUES (2)") // whose table is still the bindings' to use
+
+	stored := filepath.Join(p.backups, b.GUID+".backup")
+	content, err := os.ReadFile(stored)
+	if err != nil || int64(len(content)) != b.Bytes {
+		t.Fatalf("the backup has %d bytes (%v), want %d", len(content), err, b.Bytes)
+	}
+	if strings.Contains(string(content), "CREATE TABLE") || strings.Contains(string(content), "PGDMP") {
+		t.Error("the backup can be read without its key")
+	}
+	content[len(content)/2] ^= 1
+	if err := os.WriteFile(stored, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.manager.Restore(i.guid, b.GUID); err != nil {
+		t.Fatal(err)
+	}
+	if why := i.untilFailed(); !strings.Contains(why, vault.ErrDamaged.Error()) {
+		t.Errorf("a damaged backup: %q", why)
+	}
+	count(t, db, "after a damaged backup was refused", 2)
+}
+
+// undeleteAndPurge: what was deleted comes back with its rows, and goes for ever when it is purged.
+func (p *platform) undeleteAndPurge(t *testing.T, i *instance) {
+	if err := p.manager.Undelete(i.guid); err != nil {
+		t.Fatal(err)
+	}
+	i.until("succeeded")
+	_, c := i.bind()
+	count(t, openPostgres(t, c), "after the deletion was undone", 2)
+	if err := p.manager.Purge(i.guid); err == nil {
+		t.Error("what is in use was purged")
+	}
+	i.delete()
+	if err := p.manager.Purge(i.guid); err != nil {
+		t.Fatal(err)
+	}
+	for range 600 {
+		if volumes, err := p.engine.Volumes(context.Background()); err == nil && len(volumes) == 0 {
+			return
+		}
+		waitALittle()
+	}
+	t.Error("the volume of a purged instance is still there")
+}
+
+// backUp makes a backup and waits for its stamp.
+func (p *platform) backUp(t *testing.T, i *instance) *store.DataBackup {
+	t.Helper()
+	asked, err := p.manager.Backup(i.guid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2400 {
+		var b *store.DataBackup
+		err := p.db.View(func(tx *store.Tx) (err error) {
+			b, err = store.DataBackups.Get(tx, asked.GUID)
+			return err
+		})
+		if err != nil || b.State == store.OperationFailed {
+			t.Fatalf("the backup failed: %v %s", err, b.Error)
+		}
+		if b.Proof != "" {
+			return b
+		}
+		waitALittle()
+	}
+	t.Fatal("waited in vain for the backup")
+	return nil
+}
+
+// untilFailed polls until the last operation has failed, and returns why.
+func (i *instance) untilFailed() string {
+	i.p.t.Helper()
+	for range 600 {
+		if a := i.p.ask("GET", i.path("/last_operation?"+i.ids()), nil); a.text("state") == "failed" {
+			return a.text("description")
+		}
+		waitALittle()
+	}
+	i.p.t.Fatal("the operation does not fail")
+	return ""
 }
 
 // waitPostgres waits until the server takes clients again.

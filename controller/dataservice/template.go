@@ -24,17 +24,19 @@ type view struct {
 		Name    string // an identifier: d and 16 hexadecimal digits
 		Address string // IP of the server; empty before it has one
 	}
-	Plan    Plan
-	Secret  map[string]string // those that the file lists
-	Binding struct {
-		User, Password string // user: b and 16 hexadecimal digits
-	}
-	TLS struct {
+	Plan     Plan
+	Secret   map[string]string // those that the file lists
+	Binding  credential
+	Bindings []credential // all of the instance, in Files
+	TLS      struct {
 		Cert, Key, CA string // files in the container
 		CAPEM         string
 	}
 	Files string // the folder of the files
 }
+
+// credential is whom a binding lets in: a user, b and 16 hexadecimal digits, and a password.
+type credential struct{ User, Password string }
 
 var templateFunctions = template.FuncMap{
 	// percent of a number, rounded down: {{percent 25 .Plan.MemoryMB}}
@@ -89,7 +91,7 @@ func (v *view) command(c Command) (Command, error) {
 		return c, err
 	}
 	env, err := v.renderMap(c.Env)
-	return Command{Run: run, Stdin: stdin, Env: env}, err
+	return Command{Run: run, Stdin: stdin, Env: env, Tolerate: c.Tolerate}, err
 }
 
 func (v *view) server(p keeper.Plan) (keeper.Plan, error) {
@@ -144,7 +146,7 @@ func (v *view) credentials(in any) (any, error) {
 
 // tryTemplates fills everything in once, so that a bad template is an error when the file is read.
 func (o *Offering) tryTemplates() error {
-	v := &view{Secret: map[string]string{}}
+	v := &view{Secret: map[string]string{}, Bindings: []credential{{}}}
 	for _, name := range o.Secrets {
 		v.Secret[name] = "x"
 	}

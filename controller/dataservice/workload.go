@@ -1,6 +1,7 @@
 package dataservice
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -58,10 +59,6 @@ func (m *Manager) workload(s *store.DataService, o *Offering, p *Plan) (node.Wor
 	if err != nil {
 		return node.Workload{}, err
 	}
-	files, err := v.renderMap(o.Files)
-	if err != nil {
-		return node.Workload{}, err
-	}
 	w := node.Workload{
 		ID: s.GUID, Labels: map[string]string{LabelService: s.GUID, "offering": o.Name},
 		Image: m.Registry.Host + "/" + s.Repository + "@" + s.ImageDigest, PullUser: m.Registry.Username, PullSecret: m.Registry.Password,
@@ -77,32 +74,76 @@ func (m *Manager) workload(s *store.DataService, o *Offering, p *Plan) (node.Wor
 		w.Volumes = []node.Volume{{ID: volumeID(s.GUID), Path: o.Volume, SizeMB: p.DiskMB}}
 	}
 	w.Finish = func(address string) (node.Extra, error) {
-		extra, err := m.certificates(s.GUID, address)
-		if err != nil {
-			return extra, err
-		}
-		for name, text := range files {
-			extra.Files[filesDir+"/"+name] = []byte(text)
-		}
-		if len(plan.Exec) > 0 {
-			text, err := json.Marshal(plan)
-			if err != nil {
-				return extra, err
-			}
-			extra.Files[keeper.PlanFile] = text
-		}
-		return extra, nil
+		at := *s
+		at.Address = address
+		files, err := m.files(&at, o, p, "")
+		return node.Extra{Files: files}, err
 	}
 	return w, nil
 }
 
-// certificates are the files of a server's TLS.
-func (m *Manager) certificates(guid, address string) (node.Extra, error) {
-	cert, key, ca, err := m.Issuer.Server(guid, address, certificate)
-	if err != nil {
-		return node.Extra{}, err
+// files are all in the folder of a server's files, with a new certificate: an engine changes those of a folder together.
+// They do not know the binding without, which is being taken away.
+func (m *Manager) files(s *store.DataService, o *Offering, p *Plan, without string) (map[string][]byte, error) {
+	v := newView(s, p, nil, nil)
+	if o.FilesHaveBindings {
+		bindings, err := m.bindings(s.GUID)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range bindings {
+			if b.GUID != without {
+				v.Bindings = append(v.Bindings, credential{b.User, b.Password})
+			}
+		}
 	}
-	return node.Extra{Files: map[string][]byte{certFile: cert, keyFile: key, caFile: ca}}, nil
+	cert, key, ca, err := m.Issuer.Server(s.GUID, s.Address, certificate)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]byte{certFile: cert, keyFile: key, caFile: ca}
+	texts, err := v.renderMap(o.Files)
+	if err != nil {
+		return nil, err
+	}
+	for name, text := range texts {
+		all[filesDir+"/"+name] = []byte(text)
+	}
+	if len(o.Server.Exec) == 0 {
+		return all, nil
+	}
+	plan, err := v.server(o.Server)
+	if err != nil {
+		return nil, err
+	}
+	all[keeper.PlanFile], err = json.Marshal(plan)
+	return all, err
+}
+
+func (m *Manager) bindings(guid string) (all []*store.DataBinding, err error) {
+	err = m.DB.View(func(tx *store.Tx) (err error) {
+		all, _, err = store.DataBindings.List(tx, store.Query[store.DataBinding]{Where: []store.Cond{store.By("service", guid)}})
+		return err
+	})
+	return all, err
+}
+
+// renew puts new files into a running server's container and lets it read them.
+func (m *Manager) renew(ctx context.Context, s *store.DataService, o *Offering, p *Plan, without string) error {
+	files, err := m.files(s, o, p, without)
+	if err != nil {
+		return err
+	}
+	if err := m.Engine.UpdateFiles(ctx, s.GUID, files); err != nil {
+		return err
+	}
+	v := newView(s, p, nil, nil)
+	if len(o.Server.Exec) > 0 {
+		if err := m.runCommand(ctx, s.GUID, v, Command{Run: []string{keeper.Path, "prepare"}}, nil, nil); err != nil {
+			return err
+		}
+	}
+	return m.runAll(ctx, s.GUID, v, o.Reload)
 }
 
 // ca is what clients of an instance verify it by.

@@ -1,0 +1,246 @@
+package dataservice
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/cupola-paas/cupola/controller/dataservice/vault"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// What a caller can tell apart of Backup, Restore and Undelete.
+var (
+	// ErrNoBackups says that the offering has no backup commands, or the platform no place for backups.
+	ErrNoBackups = errors.New("the offering has no backups")
+	// ErrBusy says that another operation goes on.
+	ErrBusy = errors.New("another operation is in progress")
+	// ErrNotUsable says that the instance is not one that is kept running.
+	ErrNotUsable = errors.New("the service instance is not usable")
+	// ErrOtherOffering says that a backup is of another offering.
+	ErrOtherOffering = errors.New("the backup is of another offering")
+	// ErrNotWhole says that a backup never succeeded, or has not yet.
+	ErrNotWhole = errors.New("the backup is not complete")
+)
+
+// Backup asks for a backup of an instance and returns its record; it is made meanwhile.
+func (m *Manager) Backup(guid string) (b *store.DataBackup, err error) {
+	err = m.DB.Update(func(tx *store.Tx) error {
+		s, err := store.DataServices.Get(tx, guid)
+		if err != nil {
+			return err
+		}
+		b, err = m.requestBackup(tx, s)
+		return err
+	})
+	return b, err
+}
+
+func (m *Manager) requestBackup(tx *store.Tx, s *store.DataService) (*store.DataBackup, error) {
+	o := m.Catalogue.offering(s.OfferingID)
+	switch {
+	case o == nil || o.Backup.empty() || m.Vault == nil:
+		return nil, ErrNoBackups
+	case s.State != store.DataReady:
+		return nil, ErrNotUsable
+	}
+	all, _, err := store.DataBackups.List(tx, store.Query[store.DataBackup]{Where: []store.Cond{store.By("service", s.GUID)}})
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(all, func(b *store.DataBackup) bool { return b.State == store.OperationInProgress }) {
+		return nil, ErrBusy
+	}
+	b := &store.DataBackup{ServiceGUID: s.GUID, OfferingID: s.OfferingID, PlanID: s.PlanID, State: store.OperationInProgress, Key: vault.NewKey()}
+	return b, store.DataBackups.Put(tx, b)
+}
+
+// stepBackups begins what is to be made, asks for what is due, and lets go of what is too old.
+func (m *Manager) stepBackups(ctx context.Context, s *store.DataService, all []*store.DataBackup) {
+	if m.Vault == nil {
+		return
+	}
+	var newest time.Time
+	for _, b := range all {
+		if b.CreatedAt.After(newest) {
+			newest = b.CreatedAt
+		}
+		if b.State == store.OperationInProgress {
+			m.beginWork(ctx, "backup "+b.GUID, func() error { return m.backUp(ctx, b.GUID) })
+		}
+	}
+	if newest.IsZero() {
+		newest = s.CreatedAt
+	}
+	o := m.Catalogue.offering(s.OfferingID)
+	if m.BackupEvery > 0 && s.State == store.DataReady && o != nil && !o.Backup.empty() && time.Since(newest) > m.BackupEvery {
+		if _, err := m.Backup(s.GUID); err != nil {
+			m.Log.Warn("scheduled backup not begun", "service_instance", s.GUID, "error", err)
+		}
+	}
+	if err := m.retain(ctx, all); err != nil {
+		m.Log.Warn("old backups not removed", "service_instance", s.GUID, "error", err)
+	}
+}
+
+// retain removes backups beyond BackupKeep, the oldest first, and failed ones that are older than the newest that succeeded.
+func (m *Manager) retain(ctx context.Context, all []*store.DataBackup) error {
+	if m.BackupKeep <= 0 {
+		return nil
+	}
+	slices.SortFunc(all, func(a, b *store.DataBackup) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	var err error
+	good := 0
+	for _, b := range all {
+		if b.State == store.OperationInProgress || good == 0 && b.State == store.OperationFailed {
+			continue
+		}
+		if b.State == store.OperationSucceeded {
+			if good++; good <= m.BackupKeep {
+				continue
+			}
+		}
+		err = errors.Join(err, m.removeBackup(ctx, b.GUID))
+	}
+	return err
+}
+
+func (m *Manager) removeBackup(ctx context.Context, guid string) error {
+	if err := m.Vault.Remove(ctx, guid); err != nil {
+		return err
+	}
+	return m.DB.Update(func(tx *store.Tx) error { return store.DataBackups.Delete(tx, guid) })
+}
+
+// backUp makes a backup and proves it. An end of ctx leaves the record as it is: the next process begins anew.
+func (m *Manager) backUp(ctx context.Context, guid string) error {
+	b, err := m.getBackup(guid)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	size, sum, why := m.writeBackup(ctx, b)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	err = m.changeBackup(guid, func(tx *store.Tx, now *store.DataBackup) {
+		now.State, now.Bytes, now.SHA256, now.FinishedAt = store.OperationSucceeded, size, sum, tx.Now
+		if why != nil {
+			now.State, now.Error = store.OperationFailed, why.Error()
+		}
+	})
+	if err != nil || why != nil {
+		m.Log.Warn("backup not made", "service_instance", b.ServiceGUID, "backup", guid, "error", errors.Join(why, err))
+		return err
+	}
+	return m.Prove(ctx, guid)
+}
+
+func (m *Manager) getBackup(guid string) (b *store.DataBackup, err error) {
+	err = m.DB.View(func(tx *store.Tx) (err error) {
+		b, err = store.DataBackups.Get(tx, guid)
+		return err
+	})
+	return b, err
+}
+
+func (m *Manager) changeBackup(guid string, fn func(tx *store.Tx, b *store.DataBackup)) error {
+	return m.DB.Update(func(tx *store.Tx) error {
+		b, err := store.DataBackups.Get(tx, guid)
+		if err != nil {
+			return err
+		}
+		fn(tx, b)
+		return store.DataBackups.Put(tx, b)
+	})
+}
+
+// measure counts and hashes what is written.
+type measure struct {
+	n int64
+	h hash.Hash
+}
+
+func (m *measure) Write(p []byte) (int, error) {
+	m.n += int64(len(p))
+	return m.h.Write(p)
+}
+
+// writeBackup streams what the offering's command writes through the cipher into the vault.
+func (m *Manager) writeBackup(ctx context.Context, b *store.DataBackup) (size int64, sum string, err error) {
+	s, err := m.get(b.ServiceGUID)
+	if err != nil {
+		return 0, "", err
+	}
+	o, p, err := m.kind(s)
+	if err != nil {
+		return 0, "", err
+	}
+	plain, fromServer := io.Pipe()
+	sealed, toVault := io.Pipe()
+	done := make(chan error, 2)
+	go func() {
+		err := m.runCommand(ctx, s.GUID, newView(s, p, nil, nil), o.Backup, nil, fromServer)
+		fromServer.CloseWithError(err) // nil ends the stream
+		done <- err
+	}()
+	go func() {
+		err := vault.Encrypt(toVault, plain, b.Key, b.GUID)
+		toVault.CloseWithError(err)
+		plain.CloseWithError(errors.Join(err, io.ErrClosedPipe))
+		done <- err
+	}()
+	stored := &measure{h: sha256.New()}
+	err = m.Vault.Put(ctx, b.GUID, io.TeeReader(sealed, stored))
+	sealed.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // so that both end
+	first, second := <-done, <-done
+	if err != nil {
+		return 0, "", err
+	}
+	if first != nil || second != nil {
+		return 0, "", errors.Join(first, second)
+	}
+	return stored.n, hex.EncodeToString(stored.h.Sum(nil)), nil
+}
+
+// verify reads a backup to its end, so that nothing is begun with one that is damaged.
+func (m *Manager) verify(ctx context.Context, b *store.DataBackup) error {
+	return m.readBackup(ctx, b, func(in io.Reader) error {
+		_, err := io.Copy(io.Discard, in)
+		return err
+	})
+}
+
+// readBackup gives the plain content of a backup to a function.
+func (m *Manager) readBackup(ctx context.Context, b *store.DataBackup, use func(io.Reader) error) error {
+	sealed, err := m.Vault.Open(ctx, b.GUID)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: it is not where backups are kept", vault.ErrDamaged)
+	}
+	if err != nil {
+		return err
+	}
+	defer sealed.Close()
+	plain, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := vault.Decrypt(w, sealed, b.Key, b.GUID)
+		w.CloseWithError(err)
+		done <- err
+	}()
+	err = use(plain)
+	plain.CloseWithError(io.ErrClosedPipe)
+	if broken := <-done; broken != nil && !errors.Is(broken, io.ErrClosedPipe) {
+		return broken
+	}
+	return err
+}

@@ -1,0 +1,185 @@
+package dataservice
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cupola-paas/cupola/store"
+)
+
+// labelProof marks servers that live for one proof; a process that starts removes those of the one before.
+const labelProof = "proof_of"
+
+// maxProof bounds what a proof prints.
+const maxProof = 1024
+
+// Restore asks for the content of a backup in an instance of the same offering, in place of what is there. It goes on
+// meanwhile; the instance's operation tells how.
+func (m *Manager) Restore(guid, backupGUID string) error {
+	return m.change(guid, func(tx *store.Tx, s *store.DataService) error {
+		b, err := store.DataBackups.Get(tx, backupGUID)
+		switch {
+		case err != nil:
+			return err
+		case inProgress(s):
+			return ErrBusy
+		case s.State != store.DataReady:
+			return ErrNotUsable
+		case b.OfferingID != s.OfferingID:
+			return ErrOtherOffering
+		case b.State != store.OperationSucceeded:
+			return ErrNotWhole
+		case m.Vault == nil:
+			return ErrNoBackups
+		}
+		s.State, s.RestoreFrom = store.DataRestoring, backupGUID
+		beginOperation(tx, s, "restore")
+		return nil
+	})
+}
+
+// restore does it. A damaged backup is seen before anything is changed.
+func (m *Manager) restore(ctx context.Context, s *store.DataService) error {
+	why := m.restoreFrom(ctx, s)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	err := m.change(s.GUID, func(_ *store.Tx, now *store.DataService) error {
+		now.RestoreFrom = ""
+		return nil
+	})
+	return errors.Join(err, m.finish(s.GUID, store.DataReady, why))
+}
+
+func (m *Manager) restoreFrom(ctx context.Context, s *store.DataService) error {
+	o, p, err := m.kind(s)
+	if err != nil {
+		return err
+	}
+	b, err := m.getBackup(s.RestoreFrom)
+	if err != nil {
+		return err
+	}
+	if err := m.verify(ctx, b); err != nil {
+		return err
+	}
+	return m.pour(ctx, b, s.GUID, newView(s, p, nil, nil), o)
+}
+
+// pour runs the offering's restore command with the content of a backup.
+func (m *Manager) pour(ctx context.Context, b *store.DataBackup, workload string, v *view, o *Offering) error {
+	return m.readBackup(ctx, b, func(in io.Reader) error { return m.runCommand(ctx, workload, v, o.Restore, in, nil) })
+}
+
+// Prove restores a backup into a server that lives for that alone, queries it, and stamps the backup with what it
+// answered. That the backup cannot be restored is no error of Prove: the stamp says so.
+func (m *Manager) Prove(ctx context.Context, backupGUID string) error {
+	b, err := m.getBackup(backupGUID)
+	if err != nil {
+		return err
+	}
+	said, why := m.tryOut(ctx, b)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return m.changeBackup(b.GUID, func(tx *store.Tx, now *store.DataBackup) {
+		if why != nil {
+			now.Proof, now.ProvedAt = "not restored: "+why.Error(), time.Time{}
+			m.Log.Error("a backup could not be restored", "service_instance", b.ServiceGUID, "backup", b.GUID, "error", why)
+			return
+		}
+		now.Proof, now.ProvedAt = said, tx.Now
+	})
+}
+
+func (m *Manager) tryOut(ctx context.Context, b *store.DataBackup) (said string, err error) {
+	s, err := m.get(b.ServiceGUID)
+	if err != nil {
+		return "", err
+	}
+	trial := *s
+	trial.GUID, trial.Address, trial.PlanID = uuid.NewString(), "", b.PlanID
+	o, p, err := m.kind(&trial)
+	if err != nil {
+		return "", err
+	}
+	w, err := m.workload(&trial, o, p)
+	if err != nil {
+		return "", err
+	}
+	w.Volumes = nil // what it writes goes with it
+	w.Labels[labelProof] = b.GUID
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, m.Engine.Stop(stop, trial.GUID, -1))
+	}()
+	if err := m.Engine.Start(ctx, w); err != nil {
+		return "", err
+	}
+	if _, err := m.untilReady(ctx, &trial, o, p); err != nil {
+		return "", err
+	}
+	v := newView(&trial, p, nil, nil)
+	if err := m.runAll(ctx, trial.GUID, v, o.Setup); err != nil {
+		return "", err
+	}
+	if err := m.pour(ctx, b, trial.GUID, v, o); err != nil {
+		return "", err
+	}
+	if o.Proof.empty() {
+		return "restored", nil
+	}
+	var out bytes.Buffer
+	if err := m.runCommand(ctx, trial.GUID, v, o.Proof, nil, &out); err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(strings.ToValidUTF8(out.String(), ""))
+	return text[:min(len(text), maxProof)], nil
+}
+
+// clear removes what an earlier process has left in the middle of a proof.
+func (m *Manager) clear(ctx context.Context) {
+	list, err := m.Engine.List(ctx)
+	if err != nil {
+		m.Log.Warn("servers of unfinished proofs not looked for", "error", err)
+		return
+	}
+	for _, st := range list {
+		if st.Labels[labelProof] != "" {
+			if err := m.Engine.Stop(ctx, st.ID, -1); err != nil {
+				m.Log.Warn("server of an unfinished proof not removed", "workload", st.ID, "error", err)
+			}
+		}
+	}
+}
+
+// Undelete brings back an instance that was deleted less than KeepDeleted ago, with its data and without bindings.
+func (m *Manager) Undelete(guid string) error {
+	return m.change(guid, func(tx *store.Tx, s *store.DataService) error {
+		if s.State != store.DataDeleted {
+			return ErrNotUsable
+		}
+		s.State, s.NextPlanID, s.PurgeAt = store.DataUpdating, s.PlanID, time.Time{}
+		beginOperation(tx, s, "create")
+		return nil
+	})
+}
+
+// Purge destroys the data of a deleted instance now.
+func (m *Manager) Purge(guid string) error {
+	return m.change(guid, func(tx *store.Tx, s *store.DataService) error {
+		if s.State != store.DataDeleted {
+			return fmt.Errorf("%w: delete it first", ErrNotUsable)
+		}
+		s.PurgeAt = tx.Now
+		return nil
+	})
+}
