@@ -81,6 +81,9 @@ func serverFlags() []cli.Flag {
 		&cli.IntFlag{Name: "log-app-mb", EnvVars: []string{"CUPOLA_LOG_APP_MB"}, Usage: "`MB` of each app's logs that are kept (default: 16)"},
 		&cli.IntFlag{Name: "log-mb", EnvVars: []string{"CUPOLA_LOG_MB"}, Usage: "`MB` of all apps' logs that are kept (default: 1024)"},
 		&cli.DurationFlag{Name: "log-age", EnvVars: []string{"CUPOLA_LOG_AGE"}, Usage: "`TIME` that logs are kept, such as 168h (default: 720h)"},
+		text("broker-ca", "CUPOLA_BROKER_CA", "`FILE` with CAs in PEM form that service brokers' certificates may chain to, besides the machine's"),
+		&cli.DurationFlag{Name: "broker-timeout", EnvVars: []string{"CUPOLA_BROKER_TIMEOUT"}, Usage: "`TIME` that a service broker has for an answer (default: 60s)"},
+		&cli.DurationFlag{Name: "broker-polling", EnvVars: []string{"CUPOLA_BROKER_POLLING"}, Usage: "`TIME` that a service broker has for an operation, unless its plan says other (default: 24h)"},
 		&cli.StringSliceFlag{Name: "drain-allow", EnvVars: []string{"CUPOLA_DRAIN_ALLOW"}, Usage: "`NETWORK` that syslog drains may go to though it is this machine's own or link-local"},
 		text("log-level", "CUPOLA_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default: info)"),
 	}
@@ -99,6 +102,7 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		Builder: c.String("builder"), Builds: c.Int("builds"), BuildMemoryMB: c.Int("build-memory"), BuildDiskMB: c.Int("build-disk"),
 		BuildTimeout: c.Duration("build-timeout"), OIDC: oidcConfig(c),
 		LogAppMB: c.Int("log-app-mb"), LogMB: c.Int("log-mb"), LogAge: c.Duration("log-age"), DrainAllow: c.StringSlice("drain-allow"),
+		BrokerCA: c.String("broker-ca"), BrokerTimeout: c.Duration("broker-timeout"), BrokerPolling: c.Duration("broker-polling"),
 		Log: logger,
 	}, err
 }

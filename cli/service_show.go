@@ -152,7 +152,7 @@ func showService(ctx context.Context, s *session, c *cli.Context) error {
 	}
 	n := plans[i.Relationships.ServicePlan.GUID()]
 	s.fields([][2]string{{"name", s.ui.Name(i.Name)}, {"guid", i.GUID}, {"type", i.Type}, {"broker", n.broker}, {"offering", n.offering}, {"plan", n.plan},
-		{"tags", strings.Join(i.Tags, ", ")}, {"logs go to", text(i.SyslogDrainURL)}, {"requests go through", text(i.RouteServiceURL)},
+		{"tags", strings.Join(i.Tags, ", ")}, {"logs go to", i.SyslogDrainURL.Or("")}, {"requests go through", i.RouteServiceURL.Or("")},
 		{"last operation", lastOperation(i.LastOperation)}, {"message", i.LastOperation.Description}, {"since", ui.Time(i.LastOperation.UpdatedAt.Time)}})
 	return s.showServiceBindings(ctx, i)
 }

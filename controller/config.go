@@ -44,6 +44,9 @@ type Config struct {
 	LogAppMB      int           // logs of one app on disk; zero: 16
 	LogMB         int           // logs of all apps; zero: 1024
 	LogAge        time.Duration // how long logs are kept; zero: 30 days
+	BrokerCA      string        // PEM file with CAs that service brokers' certificates may chain to, besides the machine's
+	BrokerTimeout time.Duration // for one answer of a service broker; zero: a minute
+	BrokerPolling time.Duration // for an operation of a broker that neither it nor its plan bounds; zero: a day
 	DrainAllow    []string      // addresses or networks that drains may go to though they are this machine's own or link-local
 	Log           *slog.Logger
 }
@@ -136,6 +139,14 @@ func (c Config) Validate() error {
 	}
 	if _, err := c.OIDC.providers(); err != nil {
 		return err
+	}
+	if c.BrokerCA != "" {
+		if _, err := os.Stat(c.BrokerCA); err != nil {
+			return fmt.Errorf("--broker-ca: %w", err)
+		}
+	}
+	if c.BrokerTimeout < 0 || c.BrokerPolling < 0 {
+		return fmt.Errorf("--broker-timeout and --broker-polling are more than nothing: give such as 60s and 24h, or none for the defaults")
 	}
 	if c.LogAppMB < 0 || c.LogAppMB > 1024 || c.LogMB < 0 || c.LogAge < 0 {
 		return fmt.Errorf("--log-app-mb is from 1 to 1024, --log-mb and --log-age are more than nothing: give such ones, or none for the defaults")

@@ -23,6 +23,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/controller/logs"
+	"github.com/cupola-paas/cupola/controller/services"
 	"github.com/cupola-paas/cupola/node/docker"
 	"github.com/cupola-paas/cupola/router"
 	"github.com/cupola-paas/cupola/store"
@@ -53,7 +54,9 @@ type Server struct {
 	access    *accessLog
 	tags      *tagger
 	figures   *usage
-	data      *dataServices // made by Run
+	data      *dataServices      // made by Run
+	brokers   *services.Loop     // made by Run
+	builtIn   []services.BuiltIn // brokers of the platform's own, registered at every start
 
 	installation     string
 	registryPassword string

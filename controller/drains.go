@@ -41,7 +41,7 @@ func (l *drainLoop) wanted() ([]logs.Drain, error) {
 	var all []logs.Drain
 	err := l.db.View(func(tx *store.Tx) error {
 		for b := range store.ServiceBindings.All(tx) {
-			if b.Type != store.BindingApp {
+			if b.Type != store.BindingApp || b.Unmade {
 				continue
 			}
 			i, err := store.ServiceInstances.Get(tx, b.InstanceGUID)

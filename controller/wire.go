@@ -150,6 +150,11 @@ func (s *Server) ready() (bool, []string) {
 // loops wires everything that runs beside the router.
 func (s *Server) loops() ([]func(context.Context) error, error) {
 	env := appenv.Env{API: s.url("api")}
+	servicesLoop, err := s.openServices()
+	if err != nil {
+		return nil, err
+	}
+	s.brokers = servicesLoop
 	system, err := s.systemRoutes()
 	if err != nil {
 		return nil, err
@@ -201,7 +206,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	}
 	loops := []func(context.Context) error{
 		s.access.run, s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
-		metricsLoop.Run, lifeLoop.Run, drainLoop.Run,
+		metricsLoop.Run, lifeLoop.Run, drainLoop.Run, servicesLoop.Run,
 		s.data.Run, s.data.manager.Run,
 	}
 	return append(loops, networkLoops...), nil
@@ -221,6 +226,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 			NetworkPolicy: s.networkPolicyURL()},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
 		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Requests: s.requestStats, Log: s.log, WriteDroplet: s.writeDroplet,
+		Brokers: s.brokers,
 	})
 	s.api = handler
 	if err := os.MkdirAll(s.dir("build", "uploads"), 0o700); err != nil {

@@ -31,6 +31,8 @@ type Route struct {
 	SharedSpaceGUIDs []string          `json:"shared_space_guids,omitempty"`
 	Options          map[string]string `json:"options,omitempty"`
 	Destinations     []Destination     `json:"destinations,omitempty"`
+	// RouteServiceURL is where its requests go first (that of its ServiceRouteBinding), or empty.
+	RouteServiceURL string `json:"route_service_url,omitempty"`
 }
 
 // Destination is one process of an app that a route leads to.

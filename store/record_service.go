@@ -19,8 +19,19 @@ type ServiceInstance struct {
 	Credentials     []byte    `json:"credentials,omitempty"` // user-provided: a JSON object; all its bindings have them
 	SyslogDrainURL  string    `json:"syslog_drain_url,omitempty"`
 	RouteServiceURL string    `json:"route_service_url,omitempty"`
-	PlanGUID        string    `json:"plan_guid,omitempty"` // managed
 	LastOperation   Operation `json:"last_operation"`
+
+	// Of a managed one. Unmade is set until the broker has made it.
+	Unmade           bool     `json:"unmade,omitempty"`
+	PlanGUID         string   `json:"plan_guid,omitempty"`
+	DashboardURL     string   `json:"dashboard_url,omitempty"`
+	MaintenanceInfo  []byte   `json:"maintenance_info,omitempty"` // a JSON object: of the version that it has
+	SharedSpaceGUIDs []string `json:"shared_space_guids,omitempty"`
+}
+
+// Spaces are all in which the instance can be seen and bound: its own, then those that it is shared with.
+func (i *ServiceInstance) Spaces() []string {
+	return append([]string{i.SpaceGUID}, i.SharedSpaceGUIDs...)
 }
 
 // Types of a ServiceBinding.
@@ -39,8 +50,9 @@ type ServiceBinding struct {
 	AppGUID        string    `json:"app_guid,omitempty"`
 	Credentials    []byte    `json:"credentials,omitempty"` // a JSON object; empty for a user-provided instance, whose own count
 	SyslogDrainURL string    `json:"syslog_drain_url,omitempty"`
-	VolumeMounts   []byte    `json:"volume_mounts,omitempty"` // a JSON array
 	LastOperation  Operation `json:"last_operation"`
+	// Unmade is set until the broker has made it: there are no credentials yet, or never will be.
+	Unmade bool `json:"unmade,omitempty"`
 }
 
 // States of an Operation (CAPI v3, last_operation).
@@ -50,6 +62,11 @@ const (
 	OperationSucceeded  = "succeeded"
 	OperationFailed     = "failed"
 )
+
+// Running reports whether the operation has not ended.
+func (o Operation) Running() bool {
+	return o.State == OperationInitial || o.State == OperationInProgress
+}
 
 // Operation is the last thing that was done to a service instance or binding.
 type Operation struct {

@@ -200,6 +200,7 @@ var (
 		by("type", func(i *ServiceInstance) string { return i.Type }),
 		by("space", func(i *ServiceInstance) string { return i.SpaceGUID }),
 		by("plan", func(i *ServiceInstance) string { return i.PlanGUID }),
+		byEach("in_space", (*ServiceInstance).Spaces),
 		by("space_name", func(i *ServiceInstance) string { return join(i.SpaceGUID, i.Name) }).unique())
 
 	ServiceBindings = newTable("service_bindings",
@@ -208,6 +209,38 @@ var (
 		by("space", func(b *ServiceBinding) string { return b.SpaceGUID }),
 		by("app", func(b *ServiceBinding) string { return b.AppGUID }),
 		by("instance", func(b *ServiceBinding) string { return b.InstanceGUID }))
+
+	ServiceBrokers = newTable("service_brokers",
+		by("name", func(b *ServiceBroker) string { return b.Name }).unique(),
+		by("space", func(b *ServiceBroker) string { return b.SpaceGUID }))
+
+	ServiceOfferings = newTable("service_offerings",
+		by("name", func(o *ServiceOffering) string { return o.Name }),
+		by("broker", func(o *ServiceOffering) string { return o.BrokerGUID }),
+		by("available", func(o *ServiceOffering) string { return strconv.FormatBool(o.Available) }),
+		by("catalog", func(o *ServiceOffering) string { return join(o.BrokerGUID, o.CatalogID) }).unique())
+
+	ServicePlans = newTable("service_plans",
+		by("name", func(p *ServicePlan) string { return p.Name }),
+		by("offering", func(p *ServicePlan) string { return p.OfferingGUID }),
+		by("broker", func(p *ServicePlan) string { return p.BrokerGUID }),
+		by("available", func(p *ServicePlan) string { return strconv.FormatBool(p.Available) }),
+		by("catalog_id", func(p *ServicePlan) string { return p.CatalogID }),
+		byEach("org", func(p *ServicePlan) []string { return p.OrgGUIDs }),
+		// For whom it is: PublicPlan, or the GUIDs of orgs or a space.
+		byEach("visible", visiblePlan),
+		by("catalog", func(p *ServicePlan) string { return join(p.BrokerGUID, p.CatalogID) }).unique())
+
+	ServiceRouteBindings = newTable("service_route_bindings",
+		by("space", func(b *ServiceRouteBinding) string { return b.SpaceGUID }),
+		by("instance", func(b *ServiceRouteBinding) string { return b.InstanceGUID }),
+		by("route", func(b *ServiceRouteBinding) string { return b.RouteGUID }))
+
+	ServiceOperations = newTable("service_operations",
+		by("target", func(o *ServiceOperation) string { return o.TargetGUID }),
+		by("instance", func(o *ServiceOperation) string { return o.InstanceGUID }),
+		by("broker", func(o *ServiceOperation) string { return o.BrokerGUID }),
+		by("job", func(o *ServiceOperation) string { return o.JobGUID }))
 
 	Settings = newTable[Setting]("settings")
 )
@@ -226,6 +259,7 @@ func allTables() []anyTable {
 		Instances, Packages, Builds, Droplets, Deployments, Tasks, Buildpacks, Stacks, SecurityGroups, NetworkPolicies,
 		IsolationSegments, FeatureFlags, EnvGroups, AuditEvents, Jobs,
 		ServiceInstances, ServiceBindings, Settings,
+		ServiceBrokers, ServiceOfferings, ServicePlans, ServiceRouteBindings, ServiceOperations,
 		Revisions, Sidecars, AppUsageEvents, ServiceUsageEvents,
 		DataServices, DataBindings, DataBackups,
 	}
@@ -263,6 +297,13 @@ func NetworkPolicyKey(p *NetworkPolicy) string {
 // routeKey is domain/host/path/port. The path alone keeps its case (RFC 9110 4.2.3), so it can't be left to anyCase.
 func routeKey(r *Route) string {
 	return join(r.DomainGUID, strings.ToLower(r.Host), r.Path, strconv.Itoa(r.Port))
+}
+
+func visiblePlan(p *ServicePlan) []string {
+	if p.Public {
+		return []string{PublicPlan}
+	}
+	return append(present(p.SpaceGUID), p.OrgGUIDs...)
 }
 
 func routeApps(r *Route) []string {

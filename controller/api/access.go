@@ -24,6 +24,7 @@ const (
 	accessSignedIn                       // any valid token; the handler shows only what the caller may see
 	accessAt                             // by the caller's roles at the place of the resource in the path
 	accessInBody                         // by the caller's roles at a place that only the body names
+	accessAnybody                        // everybody, also without a token; the handler shows only what the caller may see
 )
 
 // Authenticator tells who sent a request; *auth.Auth is one. Its errors are capi's 1000 and 10002.
@@ -54,6 +55,10 @@ type Access struct {
 // open is for routes that answer without a token.
 func open() Access { return Access{kind: accessOpen} }
 
+// anybody is for reading what is partly public: without a token the caller is nobody, and the handler or at, which may
+// be nil, filters by what the caller may see.
+func anybody(at Locator, noun string) Access { return Access{kind: accessAnybody, at: at, noun: noun} }
+
 // signedIn is for lists and the like: any valid token, and the handler filters by what the caller may see.
 func signedIn() Access { return Access{kind: accessSignedIn} }
 
@@ -68,7 +73,7 @@ func inBody() Access { return Access{kind: accessInBody} }
 
 // identify finds out who calls; an open route does not ask.
 func (s *Server) identify(c *Ctx) error {
-	if c.route.Access.kind == accessOpen {
+	if kind := c.route.Access.kind; kind == accessOpen || kind == accessAnybody && c.R.Header.Get("Authorization") == "" {
 		return nil
 	}
 	who, err := s.auth.Authenticate(c.R)
@@ -89,6 +94,12 @@ func (s *Server) guard(c *Ctx, tx *store.Tx) error {
 		return nil
 	case accessInBody:
 		return nil
+	case accessAnybody:
+		if c.allowed = readOnly(c.R.Method); a.at == nil {
+			return nil
+		}
+		_, err := a.at(tx, c)
+		return notFound(err, a.noun)
 	case accessAt:
 		place, err := a.at(tx, c)
 		if err != nil {

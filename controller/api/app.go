@@ -263,7 +263,7 @@ func (s *Server) deleteApp(c *Ctx) error {
 		if err := c.audit(tx, Event{Type: "audit.app.delete-request", Target: appTarget(app), Place: c.place}); err != nil {
 			return err
 		}
-		if err := firstOf(c.auditProcessesEnd(tx, app), removeApp(tx, app)); err != nil {
+		if err := firstOf(c.auditProcessesEnd(tx, app), c.removeApp(tx, app)); err != nil {
 			return err
 		}
 		job, err = completeJob(tx, "app.delete", "app", guid)

@@ -8,7 +8,7 @@ import (
 
 // removeApp deletes the app with its processes, packages, builds, droplets, deployments, tasks, service
 // bindings and the destinations that lead to it. Instance records stay: the scheduling loop retires them with their workloads.
-func removeApp(tx *store.Tx, app *store.App) error {
+func (c *Ctx) removeApp(tx *store.Tx, app *store.App) error {
 	if err := tellEnded(tx, app); err != nil {
 		return err
 	}
@@ -19,7 +19,7 @@ func removeApp(tx *store.Tx, app *store.App) error {
 		removeAll(store.Tasks, func(t *store.Task) string { return t.GUID }),
 		removeAll(store.Builds, func(b *store.Build) string { return b.GUID }),
 		removeAll(store.Droplets, func(d *store.Droplet) string { return d.GUID }),
-		removeAll(store.ServiceBindings, func(b *store.ServiceBinding) string { return b.GUID }),
+		c.forgetBindings,
 		removeAll(store.Revisions, func(r *store.Revision) string { return r.GUID }),
 		removeAll(store.Sidecars, func(s *store.Sidecar) string { return s.GUID }),
 		removeAll(store.NetworkPolicies, func(p *store.NetworkPolicy) string { return p.GUID }),

@@ -315,6 +315,6 @@ func (s *Server) deleteDomain(c *Ctx) error {
 				place, err := placeOf(tx, r.SpaceGUID)
 				return firstOf(err, c.audit(tx, Event{Type: "audit.route.delete-request", Target: store.Actor{GUID: r.GUID, Type: "route", Name: r.Host}, Place: place}))
 			}, store.By("domain", d.GUID)),
-			removeDomain(tx, d))
+			c.removeDomain(tx, d))
 	})
 }

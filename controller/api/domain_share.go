@@ -99,7 +99,7 @@ func (s *Server) unshareDomain(c *Ctx) error {
 			return err
 		}
 		return firstOf(
-			each(tx, store.Routes, func(tx *store.Tx, r *store.Route) error { return store.Routes.Delete(tx, r.GUID) }, store.By("domain", d.GUID), store.By("space", spaces...)),
+			each(tx, store.Routes, c.removeRouteRecord, store.By("domain", d.GUID), store.By("space", spaces...)),
 			store.Domains.Put(tx, d))
 	})
 	if err != nil {

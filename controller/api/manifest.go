@@ -74,7 +74,7 @@ func (s *Server) answerApply(c *Ctx, m *manifest, operation, resourceType string
 			return err
 		}
 		job = &store.Job{Operation: operation, State: capi.JobComplete, ResourceType: resourceType, ResourceGUID: c.Path("guid"), Warnings: m.warnings}
-		return store.Jobs.Put(tx, job)
+		return beginBindings(tx, job, done)
 	})
 	if err != nil {
 		return err
@@ -85,6 +85,27 @@ func (s *Server) answerApply(c *Ctx, m *manifest, operation, resourceType string
 		}
 	}
 	return c.Accepted(job.GUID, nil)
+}
+
+// beginBindings writes the job of a manifest, which ends when brokers have made the bindings.
+func beginBindings(tx *store.Tx, job *store.Job, done []*applier) error {
+	for _, a := range done {
+		if len(a.begun) > 0 {
+			job.State = capi.JobProcessing
+		}
+	}
+	if err := store.Jobs.Put(tx, job); err != nil {
+		return err
+	}
+	for _, a := range done {
+		for _, o := range a.begun {
+			o.JobGUID = job.GUID
+			if err := store.ServiceOperations.Put(tx, o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Server) diffSpaceManifest(c *Ctx) error {

@@ -19,7 +19,8 @@ type applier struct {
 	place Place
 	want  *manifestApp
 	app   *store.App
-	lines []string // for the app's log, after the commit
+	lines []string                  // for the app's log, after the commit
+	begun []*store.ServiceOperation // that brokers are to be asked for
 }
 
 // applyManifest applies every app, and returns what to log by app. All apps are tried, so that one answer tells

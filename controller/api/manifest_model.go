@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 
 	yaml3 "gopkg.in/yaml.v3"
@@ -50,7 +51,7 @@ type manifestProcess struct {
 // manifestService is a service instance to bind.
 type manifestService struct {
 	name, binding string
-	parameters    bool // some were given
+	parameters    json.RawMessage // a JSON object, or nothing
 }
 
 type manifestRoute struct {
@@ -318,12 +319,31 @@ func (m *manifestService) read(n *yaml3.Node) error {
 		case "binding_name":
 			m.binding, err = textOf("binding_name", v)
 		case "parameters":
-			m.parameters = !isNull(v) && len(v.Content) > 0
+			m.parameters, err = jsonOf("parameters", v)
 		default:
 			err = complain(key, "a service has no attribute '%s'", clip(key.Value, 100))
 		}
 		return err
 	})
+}
+
+// jsonOf is a mapping as a JSON object; nothing for null and an empty one.
+func jsonOf(what string, n *yaml3.Node) (json.RawMessage, error) {
+	if isNull(n) {
+		return nil, nil
+	}
+	var value map[string]any
+	if n.Kind != yaml3.MappingNode || n.Decode(&value) != nil {
+		return nil, complain(n, "%s must be a mapping", what)
+	}
+	if len(value) == 0 {
+		return nil, nil
+	}
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return nil, complain(n, "%s must be what JSON can say: names of members are texts", what)
+	}
+	return raw, nil
 }
 
 func (a *manifestApp) setRoutes(v *yaml3.Node) error {

@@ -33,10 +33,11 @@ func (a *applier) bindService(want manifestService) error {
 	if err != nil || n > 0 {
 		return err
 	}
-	if want.parameters {
-		return errInvalid("Binding parameters are not supported for user-provided service instances")
+	o, err := a.c.bind(a.tx, &store.ServiceBinding{Name: want.binding}, a.app, instance, binding{parameters: want.parameters})
+	if err == nil && o != nil {
+		a.begun = append(a.begun, o)
 	}
-	return a.c.bind(a.tx, &store.ServiceBinding{Name: want.binding}, a.app, instance, false)
+	return err
 }
 
 // exportServices are an app's bindings as a manifest has them: a name, or a name with that of the binding.

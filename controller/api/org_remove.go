@@ -5,17 +5,21 @@ import (
 )
 
 // removeOrg deletes an org with its spaces, private domains, space quotas and roles.
-func removeOrg(tx *store.Tx, org *store.Org) error {
+func (c *Ctx) removeOrg(tx *store.Tx, org *store.Org) error {
 	by := store.By("org", org.GUID)
 	return firstOf(
-		each(tx, store.Spaces, removeSpace, by),
+		each(tx, store.Spaces, c.removeSpace, by),
 		each(tx, store.Roles, func(tx *store.Tx, r *store.Role) error { return store.Roles.Delete(tx, r.GUID) }, by),
-		each(tx, store.Domains, removeDomain, by),
+		each(tx, store.Domains, c.removeDomain, by),
 		each(tx, store.Domains, func(tx *store.Tx, d *store.Domain) error {
 			d.SharedOrgGUIDs = without(d.SharedOrgGUIDs, org.GUID)
 			return store.Domains.Put(tx, d)
 		}, store.By("shared_org", org.GUID)),
 		each(tx, store.SpaceQuotas, func(tx *store.Tx, q *store.Quota) error { return store.SpaceQuotas.Delete(tx, q.GUID) }, by),
+		each(tx, store.ServicePlans, func(tx *store.Tx, p *store.ServicePlan) error {
+			p.OrgGUIDs = without(p.OrgGUIDs, org.GUID)
+			return store.ServicePlans.Put(tx, p)
+		}, by),
 		each(tx, store.IsolationSegments, func(tx *store.Tx, i *store.IsolationSegment) error {
 			i.OrgGUIDs = without(i.OrgGUIDs, org.GUID)
 			return store.IsolationSegments.Put(tx, i)
@@ -25,12 +29,14 @@ func removeOrg(tx *store.Tx, org *store.Org) error {
 }
 
 // removeSpace deletes a space with its apps, service instances, routes and roles.
-func removeSpace(tx *store.Tx, space *store.Space) error {
+func (c *Ctx) removeSpace(tx *store.Tx, space *store.Space) error {
 	by := store.By("space", space.GUID)
 	return firstOf(
-		each(tx, store.Apps, removeApp, by),
-		each(tx, store.ServiceInstances, removeServiceInstance, by),
-		each(tx, store.Routes, func(tx *store.Tx, r *store.Route) error { return store.Routes.Delete(tx, r.GUID) }, by),
+		each(tx, store.Apps, c.removeApp, by),
+		each(tx, store.ServiceInstances, c.removeServiceInstance, by),
+		each(tx, store.ServiceInstances, c.unshareFrom(space.GUID), store.By("in_space", space.GUID)),
+		each(tx, store.ServiceBrokers, c.removeSpaceBroker, by),
+		each(tx, store.Routes, c.removeRouteRecord, by),
 		each(tx, store.Routes, func(tx *store.Tx, r *store.Route) error {
 			r.SharedSpaceGUIDs = without(r.SharedSpaceGUIDs, space.GUID)
 			return store.Routes.Put(tx, r)
@@ -43,9 +49,9 @@ func removeSpace(tx *store.Tx, space *store.Space) error {
 }
 
 // removeDomain deletes a domain with the routes under it.
-func removeDomain(tx *store.Tx, d *store.Domain) error {
+func (c *Ctx) removeDomain(tx *store.Tx, d *store.Domain) error {
 	return firstOf(
-		each(tx, store.Routes, func(tx *store.Tx, r *store.Route) error { return store.Routes.Delete(tx, r.GUID) }, store.By("domain", d.GUID)),
+		each(tx, store.Routes, c.removeRouteRecord, store.By("domain", d.GUID)),
 		store.Domains.Delete(tx, d.GUID))
 }
 

@@ -171,7 +171,7 @@ func (s *Server) deleteOrg(c *Ctx) error {
 		}
 		return firstOf(
 			c.audit(tx, Event{Type: "audit.organization.delete-request", Target: orgTarget(org), Place: c.place, Data: map[string]any{"request": map[string]any{"recursive": true}}}),
-			removeOrg(tx, org))
+			c.removeOrg(tx, org))
 	})
 }
 

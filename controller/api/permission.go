@@ -25,6 +25,7 @@ const (
 	SeeRoutes   Action = "see routes"   // routes of a space and where they lead
 	SeeEvents   Action = "see events"   // audit events
 	SeeDomains  Action = "see domains"  // private domains of an org
+	SeeBrokers  Action = "see brokers"  // service brokers of a space; without one those of the platform
 	SeePlatform Action = "see platform" // what belongs to nobody: stacks, buildpacks, shared domains
 	AdminRead   Action = "admin read"   // what only operators see
 	Administer  Action = "administer"   // what only operators do
@@ -38,12 +39,12 @@ var grants = map[string][]Action{
 	"organization_manager":         {SeeOrg, SeeDomains, ManageOrg, SeeSpace, SeeRoutes, SeeDroplets, ManageSpace},
 	"space_auditor":                {SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeDroplets, SeeEvents},
 	"space_manager":                {SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeDroplets, ManageSpace},
-	"space_supporter":              {SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeEvents, SeeVars, Operate},
-	"space_developer":              {SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeDroplets, SeeEvents, SeeVars, SeeSecrets, Operate, Develop, Connect},
+	"space_supporter":              {SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeEvents, SeeVars, SeeBrokers, Operate},
+	"space_developer":              {SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeDroplets, SeeEvents, SeeVars, SeeSecrets, SeeBrokers, Operate, Develop, Connect},
 }
 
 // seeAll is what those see everywhere that audit the whole platform.
-var seeAll = []Action{SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeDroplets, SeeEvents, SeePlatform, AdminRead}
+var seeAll = []Action{SeeOrg, SeeDomains, SeeSpace, SeeRoutes, SeeDroplets, SeeEvents, SeeBrokers, SeePlatform, AdminRead}
 
 // scopeGrants says what a scope gives everywhere.
 var scopeGrants = map[string][]Action{

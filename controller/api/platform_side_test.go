@@ -248,8 +248,15 @@ func TestServiceCollectionsAreEmpty(t *testing.T) {
 		"service_instances?space_guids=x&order_by=name", "service_credential_bindings?type=app&include=service_instance", "service_route_bindings?route_guids=x&include=service_instance",
 	} {
 		w.as("developer", "GET", "/v3/"+path, nil).want(200, `"total_results":0`, `"resources":[]`)
+		if strings.HasPrefix(path, "service_offerings") || strings.HasPrefix(path, "service_plans") { // the marketplace is public, unless it is hidden
+			w.as("", "GET", "/v3/"+path, nil).want(200, `"resources":[]`)
+			continue
+		}
 		w.as("", "GET", "/v3/"+path, nil).want(401)
 	}
+	w.as("admin", "PATCH", "/v3/feature_flags/hide_marketplace_from_unauthenticated_users", `{"enabled":true}`).want(200)
+	w.as("", "GET", "/v3/service_plans", nil).want(401)
+	w.as("developer", "GET", "/v3/service_plans", nil).want(200)
 	w.as("developer", "GET", "/v3/service_instances?x=y", nil).want(400, "10005")
 }
 

@@ -77,6 +77,7 @@ func (w *world) putFixtures(tx *store.Tx, app string, g fixtures) error {
 	routers := &store.RouterGroup{Name: DefaultRouterGroup, Type: "tcp", ReservablePorts: "1024-1033"}
 	put(store.RouterGroups.Put(tx, routers))
 	put(store.NetworkPolicies.Put(tx, &store.NetworkPolicy{SourceAppGUID: app, DestinationAppGUID: app, Protocol: "tcp", FirstPort: 9000, LastPort: 9000}))
+	put(w.putMarket(tx, g))
 	stacks, _, err := store.Stacks.List(tx, store.Query[store.Stack]{})
 	put(err)
 	maps.Copy(g, fixtures{

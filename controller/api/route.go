@@ -242,7 +242,7 @@ func (s *Server) removeRoute(c *Ctx, tx *store.Tx, place Place, r *store.Route) 
 	if err := c.audit(tx, Event{Type: "audit.route.delete-request", Target: routeTarget(tx, r), Place: place}); err != nil {
 		return err
 	}
-	return firstOf(store.Routes.Delete(tx, r.GUID), syncPortsOf(tx, r.Destinations...))
+	return firstOf(c.removeRouteRecord(tx, r), syncPortsOf(tx, r.Destinations...))
 }
 
 // deleteUnmapped deletes the routes of a space that lead nowhere.

@@ -58,7 +58,17 @@ var resourceShapes = map[string]string{
 		service_plan.guid:s? service_plan.name:s? service_offering.guid:s? service_offering.name:s? service_broker.guid:s? service_broker.name:s?`,
 	"isolation segment": labelled + "name:s",
 	"service instance": labelled + `name:s type:s tags:a last_operation.type:s last_operation.state:s last_operation.description:s? last_operation.created_at:t
-		last_operation.updated_at:t relationships.space:1 syslog_drain_url:s?- route_service_url:s?-`,
+		last_operation.updated_at:t relationships.space:1 relationships.service_plan:1- syslog_drain_url:s?- route_service_url:s?- maintenance_info:o- upgrade_available:b- dashboard_url:s?-`,
+	"service broker": labelled + `name:s url:s`,
+	"service offering": labelled + `name:s description:s available:b tags:a requires:a shareable:b documentation_url:s? broker_catalog.id:s broker_catalog.metadata:o
+		broker_catalog.features.plan_updateable:b broker_catalog.features.bindable:b broker_catalog.features.instances_retrievable:b
+		broker_catalog.features.bindings_retrievable:b broker_catalog.features.allow_context_updates:b relationships.service_broker:1`,
+	"service plan": labelled + `name:s visibility_type:s available:b free:b costs:a description:s maintenance_info:o broker_catalog.id:s broker_catalog.metadata:o
+		broker_catalog.maximum_polling_duration:i? broker_catalog.features.plan_updateable:b broker_catalog.features.bindable:b
+		schemas.service_instance.create.parameters:o schemas.service_instance.update.parameters:o schemas.service_binding.create.parameters:o
+		relationships.service_offering:1 relationships.space:1-`,
+	"service route binding":      labelled + `route_service_url:s? last_operation.type:s last_operation.state:s relationships.service_instance:1 relationships.route:1`,
+	"plan visibility":            `type:s organizations:a- space:o-`,
 	"service credential binding": labelled + `name:s? type:s last_operation.type:s last_operation.state:s relationships.service_instance:1 relationships.app:1-`,
 	"job":                        common + "operation:s state:s errors:a warnings:a",
 	"environment group":          "name:s var:o updated_at:t? links:o",
@@ -90,7 +100,8 @@ var collections = map[string]string{
 	"/v3/domains": "domain", "/v3/organizations": "organization", "/v3/spaces": "space", "/v3/organization_quotas": "organization quota",
 	"/v3/space_quotas": "space quota", "/v3/roles": "role", "/v3/users": "user", "/v3/buildpacks": "buildpack", "/v3/stacks": "stack",
 	"/v3/security_groups": "security group", "/v3/isolation_segments": "isolation segment", "/v3/service_instances": "service instance",
-	"/v3/service_credential_bindings": "service credential binding",
+	"/v3/service_credential_bindings": "service credential binding", "/v3/service_brokers": "service broker", "/v3/service_offerings": "service offering",
+	"/v3/service_plans": "service plan", "/v3/service_route_bindings": "service route binding",
 }
 
 // lists answer with a page of resources.
@@ -135,6 +146,8 @@ var single = map[string]string{
 	"GET /v3/environment_variable_groups/{name}": "environment group", "PATCH /v3/environment_variable_groups/{name}": "environment group",
 	"GET /v3/service_instances/{guid}/permissions": "service permissions", "GET /v3/service_instances/{guid}/relationships/shared_spaces": "to-many",
 	"GET /v3/service_instances/{guid}/relationships/shared_spaces/usage_summary": "shared usage", "GET /v3/service_credential_bindings/{guid}/details": "binding details",
+	"POST /v3/service_instances/{guid}/relationships/shared_spaces": "to-many", "GET /v3/service_plans/{guid}/visibility": "plan visibility",
+	"PATCH /v3/service_plans/{guid}/visibility": "plan visibility", "POST /v3/service_plans/{guid}/visibility": "plan visibility",
 	"PATCH /v3/routes/{guid}/relationships/space": "status",
 	"GET /v3/audit_events/{guid}":                 "audit event", "GET /v3/app_usage_events/{guid}": "app usage event", "GET /v3/service_usage_events/{guid}": "service usage event",
 }
@@ -151,9 +164,9 @@ var shapeless = []string{
 	"POST /v3/app_usage_events/actions/destructively_purge_all_and_reseed", "POST /v3/service_usage_events/actions/destructively_purge_all_and_reseed",
 	"POST /v3/deployments/{guid}/actions/cancel", "POST /v3/deployments/{guid}/actions/continue",
 	"GET /v3/packages/{guid}/download", "GET /v3/droplets/{guid}/download", "GET /v3/apps/{guid}/manifest", "GET /v3/info",
-	"GET /v3/service_instances/{guid}/credentials",                                                                                                                          // whatever a user put there
-	"GET /v3/service_instances/{guid}/parameters", "GET /v3/service_credential_bindings/{guid}/parameters", "POST /v3/service_instances/{guid}/relationships/shared_spaces", // refused
-	"GET /v3/service_brokers", "GET /v3/service_offerings", "GET /v3/service_plans", "GET /v3/service_route_bindings", // empty
+	"GET /v3/service_instances/{guid}/credentials",                                                         // whatever a user put there
+	"GET /v3/service_instances/{guid}/parameters", "GET /v3/service_credential_bindings/{guid}/parameters", // whatever a broker says
+	"GET /v3/service_route_bindings/{guid}/parameters",
 	"GET /v3/apps/{guid}/request_stats", "GET /v3/request_stats", // our own
 }
 
@@ -179,7 +192,9 @@ var shapes = func() map[string]shape {
 	for path, name := range bare {
 		out["GET "+path] = shape{fields: of(name), list: true}
 	}
-	delete(out, "PATCH /v3/roles/{guid}") // a role does not change
+	delete(out, "PATCH /v3/roles/{guid}")     // a role does not change
+	delete(out, "POST /v3/service_offerings") // these two come with a catalog
+	delete(out, "POST /v3/service_plans")
 	out["POST /v3/resource_matches"] = shape{fields: of("resource match"), list: true}
 	for route, name := range single {
 		out[route] = shape{fields: of(name)}

@@ -8,6 +8,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/services/osb"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -43,9 +45,13 @@ type Options struct {
 	WriteDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
 	// Requests tells what the router has seen of an app; nil: nothing.
 	Requests func(appGUID string) capi.RequestStats
-	TempDir  string        // for uploads under way; empty: the system's
-	MaxHold  time.Duration // of a long poll; zero: 20 s
-	Log      *slog.Logger  // nil: slog.Default
+	// Brokers asks service brokers what no record says; nil: nothing can be asked.
+	Brokers Brokers
+	// Dashboards keeps the OAuth2 clients of brokers' dashboards; nil: there are none.
+	Dashboards Dashboards
+	TempDir    string        // for uploads under way; empty: the system's
+	MaxHold    time.Duration // of a long poll; zero: 20 s
+	Log        *slog.Logger  // nil: slog.Default
 }
 
 // Links are the addresses of the other services that GET / names (contract, 1.1). Empty ones are null.
@@ -72,6 +78,19 @@ func (s *Server) hosts(more []string) map[string]bool {
 // Stats tells what instances use now; those that are not running are absent.
 type Stats interface {
 	Usage(ctx context.Context, instanceGUIDs ...string) (map[string]Usage, error)
+}
+
+// Brokers asks service brokers; *services.Loop is one. Errors that are an *osb.Error are for the caller.
+type Brokers interface {
+	// InstanceParameters returns a JSON object.
+	InstanceParameters(ctx context.Context, instanceGUID string, who osb.Identity) (json.RawMessage, error)
+	// BindingParameters returns a JSON object; the binding may be one of a route.
+	BindingParameters(ctx context.Context, instanceGUID, bindingGUID string, who osb.Identity) (json.RawMessage, error)
+}
+
+// Dashboards takes back the OAuth2 client of a broker's dashboard when its offering goes.
+type Dashboards interface {
+	Delete(tx *store.Tx, id, owner string) error
 }
 
 // Usage is what one instance uses.
@@ -105,6 +124,8 @@ type Server struct {
 	clearCache   func(context.Context, string) error
 	writeDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
 	requests     func(string) capi.RequestStats
+	brokers      Brokers
+	dashboards   Dashboards
 	tempDir      string
 	maxHold      time.Duration
 	log          *slog.Logger
@@ -120,6 +141,7 @@ func New(o Options) *Server {
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
 		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, writeDroplet: o.WriteDroplet, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
+	s.brokers, s.dashboards = o.Brokers, o.Dashboards
 	s.fillDefaults()
 	s.system = s.hosts(o.SystemHosts)
 	s.compile(s.table())

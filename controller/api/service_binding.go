@@ -7,6 +7,7 @@ import (
 
 	"github.com/cupola-paas/cupola/controller/appenv"
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/serviceop"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -98,12 +99,28 @@ func (c *Ctx) bindingConditions(tx *store.Tx) ([]store.Cond, error) {
 		}
 		where = append(where, store.By("instance", guidsOf(instances, func(i *store.ServiceInstance) string { return i.GUID })...))
 	}
-	for _, market := range []string{"service_plan_guids", "service_plan_names", "service_offering_guids", "service_offering_names"} {
-		if c.Filter.Has(market) {
-			where = append(where, store.By("guid")) // there are no plans yet
+	return c.filterByPlan(tx, where)
+}
+
+// filterByPlan adds the conditions on what the instances of bindings are of.
+func (c *Ctx) filterByPlan(tx *store.Tx, where []store.Cond) ([]store.Cond, error) {
+	plans := c.filterBy(nil, "service_plan_guids", "guid", "service_plan_names", "name", "service_offering_guids", "offering")
+	if names, ok := c.Filter.List("service_offering_names"); ok {
+		offerings, err := store.ServiceOfferings.GUIDs(tx, store.By("name", names...))
+		if err != nil {
+			return nil, err
 		}
+		plans = append(plans, store.By("offering", offerings...))
 	}
-	return where, nil
+	if len(plans) == 0 {
+		return where, nil
+	}
+	guids, err := store.ServicePlans.GUIDs(tx, plans...)
+	if err != nil {
+		return nil, err
+	}
+	instances, err := store.ServiceInstances.GUIDs(tx, store.By("plan", guids...))
+	return append(where, store.By("instance", instances...)), err
 }
 
 // guidsOf lists one GUID of each record.
@@ -192,12 +209,16 @@ func (s *Server) createServiceBinding(c *Ctx) error {
 		return errInvalid("Strategy must be 'single' or 'multiple'")
 	}
 	var b *store.ServiceBinding
+	var job *store.Job
 	err := c.Update(func(tx *store.Tx) (err error) {
-		b, err = c.bindInBody(tx, &in)
+		b, job, err = c.bindInBody(tx, &in)
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case job != nil:
+		return c.Accepted(job.GUID, nil)
 	}
 	shown, err := s.presentServiceBinding(nil, b)
 	if err != nil {
@@ -206,51 +227,71 @@ func (s *Server) createServiceBinding(c *Ctx) error {
 	return c.JSON(http.StatusCreated, shown)
 }
 
-// bindInBody finds what a request names, asks whether the caller may, and binds.
-func (c *Ctx) bindInBody(tx *store.Tx, in *capi.BindingCreate) (*store.ServiceBinding, error) {
-	instance, err := store.ServiceInstances.Get(tx, in.Relationships.ServiceInstance.GUID())
-	hidden := errInvalid(fmt.Sprintf("The service instance could not be found: '%s'", clip(in.Relationships.ServiceInstance.GUID(), 100)))
+// bindInBody finds what a request names, asks whether the caller may, and binds; a job does it for managed instances.
+func (c *Ctx) bindInBody(tx *store.Tx, in *capi.BindingCreate) (*store.ServiceBinding, *store.Job, error) {
+	instance, err := c.instanceInBody(tx, in.Relationships.ServiceInstance.GUID())
 	if err != nil {
-		return nil, orElse(err, hidden)
+		return nil, nil, err
 	}
-	place, err := placeOf(tx, instance.SpaceGUID)
-	if err != nil {
-		return nil, err
-	}
-	if ok, err := c.Can(tx, place, SeeSpace); err != nil || !ok {
-		return nil, firstOf(err, hidden)
-	}
-	if err := c.Allow(tx, place, "Service instance", SeeSpace, toBind(in.Type)); err != nil {
-		return nil, err
-	}
-	if in.Type == capi.BindingKey {
-		return nil, errInvalid("Service credential bindings of type 'key' are not supported for user-provided service instances.")
-	}
-	if in.Parameters != nil && string(in.Parameters) != "null" && string(in.Parameters) != "{}" {
-		return nil, errInvalid("Binding parameters are not supported for user-provided service instances")
-	}
-	app, err := c.appToBind(tx, in.Relationships.App.GUID(), instance)
-	if err != nil {
-		return nil, err
-	}
-	b := &store.ServiceBinding{}
+	b := &store.ServiceBinding{Type: in.Type, InstanceGUID: instance.GUID}
 	if in.Name != nil {
 		b.Name = *in.Name
 	}
 	if err := patchMetadata(&b.Meta, in.Metadata); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return b, c.bind(tx, b, app, instance, in.Strategy == "multiple")
+	var o *store.ServiceOperation
+	operation := "service_bindings.create"
+	if in.Type == capi.BindingKey {
+		operation = "service_keys.create"
+		o, err = c.createKey(tx, b, instance, in.Parameters)
+	} else {
+		var app *store.App
+		if app, err = c.appToBind(tx, in.Relationships.App.GUID(), instance); err == nil {
+			o, err = c.bind(tx, b, app, instance, binding{several: in.Strategy == "multiple", parameters: in.Parameters})
+		}
+	}
+	if err != nil || o == nil {
+		return b, nil, err
+	}
+	job, err := serviceop.Begin(tx, o, operation)
+	return b, job, err
 }
 
+// instanceInBody finds an instance of which the caller sees a space.
+func (c *Ctx) instanceInBody(tx *store.Tx, guid string) (*store.ServiceInstance, error) {
+	hidden := errInvalid(fmt.Sprintf("The service instance could not be found: '%s'", clip(guid, 100)))
+	i, err := store.ServiceInstances.Get(tx, guid)
+	if err != nil {
+		return nil, orElse(err, hidden)
+	}
+	for _, space := range i.Spaces() {
+		place, err := placeOf(tx, space)
+		if err != nil {
+			return nil, err
+		}
+		if ok, err := c.Can(tx, place, SeeSpace); err != nil || ok {
+			return i, err
+		}
+	}
+	return nil, hidden
+}
+
+// appToBind finds the app and asks whether the caller may bind in its space.
 func (c *Ctx) appToBind(tx *store.Tx, guid string, instance *store.ServiceInstance) (*store.App, error) {
+	own, err := placeOf(tx, instance.SpaceGUID)
+	if err != nil {
+		return nil, err
+	}
+	if see, err := c.Can(tx, own, SeeSpace); err != nil {
+		return nil, err
+	} else if may, err := c.Can(tx, own, Operate); err != nil || see && !may && len(instance.SharedSpaceGUIDs) == 0 {
+		return nil, firstOf(err, capi.Forbidden())
+	}
 	app, err := store.Apps.Get(tx, guid)
 	hidden := errInvalid(fmt.Sprintf("The app could not be found: '%s'", clip(guid, 100)))
 	if err != nil {
 		return nil, orElse(err, hidden)
-	}
-	if app.SpaceGUID == instance.SpaceGUID {
-		return app, nil
 	}
 	place, err := placeOf(tx, app.SpaceGUID)
 	if err != nil {
@@ -259,46 +300,10 @@ func (c *Ctx) appToBind(tx *store.Tx, guid string, instance *store.ServiceInstan
 	if ok, err := c.Can(tx, place, SeeSpace); err != nil || !ok {
 		return nil, firstOf(err, hidden)
 	}
-	return nil, errInvalid("The service instance and the app are in different spaces.")
-}
-
-// bindingsMax is how many bindings one app may have to one service instance.
-const bindingsMax = 100
-
-// bind writes a binding of app to a service instance; b has its name and metadata. A second binding of the same
-// two is refused unless several are wanted.
-func (c *Ctx) bind(tx *store.Tx, b *store.ServiceBinding, app *store.App, instance *store.ServiceInstance, several bool) error {
-	if b.Name != "" {
-		if err := validateName("Name", b.Name); err != nil {
-			return err
-		}
+	if !slices.Contains(instance.Spaces(), app.SpaceGUID) {
+		return nil, errInvalid("The service instance and the app are in different spaces.")
 	}
-	others, _, err := store.ServiceBindings.List(tx, store.Query[store.ServiceBinding]{Where: []store.Cond{store.By("app", app.GUID)}})
-	if err != nil {
-		return err
-	}
-	same := 0
-	for _, o := range others {
-		switch {
-		case o.InstanceGUID == instance.GUID && !several:
-			return errInvalid("The app is already bound to the service instance")
-		case o.InstanceGUID == instance.GUID && o.Name != b.Name:
-			return errInvalid("The binding name cannot be changed for the same app and service instance")
-		case o.InstanceGUID == instance.GUID:
-			same++
-		case b.Name != "" && o.Name == b.Name:
-			return errInvalid(fmt.Sprintf("The binding name is invalid. App binding names must be unique. The app already has a binding with name '%s'.", clip(b.Name, 100)))
-		}
-	}
-	if same >= bindingsMax {
-		return errInvalid(fmt.Sprintf("The app has too many bindings to this service instance (limit: %d). Consider deleting existing/orphaned bindings.", bindingsMax))
-	}
-	b.Type, b.AppGUID, b.InstanceGUID, b.SpaceGUID = store.BindingApp, app.GUID, instance.GUID, app.SpaceGUID
-	b.LastOperation = succeeded(tx, "create")
-	return firstOf(
-		store.ServiceBindings.Put(tx, b),
-		c.auditBinding(tx, b, "create", map[string]any{"type": b.Type, "name": b.Name, "relationships": map[string]any{
-			"app": capi.One(app.GUID), "service_instance": capi.One(instance.GUID)}}))
+	return app, c.Allow(tx, place, "App", SeeSpace, Operate)
 }
 
 func (s *Server) updateServiceBinding(c *Ctx) error {
@@ -327,7 +332,9 @@ func toBind(kind string) Action {
 	return Operate
 }
 
+// deleteServiceBinding deletes what is bound to a user-provided instance at once, and other bindings with a job.
 func (s *Server) deleteServiceBinding(c *Ctx) error {
+	var job *store.Job
 	err := c.Update(func(tx *store.Tx) error {
 		b, err := store.ServiceBindings.Get(tx, c.Path("guid"))
 		if err != nil {
@@ -336,10 +343,21 @@ func (s *Server) deleteServiceBinding(c *Ctx) error {
 		if err := c.Allow(tx, c.place, "Service credential binding", SeeSpace, toBind(b.Type)); err != nil {
 			return err
 		}
+		instance, err := store.ServiceInstances.Get(tx, b.InstanceGUID)
+		if err != nil {
+			return err
+		}
+		if instance.Type == store.ServiceManaged {
+			job, err = c.unbind(tx, b, instance)
+			return err
+		}
 		return firstOf(store.ServiceBindings.Delete(tx, b.GUID), c.auditBinding(tx, b, "delete", nil))
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case job != nil:
+		return c.Accepted(job.GUID, nil)
 	}
 	return c.NoContent()
 }
@@ -349,6 +367,9 @@ func (s *Server) getBindingDetails(c *Ctx) error {
 	err := c.Update(func(tx *store.Tx) error {
 		b, err := store.ServiceBindings.Get(tx, c.Path("guid"))
 		if err != nil {
+			return err
+		}
+		if err := needMade(b); err != nil {
 			return err
 		}
 		instance, err := store.ServiceInstances.Get(tx, b.InstanceGUID)
@@ -362,8 +383,4 @@ func (s *Server) getBindingDetails(c *Ctx) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, out)
-}
-
-func (s *Server) getBindingParameters(*Ctx) error {
-	return capi.BindingParamsUnsupported.Errorf("This service does not support fetching service binding parameters.")
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/serviceop"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -63,9 +64,6 @@ func setCredentials(i *store.ServiceInstance, raw json.RawMessage) error {
 	return nil
 }
 
-// fieldsIncluded are parts of related resources, by the plural of their kind.
-type fieldsIncluded map[string][]map[string]any
-
 // knownFields are the fields that may be asked of what is related to a service instance (contract, 4.3).
 var knownFields = map[string][]string{
 	"space":                         {"guid", "name", "relationships.organization"},
@@ -75,43 +73,30 @@ var knownFields = map[string][]string{
 	"service_plan.service_offering.service_broker": {"guid", "name"},
 }
 
-// includeFields answers the fields parameters for service instances. Those of the marketplace find nothing: user-provided
-// instances have no plan.
-func (c *Ctx) includeFields(tx *store.Tx, instances []*store.ServiceInstance) (fieldsIncluded, error) {
-	asked := map[string][]string{}
-	for resource, known := range knownFields {
-		names, ok := c.Filter.List("fields[" + resource + "]")
-		if !ok {
-			continue
-		}
-		for _, n := range names {
-			if !slices.Contains(known, n) {
-				return nil, errQuery(fmt.Sprintf("Fields valid values are: '%s'", strings.Join(known, "', '")))
-			}
-		}
-		asked[resource] = names
+// includeFields answers the fields parameters for service instances.
+func (c *Ctx) includeFields(tx *store.Tx, instances []*store.ServiceInstance) (map[string]any, error) {
+	asked, err := c.asksFields(knownFields)
+	if err != nil || len(asked) == 0 {
+		return nil, err
 	}
-	if len(asked) == 0 {
-		return nil, nil
-	}
-	var guids []string
-	for _, i := range instances {
-		guids = append(guids, i.SpaceGUID)
-	}
-	slices.Sort(guids)
-	return includeSpaceFields(tx, slices.Compact(guids), asked["space"], asked["space.organization"])
+	out := map[string]any{}
+	spaces := slices.Sorted(slices.Values(guidsOf(instances, func(i *store.ServiceInstance) string { return i.SpaceGUID })))
+	plans := slices.Sorted(slices.Values(guidsOf(instances, func(i *store.ServiceInstance) string { return i.PlanGUID })))
+	return out, firstOf(
+		includeSpaceFields(tx, out, slices.Compact(spaces), asked["space"], asked["space.organization"]),
+		includePlanFields(tx, out, slices.Compact(plans), asked))
 }
 
-func includeSpaceFields(tx *store.Tx, spaces, spaceFields, orgFields []string) (fieldsIncluded, error) {
-	out := fieldsIncluded{}
+func includeSpaceFields(tx *store.Tx, out map[string]any, guids, spaceFields, orgFields []string) error {
+	var spaces, orgs []map[string]any
 	seen := map[string]bool{}
-	for _, guid := range spaces {
+	for _, guid := range guids {
 		space, err := store.Spaces.Get(tx, guid)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(spaceFields) > 0 {
-			out["spaces"] = append(out["spaces"], pick(spaceFields, map[string]any{
+			spaces = append(spaces, pick(spaceFields, map[string]any{
 				"guid": space.GUID, "name": space.Name, "relationships": map[string]any{"organization": capi.One(space.OrgGUID)},
 			}))
 		}
@@ -121,19 +106,58 @@ func includeSpaceFields(tx *store.Tx, spaces, spaceFields, orgFields []string) (
 		seen[space.OrgGUID] = true
 		org, err := store.Orgs.Get(tx, space.OrgGUID)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out["organizations"] = append(out["organizations"], pick(orgFields, map[string]any{"guid": org.GUID, "name": org.Name}))
+		orgs = append(orgs, pick(orgFields, map[string]any{"guid": org.GUID, "name": org.Name}))
 	}
-	return out, nil
+	addFields(out, "spaces", spaceFields, spaces)
+	addFields(out, "organizations", orgFields, orgs)
+	return nil
 }
 
-// pick leaves the named members; relationships.x stands for relationships.
-func pick(names []string, of map[string]any) map[string]any {
-	out := map[string]any{}
-	for _, n := range names {
-		n, _, _ = strings.Cut(n, ".")
-		out[n] = of[n]
+// includePlanFields adds plans, offerings and brokers of managed instances; user-provided ones have none.
+func includePlanFields(tx *store.Tx, out map[string]any, guids []string, asked map[string][]string) error {
+	planFields, offeringFields := asked["service_plan"], asked["service_plan.service_offering"]
+	brokers := asked["service_plan.service_offering.service_broker"]
+	var plans, offerings []map[string]any
+	var brokerGUIDs []string
+	seen := map[string]bool{}
+	for _, guid := range guids {
+		if guid == "" {
+			continue
+		}
+		p, o, b, err := serviceop.ByPlan(tx, guid)
+		if err != nil {
+			return err
+		}
+		plans = append(plans, pick(planFields, map[string]any{
+			"guid": p.GUID, "name": p.Name, "relationships": map[string]any{"service_offering": capi.One(o.GUID)},
+		}))
+		brokerGUIDs = append(brokerGUIDs, b.GUID)
+		if seen[o.GUID] {
+			continue
+		}
+		seen[o.GUID] = true
+		offerings = append(offerings, pick(offeringFields, map[string]any{
+			"guid": o.GUID, "name": o.Name, "description": o.Description, "documentation_url": nullable(o.DocumentationURL),
+			"tags": capi.Array[string](o.Tags), "relationships": map[string]any{"service_broker": capi.One(b.GUID)},
+		}))
 	}
-	return out
+	addFields(out, "service_plans", planFields, plans)
+	addFields(out, "service_offerings", offeringFields, offerings)
+	if len(brokers) > 0 {
+		return brokerFields(tx, out, brokerGUIDs, brokers)
+	}
+	return nil
+}
+
+// addFields adds resources that were asked for.
+func addFields(out map[string]any, name string, asked []string, found []map[string]any) {
+	if len(asked) == 0 {
+		return
+	}
+	if found == nil {
+		found = []map[string]any{}
+	}
+	out[name] = found
 }

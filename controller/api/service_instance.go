@@ -7,10 +7,43 @@ import (
 
 	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/serviceop"
 	"github.com/cupola-paas/cupola/store"
 )
 
-var serviceInstanceAt = inSpace(store.ServiceInstances, func(i *store.ServiceInstance) string { return i.SpaceGUID })
+// serviceInstanceAt is the instance's own space; who sees only a space that it is shared with may not change it there.
+func serviceInstanceAt(tx *store.Tx, c *Ctx) (Place, error) {
+	place, own, err := placeOfInstance(tx, c)
+	if err == nil && !own {
+		err = capi.Forbidden()
+	}
+	return place, err
+}
+
+// sharedInstanceAt is the instance's own space, or else one that it is shared with and that the caller sees.
+func sharedInstanceAt(tx *store.Tx, c *Ctx) (Place, error) {
+	place, _, err := placeOfInstance(tx, c)
+	return place, err
+}
+
+// placeOfInstance reports besides whether the place is the instance's own space; that it also is for who sees none.
+func placeOfInstance(tx *store.Tx, c *Ctx) (place Place, own bool, err error) {
+	i, err := store.ServiceInstances.Get(tx, c.Path("guid"))
+	if err != nil {
+		return Place{}, false, err
+	}
+	for _, guid := range i.Spaces() {
+		place, err := placeOf(tx, guid)
+		if err != nil {
+			return Place{}, false, err
+		}
+		if ok, err := c.Can(tx, place, SeeSpace); err != nil || ok {
+			return place, guid == i.SpaceGUID, err
+		}
+	}
+	place, err = placeOf(tx, i.SpaceGUID)
+	return place, true, err
+}
 
 // serviceFields are the parameters that ask for parts of what is related to service instances (contract, 4.3).
 var serviceFields = []string{"fields[space]", "fields[space.organization]", "fields[service_plan]", "fields[service_plan.service_offering]",
@@ -19,7 +52,7 @@ var serviceFields = []string{"fields[space]", "fields[space.organization]", "fie
 func (s *Server) serviceInstanceRoutes() []Route {
 	const one = "/v3/service_instances/{guid}"
 	const noun = "Service instance"
-	see := on(serviceInstanceAt, noun, SeeSpace, SeeSpace)
+	see := on(sharedInstanceAt, noun, SeeSpace, SeeSpace)
 	secrets := on(serviceInstanceAt, noun, SeeSpace, SeeSecrets)
 	develop := on(serviceInstanceAt, noun, SeeSpace, Develop)
 	filters := append([]string{"names", "type", "space_guids", "organization_guids", "service_plan_guids", "service_plan_names"}, serviceFields...)
@@ -27,18 +60,21 @@ func (s *Server) serviceInstanceRoutes() []Route {
 	show.Query = serviceFields
 	shared := get(one+"/relationships/shared_spaces", see, s.getSharedSpaces)
 	shared.Query = []string{"fields[space]", "fields[space.organization]"}
+	remove := del(one, develop, s.deleteServiceInstance)
+	remove.Query = []string{"purge"}
 	return []Route{
 		index("/v3/service_instances", signedIn(), s.listServiceInstances, filters...).ordered("name"),
 		post("/v3/service_instances", inBody(), s.createServiceInstance),
 		show,
 		patch(one, develop, s.updateServiceInstance),
-		del(one, develop, s.deleteServiceInstance),
+		remove,
 		get(one+"/credentials", secrets, s.getServiceCredentials),
 		get(one+"/parameters", see, s.getServiceParameters),
 		get(one+"/permissions", signedIn().alsoBy("cloud_controller_service_permissions.read"), s.getServicePermissions),
 		shared,
 		get(one+"/relationships/shared_spaces/usage_summary", see, s.getSharedUsage),
 		post(one+"/relationships/shared_spaces", develop, s.shareServiceInstance),
+		del(one+"/relationships/shared_spaces/{space}", develop, s.unshareServiceInstance),
 	}
 }
 
@@ -71,30 +107,44 @@ func succeeded(tx *store.Tx, kind string) store.Operation {
 	return store.Operation{Type: kind, State: store.OperationSucceeded, Description: "Operation succeeded", CreatedAt: tx.Now, UpdatedAt: tx.Now}
 }
 
-func (s *Server) presentServiceInstance(_ *store.Tx, i *store.ServiceInstance) (capi.ServiceInstance, error) {
+func (s *Server) presentServiceInstance(tx *store.Tx, i *store.ServiceInstance) (capi.ServiceInstance, error) {
 	base := "/v3/service_instances/" + i.GUID
-	return capi.ServiceInstance{
+	out := capi.ServiceInstance{
 		Resource: resource(&i.Meta), Name: i.Name, Type: i.Type, Tags: i.Tags, LastOperation: presentOperation(i.LastOperation),
-		SyslogDrainURL: nullable(i.SyslogDrainURL), RouteServiceURL: nullable(i.RouteServiceURL),
 		Relationships: capi.ServiceInstanceRelationships{Space: capi.One(i.SpaceGUID)},
 		Metadata:      metadata(&i.Meta),
 		Links: capi.Links{
-			"self": s.link(base), "space": s.link("/v3/spaces/" + i.SpaceGUID), "credentials": s.link(base + "/credentials"),
+			"self": s.link(base), "space": s.link("/v3/spaces/" + i.SpaceGUID),
 			"service_credential_bindings": s.link("/v3/service_credential_bindings?service_instance_guids=" + i.GUID),
 			"service_route_bindings":      s.link("/v3/service_route_bindings?service_instance_guids=" + i.GUID),
 		},
-	}, nil
+	}
+	if i.Type == store.ServiceUserProvided {
+		out.SyslogDrainURL, out.RouteServiceURL = optional(i.SyslogDrainURL), optional(i.RouteServiceURL)
+		out.Links["credentials"] = s.link(base + "/credentials")
+		return out, nil
+	}
+	return out, s.presentManaged(tx, i, &out)
+}
+
+// optional is there, and null for the empty string.
+func optional(v string) capi.Optional[string] {
+	return capi.Optional[string]{Set: true, Value: nullable(v)}
 }
 
 func (s *Server) listServiceInstances(c *Ctx) error {
 	return c.answer(func(tx *store.Tx) (any, error) {
-		where, err := c.filterSpaces(tx, "space")
+		where, err := c.filterSpaces(tx, "in_space")
 		if err != nil {
 			return nil, err
 		}
 		where = c.filterBy(where, "names", "name", "type", "type", "service_plan_guids", "plan")
-		if c.Filter.Has("service_plan_names") {
-			where = append(where, store.By("guid")) // there are no plans yet
+		if names, ok := c.Filter.List("service_plan_names"); ok {
+			plans, err := store.ServicePlans.GUIDs(tx, store.By("name", names...))
+			if err != nil {
+				return nil, err
+			}
+			where = append(where, store.By("plan", plans...))
 		}
 		var found []*store.ServiceInstance
 		p, err := answerList(c, tx, Listing[store.ServiceInstance, capi.ServiceInstance]{
@@ -108,10 +158,7 @@ func (s *Server) listServiceInstances(c *Ctx) error {
 			return nil, err
 		}
 		included, err := c.includeFields(tx, found)
-		return struct {
-			*page
-			Included fieldsIncluded `json:"included,omitempty"`
-		}{p, included}, err
+		return withIncluded(p, included), err
 	})
 }
 
@@ -126,10 +173,7 @@ func (s *Server) getServiceInstance(c *Ctx) error {
 			return nil, err
 		}
 		included, err := c.includeFields(tx, []*store.ServiceInstance{i})
-		return struct {
-			capi.ServiceInstance
-			Included fieldsIncluded `json:"included,omitempty"`
-		}{shown, included}, err
+		return withIncluded(shown, included), err
 	})
 }
 
@@ -142,18 +186,19 @@ func (s *Server) createServiceInstance(c *Ctx) error {
 	if spaceGUID == "" {
 		return errInvalid("Relationships Space can't be blank: name the space as relationships.space.data.guid")
 	}
+	if in.Type == capi.ServiceManaged {
+		return s.createManaged(c, &in, spaceGUID)
+	}
 	return c.change(http.StatusCreated, func(tx *store.Tx) (any, error) {
-		place, err := c.placeInBody(tx, spaceGUID, Develop)
+		place, err := c.placeForService(tx, spaceGUID)
 		if err != nil {
 			return nil, err
 		}
-		if err := c.needFlag(tx, "service_instance_creation", true); err != nil {
-			return nil, err
-		}
-		i, err := newServiceInstance(tx, place, &in)
+		i, err := newServiceInstance(place, &in)
 		if err != nil {
 			return nil, err
 		}
+		i.LastOperation = succeeded(tx, "create")
 		asked := redacted(in)
 		if err := firstOf(putServiceInstance(tx, i), c.auditService(tx, i, place, "create", asked), appusage.Service(tx, i, appusage.Created)); err != nil {
 			return nil, err
@@ -162,23 +207,25 @@ func (s *Server) createServiceInstance(c *Ctx) error {
 	})
 }
 
-// newServiceInstance checks all that was asked for.
-func newServiceInstance(tx *store.Tx, place Place, in *capi.ServiceInstanceCreate) (*store.ServiceInstance, error) {
-	switch in.Type {
-	case capi.ServiceUserProvided:
-	case capi.ServiceManaged:
-		if in.Relationships.ServicePlan.GUID() == "" {
-			return nil, errInvalid("Relationships Service plan can't be blank: name the plan as relationships.service_plan.data.guid")
-		}
-		return nil, errInvalid("Invalid service plan. Ensure that the service plan exists, is available, and you have access to it.")
-	default:
+// placeForService asks whether the caller may make a service instance in the space.
+func (c *Ctx) placeForService(tx *store.Tx, spaceGUID string) (Place, error) {
+	place, err := c.placeInBody(tx, spaceGUID, Develop)
+	if err != nil {
+		return place, err
+	}
+	return place, c.needFlag(tx, "service_instance_creation", true)
+}
+
+// newServiceInstance is a user-provided one, after a check of all that was asked for.
+func newServiceInstance(place Place, in *capi.ServiceInstanceCreate) (*store.ServiceInstance, error) {
+	if in.Type != capi.ServiceUserProvided {
 		return nil, errInvalid("Type must be one of 'managed', 'user-provided'")
 	}
 	if in.Relationships.ServicePlan != nil || in.Parameters != nil {
 		return nil, errInvalid("A user-provided service instance has neither a service plan nor parameters")
 	}
 	i := &store.ServiceInstance{
-		Name: in.Name, Type: in.Type, SpaceGUID: place.SpaceGUID, Tags: in.Tags, Credentials: []byte("{}"), LastOperation: succeeded(tx, "create"),
+		Name: in.Name, Type: in.Type, SpaceGUID: place.SpaceGUID, Tags: in.Tags, Credentials: []byte("{}"),
 	}
 	if in.SyslogDrainURL != nil {
 		i.SyslogDrainURL = *in.SyslogDrainURL
@@ -222,24 +269,29 @@ func (s *Server) updateServiceInstance(c *Ctx) error {
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	return c.change(http.StatusOK, func(tx *store.Tx) (any, error) {
-		i, err := store.ServiceInstances.Get(tx, c.Path("guid"))
-		if err != nil {
+	var i *store.ServiceInstance
+	shown := func() (out any, err error) {
+		err = c.View(func(tx *store.Tx) error { out, err = s.presentServiceInstance(tx, i); return err })
+		return out, err
+	}
+	return c.begin(shown, func(tx *store.Tx) (job *store.Job, err error) {
+		if i, err = store.ServiceInstances.Get(tx, c.Path("guid")); err != nil {
 			return nil, err
+		}
+		if i.Type == store.ServiceManaged {
+			return c.updateManaged(tx, i, &in)
 		}
 		name := i.Name
 		if err := patchServiceInstance(tx, i, &in); err != nil {
 			return nil, err
 		}
-		if err := firstOf(putServiceInstance(tx, i), c.auditService(tx, i, c.place, "update", redacted(in))); err != nil {
+		if err := firstOf(putServiceInstance(tx, i), c.followRouteService(tx, i), c.auditService(tx, i, c.place, "update", redacted(in))); err != nil {
 			return nil, err
 		}
 		if i.Name != name { // nobody pays for other changes (CAPI v3, Service Usage Events)
-			if err := appusage.Service(tx, i, appusage.Updated); err != nil {
-				return nil, err
-			}
+			return nil, appusage.Service(tx, i, appusage.Updated)
 		}
-		return s.presentServiceInstance(tx, i)
+		return nil, nil
 	})
 }
 
@@ -266,32 +318,41 @@ func patchServiceInstance(tx *store.Tx, i *store.ServiceInstance, in *capi.Servi
 	return firstOf(setCredentials(i, in.Credentials), validateServiceInstance(i), patchMetadata(&i.Meta, in.Metadata))
 }
 
-// deleteServiceInstance unbinds it from all apps first.
+// deleteServiceInstance deletes a user-provided instance with its bindings at once, and a managed one with a job. With
+// purge the broker is not asked.
 func (s *Server) deleteServiceInstance(c *Ctx) error {
-	var unbound []*store.ServiceBinding
+	var job *store.Job
 	err := c.Update(func(tx *store.Tx) error {
 		i, err := store.ServiceInstances.Get(tx, c.Path("guid"))
 		if err != nil {
 			return err
 		}
-		unbound, _, err = store.ServiceBindings.List(tx, store.Query[store.ServiceBinding]{Where: []store.Cond{store.By("instance", i.GUID)}})
-		for _, b := range unbound {
-			err = firstOf(err, c.auditBinding(tx, b, "delete", nil))
+		if c.Filter.Value("purge") == "true" {
+			return c.purgeAllowed(tx, i)
 		}
-		return firstOf(err, removeServiceInstance(tx, i), c.auditService(tx, i, c.place, "delete", nil))
+		if i.Type == store.ServiceManaged {
+			job, err = c.deleteManaged(tx, i)
+			return err
+		}
+		return firstOf(c.auditUnbound(tx, i), serviceop.RemoveInstance(tx, i), c.auditService(tx, i, c.place, "delete", nil))
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case job != nil:
+		return c.Accepted(job.GUID, nil)
 	}
 	return c.NoContent()
 }
 
-// removeServiceInstance deletes it with its bindings.
-func removeServiceInstance(tx *store.Tx, i *store.ServiceInstance) error {
+// auditUnbound tells of the bindings that go with an instance.
+func (c *Ctx) auditUnbound(tx *store.Tx, i *store.ServiceInstance) error {
+	of := store.By("instance", i.GUID)
 	return firstOf(
-		appusage.Service(tx, i, appusage.Deleted),
-		each(tx, store.ServiceBindings, func(tx *store.Tx, b *store.ServiceBinding) error { return store.ServiceBindings.Delete(tx, b.GUID) }, store.By("instance", i.GUID)),
-		store.ServiceInstances.Delete(tx, i.GUID))
+		each(tx, store.ServiceBindings, func(tx *store.Tx, b *store.ServiceBinding) error { return c.auditBinding(tx, b, "delete", nil) }, of),
+		each(tx, store.ServiceRouteBindings, func(tx *store.Tx, b *store.ServiceRouteBinding) error {
+			return c.auditRouteBinding(tx, b, "delete", nil)
+		}, of))
 }
 
 func (s *Server) getServiceCredentials(c *Ctx) error {
@@ -313,10 +374,6 @@ func (s *Server) getServiceCredentials(c *Ctx) error {
 	return c.JSON(http.StatusOK, raw)
 }
 
-func (s *Server) getServiceParameters(*Ctx) error {
-	return capi.InstanceParamsUnsupported.Errorf("This service does not support fetching service instance parameters.")
-}
-
 // getServicePermissions answers everybody who knows the GUID: dashboards ask with their user's token whether to let
 // that user in (CAPI v3, permissions of a service instance).
 func (s *Server) getServicePermissions(c *Ctx) error {
@@ -332,21 +389,4 @@ func (s *Server) getServicePermissions(c *Ctx) error {
 		manage, err := c.Can(tx, place, Develop)
 		return capi.ServicePermissions{Manage: manage, Read: read}, err
 	})
-}
-
-// getSharedSpaces answers with none: what is user-provided cannot be shared.
-func (s *Server) getSharedSpaces(c *Ctx) error {
-	self := "/v3/service_instances/" + c.Path("guid") + "/relationships/shared_spaces"
-	return c.JSON(http.StatusOK, capi.ToManyReply{Links: capi.Links{"self": s.link(self)}})
-}
-
-func (s *Server) getSharedUsage(c *Ctx) error {
-	self := "/v3/service_instances/" + c.Path("guid") + "/relationships/shared_spaces"
-	return c.JSON(http.StatusOK, map[string]any{
-		"usage_summary": []any{}, "links": capi.Links{"self": s.link(self + "/usage_summary"), "shared_spaces": s.link(self)},
-	})
-}
-
-func (s *Server) shareServiceInstance(*Ctx) error {
-	return errInvalid("User-provided services cannot be shared.")
 }

@@ -161,7 +161,7 @@ func (s *Server) deleteSpace(c *Ctx) error {
 		}
 		return firstOf(
 			c.audit(tx, Event{Type: "audit.space.delete-request", Target: spaceTarget(space), Place: c.place, Data: request(map[string]any{"recursive": true})}),
-			removeSpace(tx, space))
+			c.removeSpace(tx, space))
 	})
 }
 

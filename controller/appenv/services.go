@@ -37,6 +37,7 @@ func Services(tx *store.Tx, appGUID string) (map[string][]Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	bindings = slices.DeleteFunc(bindings, func(b *store.ServiceBinding) bool { return b.Unmade })
 	newest := map[string]*store.ServiceBinding{}
 	for _, b := range bindings {
 		newest[b.InstanceGUID] = b
@@ -51,9 +52,34 @@ func Services(tx *store.Tx, appGUID string) (map[string][]Service, error) {
 			return nil, err
 		}
 		s := service(b, instance)
+		if err := s.setPlan(tx, instance); err != nil {
+			return nil, err
+		}
 		out[s.Label] = append(out[s.Label], s)
 	}
 	return out, nil
+}
+
+// setPlan names what a managed instance is of, and adds the tags of its offering.
+func (s *Service) setPlan(tx *store.Tx, i *store.ServiceInstance) error {
+	if i.Type != store.ServiceManaged {
+		return nil
+	}
+	plan, err := store.ServicePlans.Get(tx, i.PlanGUID)
+	if err != nil {
+		return err
+	}
+	offering, err := store.ServiceOfferings.Get(tx, plan.OfferingGUID)
+	if err != nil {
+		return err
+	}
+	s.Label, s.Plan, s.Tags = offering.Name, plan.Name, []string{}
+	for _, tag := range slices.Concat(offering.Tags, i.Tags) {
+		if !slices.Contains(s.Tags, tag) {
+			s.Tags = append(s.Tags, tag)
+		}
+	}
+	return nil
 }
 
 func service(b *store.ServiceBinding, i *store.ServiceInstance) Service {

@@ -33,6 +33,21 @@ var (
 	InstanceParamsUnsupported = Kind{120004, "CF-ServiceFetchInstanceParametersNotSupported", 400}
 	AlreadyBoundToSameRoute   = Kind{130008, "CF-ServiceInstanceAlreadyBoundToSameRoute", 400}
 
+	ServiceBrokerNotRemovable   = Kind{270010, "CF-ServiceBrokerNotRemovable", 422}
+	ServiceBrokerCatalogInvalid = Kind{270012, "CF-ServiceBrokerCatalogInvalid", 502}
+	InstanceHasShares           = Kind{390002, "CF-ServiceInstanceDeletionSharesExists", 422}
+	MaintenanceInfoConflict     = Kind{390006, "CF-MaintenanceInfoConflict", 422}
+	BrokerUnreachable           = Kind{10001, "CF-ServiceBrokerApiUnreachable", 502}
+	BrokerTimeout               = Kind{10001, "CF-ServiceBrokerApiTimeout", 504}
+	BrokerAuthenticationFailed  = Kind{10001, "CF-ServiceBrokerApiAuthenticationFailed", 502}
+	BrokerBadResponse           = Kind{10001, "CF-ServiceBrokerBadResponse", 502}
+	BrokerResponseMalformed     = Kind{10001, "CF-ServiceBrokerResponseMalformed", 502}
+	BrokerRequestRejected       = Kind{10001, "CF-ServiceBrokerRequestRejected", 502}
+	BrokerConflict              = Kind{10001, "CF-ServiceBrokerConflict", 409}
+	BrokerAsyncRequired         = Kind{10001, "CF-AsyncRequired", 400}
+	BrokerConcurrencyError      = Kind{10001, "CF-ConcurrencyError", 422}
+	BrokerRequiresApp           = Kind{10001, "CF-RequiresApp", 422}
+
 	AppPackageInvalid      = Kind{150001, "CF-AppPackageInvalid", 400}
 	StagingError           = Kind{170001, "CF-StagingError", 400}
 	NoAppDetectedError     = Kind{170003, "CF-NoAppDetectedError", 400}

@@ -13,15 +13,18 @@ const (
 // ServiceInstance is a service instance. What a user-provided one has and a managed one has not is absent there.
 type ServiceInstance struct {
 	Resource
-	Name            string                       `json:"name"`
-	Type            string                       `json:"type"`
-	Tags            Array[string]                `json:"tags"`
-	LastOperation   LastOperation                `json:"last_operation"`
-	SyslogDrainURL  *string                      `json:"syslog_drain_url"`
-	RouteServiceURL *string                      `json:"route_service_url"`
-	Relationships   ServiceInstanceRelationships `json:"relationships"`
-	Metadata        Metadata                     `json:"metadata"`
-	Links           Links                        `json:"links"`
+	Name             string                       `json:"name"`
+	Type             string                       `json:"type"`
+	Tags             Array[string]                `json:"tags"`
+	LastOperation    LastOperation                `json:"last_operation"`
+	SyslogDrainURL   Optional[string]             `json:"syslog_drain_url,omitzero"`
+	RouteServiceURL  Optional[string]             `json:"route_service_url,omitzero"`
+	MaintenanceInfo  json.RawMessage              `json:"maintenance_info,omitempty"` // this and the two below: of a managed one
+	UpgradeAvailable *bool                        `json:"upgrade_available,omitempty"`
+	DashboardURL     Optional[string]             `json:"dashboard_url,omitzero"`
+	Relationships    ServiceInstanceRelationships `json:"relationships"`
+	Metadata         Metadata                     `json:"metadata"`
+	Links            Links                        `json:"links"`
 }
 
 // ServiceInstanceRelationships of a ServiceInstance; ServicePlan is there for a managed one.

@@ -407,7 +407,7 @@ func TestGuard(t *testing.T) {
 		"172.20.0.2:8080": false, "172.21.255.254:443": false, "172.20.0.7:514": true, "172.22.0.2:8080": true, "[::ffff:172.20.0.2]:514": false,
 		"[::]:443": false, "name:514": false,
 	} {
-		if err := g.control("tcp", address, nil); (err == nil) != want {
+		if err := g.Control("tcp", address, nil); (err == nil) != want {
 			t.Errorf("%s: %v, want allowed %t", address, err, want)
 		}
 	}
@@ -417,7 +417,7 @@ func TestGuard(t *testing.T) {
 	own := must(net.InterfaceAddrs())
 	for _, a := range own {
 		if n := a.(*net.IPNet); !n.IP.IsLoopback() && n.IP.To4() != nil {
-			if err := g.control("tcp", net.JoinHostPort(n.IP.String(), "5870"), nil); err == nil {
+			if err := g.Control("tcp", net.JoinHostPort(n.IP.String(), "5870"), nil); err == nil {
 				t.Errorf("a drain may go to %s, which is this machine", n.IP)
 			}
 		}

@@ -34,7 +34,7 @@ type sink interface {
 var errRefused = errors.New("the server refuses")
 
 func newSink(t *target, guard Guard) sink {
-	dialer := &net.Dialer{Timeout: dialTime, KeepAlive: 30 * time.Second, Control: guard.control}
+	dialer := &net.Dialer{Timeout: dialTime, KeepAlive: 30 * time.Second, Control: guard.Control}
 	if t.scheme == "syslog" || t.scheme == "syslog-tls" {
 		return &connSink{target: t, dialer: dialer}
 	}

@@ -26,8 +26,8 @@ type Guard struct {
 	Inside []netip.Prefix
 }
 
-// control is what a net.Dialer asks with each address, after names were looked up, so that no name can lead elsewhere.
-func (g Guard) control(_, address string, _ syscall.RawConn) error {
+// Control is what a net.Dialer asks with each address, after names were looked up, so that no name can lead elsewhere.
+func (g Guard) Control(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrForbiddenAddress, address)
