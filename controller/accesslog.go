@@ -120,7 +120,11 @@ func number(n int64) string { return strconv.FormatInt(n, 10) }
 func seconds(d time.Duration) string { return strconv.FormatFloat(max(d, 0).Seconds(), 'f', 6, 64) }
 
 // routerOptions are what the flags say of the router. They are valid.
-func (s *Server) routerOptions() router.Options {
+func (s *Server) routerOptions() (router.Options, error) {
+	services, err := s.routeServices()
+	if err != nil {
+		return router.Options{}, err
+	}
 	tracing, _ := s.config.tracing()
 	host, _, _ := net.SplitHostPort(s.config.HTTPAddr)
 	s.access = newAccessLog(s.keepAccess, func(dropped uint64) {
@@ -128,8 +132,8 @@ func (s *Server) routerOptions() router.Options {
 	})
 	return router.Options{
 		HTTPAddr: s.config.HTTPAddr, HTTPSAddr: s.config.HTTPSAddr, Certificates: s.certs, Logger: s.log,
-		AccessLog: s.access.add, TCPHost: host, Tracing: tracing,
-	}
+		AccessLog: s.access.add, TCPHost: host, Tracing: tracing, RouteServices: services,
+	}, nil
 }
 
 // keepAccess adds a request's line, unless that is switched off, and its time.

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/controller/services"
 	"github.com/cupola-paas/cupola/controller/services/osb"
+	"github.com/cupola-paas/cupola/router"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -27,7 +29,8 @@ func (s *Server) openServices() (*services.Loop, error) {
 	client := func(guard *logs.Guard) *osb.Client {
 		return &osb.Client{HTTP: s.brokerHTTP(roots, guard), APIInfo: strings.TrimPrefix(s.url("api"), "https://") + "/", Timeout: s.config.BrokerTimeout}
 	}
-	anywhere, guarded := client(nil), client(&logs.Guard{OwnPort: s.openPort})
+	guard := s.peopleGuard()
+	anywhere, guarded := client(nil), client(&guard)
 	return &services.Loop{
 		DB: s.db, Log: s.log, Polling: s.config.BrokerPolling, BuiltIn: s.builtIn,
 		For: func(b *store.ServiceBroker) services.Client {
@@ -37,6 +40,36 @@ func (s *Server) openServices() (*services.Loop, error) {
 			return anywhere
 		},
 	}, nil
+}
+
+// peopleGuard keeps connections to addresses that people give away from what only this machine can reach.
+func (s *Server) peopleGuard() logs.Guard {
+	guard := logs.Guard{OwnPort: s.openPort}
+	if s.engine != nil {
+		guard.Inside = s.engine.Subnets()
+	}
+	return guard
+}
+
+// routeServices says how the router sends requests through route services, whose addresses people give.
+func (s *Server) routeServices() (router.RouteServices, error) {
+	key, err := setting(s.db, routeServiceSetting, func() []byte {
+		key := make([]byte, 32)
+		rand.Read(key) // never fails
+		return key
+	})
+	if err != nil {
+		return router.RouteServices{}, err
+	}
+	roots, err := s.brokerRoots()
+	if err != nil {
+		return router.RouteServices{}, err
+	}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: s.peopleGuard().Control}
+		return dialer.DialContext(ctx, network, address)
+	}
+	return router.RouteServices{Key: []byte(key), Roots: roots, Dial: dial}, nil
 }
 
 // brokerRoots are the CAs that brokers' certificates may chain to: the machine's, the platform's own, and those of

@@ -119,6 +119,7 @@ const (
 	appsDomainSetting     = "apps_domain"
 	internalDomainSetting = "internal_domain"
 	tcpPortsSetting       = "tcp_ports"
+	routeServiceSetting   = "route_service.key"
 )
 
 // setting returns a value of our own, made by fresh at the first call.

@@ -43,7 +43,11 @@ func (s *Server) openRouter(ctx context.Context) (err error) {
 		return fmt.Errorf("open the certificates: %w", err)
 	}
 	s.onClose(s.certs.Close)
-	if s.router, err = router.New(s.routerOptions()); err != nil {
+	options, err := s.routerOptions()
+	if err != nil {
+		return err
+	}
+	if s.router, err = router.New(options); err != nil {
 		return err
 	}
 	return s.router.Listen(ctx)

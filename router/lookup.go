@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -48,6 +49,7 @@ type route struct {
 	handler   http.Handler
 	pool      pool
 	allowHTTP bool
+	service   *url.URL // that requests go through; nil: none
 }
 
 // match finds the route for host and path, which are as normalHost and routePath make them: the exact

@@ -55,6 +55,9 @@ func (rt *Router) proxy(w http.ResponseWriter, r *http.Request, m *route, host s
 	if !x.prepare() {
 		return
 	}
+	if m.service != nil && x.throughService() {
+		return
+	}
 	for x.access.Attempts = 1; ; x.access.Attempts++ {
 		ep := x.acquire()
 		if ep == nil {

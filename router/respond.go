@@ -13,12 +13,14 @@ const copyBufferBytes = 32 << 10
 
 var copyBuffers = sync.Pool{New: func() any { return new([copyBufferBytes]byte) }}
 
-// respond passes the app's response on.
+// respond passes on the response of an app, or with a nil ep that of a route service.
 func (x *exchange) respond(ep *endpoint, res *http.Response) {
 	defer res.Body.Close()
 	h := x.w.Header()
 	copyResponseHeader(h, res)
-	setSticky(h, x.route.path, x.choice.id, ep)
+	if ep != nil {
+		setSticky(h, x.route.path, x.choice.id, ep)
+	}
 	announced := announceTrailers(h, res)
 	x.w.WriteHeader(res.StatusCode)
 	if err := x.copyBody(res); err != nil {

@@ -51,6 +51,9 @@ type Options struct {
 	TCPConnections int           // that one TCP route may have at a time; 5000
 	TCPRetry       time.Duration // 10 s until a port that was in use is tried again
 
+	// RouteServices says how requests go through route services.
+	RouteServices RouteServices
+
 	// Tracing says which trace context requests get that bring none.
 	Tracing Tracing
 }
@@ -94,6 +97,7 @@ type Router struct {
 	log      *slog.Logger
 	lookup   atomic.Pointer[lookup]
 	registry *registry
+	services *routeServices
 	front    *tcpFront
 	tally    tally
 	requests sync.WaitGroup // handlers that have not returned; hijacked connections included
@@ -126,6 +130,10 @@ func New(opts Options) (*Router, error) {
 		maxIdle:        128,
 		maxHeaderBytes: 1 << 20,
 	})
+	var err error
+	if rt.services, err = newRouteServices(rt, opts.RouteServices); err != nil {
+		return nil, err
+	}
 	rt.lookup.Store(&lookup{})
 	rt.front = newTCPFront(rt)
 	return rt, nil
@@ -189,6 +197,7 @@ func (g *registry) compileLocked(e *edit, from []Route) *lookup {
 		r := &routes[i]
 		r.name, r.path = from[i].Name(), trimSlashes(from[i].Path)
 		r.appGUID, r.handler, r.allowHTTP = from[i].AppGUID, from[i].Handler, from[i].AllowHTTP
+		r.service, _ = serviceURL(from[i].ServiceURL) // checked before
 		g.nameAppLocked(r.appGUID)
 		g.fillLocked(&r.pool, &from[i])
 		e.add(r)

@@ -14,6 +14,8 @@ const (
 	errInvalidInstanceHeader  = "invalid_cf_app_instance_header"
 	errInvalidProcessInstance = "invalid_cf_process_instance_header"
 	errEmptyHost              = "empty_host"
+
+	errRouteServiceUnsupported = "route_service_unsupported"
 )
 
 // refuse answers a request in the router's own name. text must not depend on anything but the request.

@@ -45,6 +45,9 @@ type Route struct {
 	// HashBalance bounds, for hash, the requests in flight at one instance to this many times the
 	// average; zero means no bound, otherwise it is 1 or more.
 	HashBalance float64
+	// ServiceURL is where requests go before they go to Endpoints: the https:// URL of a route service, which sends them
+	// back (see RouteServices). Empty: none.
+	ServiceURL string
 	// AllowHTTP keeps Options.RedirectHTTP away from this route (the CA certificate is fetched without TLS).
 	AllowHTTP bool
 }

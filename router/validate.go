@@ -53,6 +53,9 @@ func (r *Route) Validate() error {
 	if r.Handler != nil && len(r.Endpoints) > 0 {
 		return fmt.Errorf("route %q has a handler and endpoints: give one of them", name)
 	}
+	if u, err := serviceURL(r.ServiceURL); err != nil || u != nil && (r.Port != 0 || r.Handler != nil) {
+		return fmt.Errorf("route %q: its service URL must be a URL that begins with https://, and it must be for HTTP", name)
+	}
 	if err := r.validateBalancing(); err != nil {
 		return fmt.Errorf("route %q: %w", name, err)
 	}

@@ -24,6 +24,7 @@ func (p *pass) build(tx *store.Tx, r *store.Route) (out router.Route, ok bool, e
 			out.LoadBalancing = "" // there is no header to hash
 		}
 	} else {
+		out.ServiceURL = r.RouteServiceURL
 		out.Host, out.Path, out.HashHeader = Host(r.Host, d.name), r.Path, r.Options["hash_header"]
 		if balance, err := strconv.ParseFloat(r.Options["hash_balance"], 64); err == nil {
 			out.HashBalance = balance

@@ -235,5 +235,5 @@ func facts(d *store.Domain) domainFacts { return domainFacts{d.Name, d.Internal}
 // same reports whether two routes of one origin are alike.
 func same(a, b *router.Route) bool {
 	return a.Name() == b.Name() && a.AppGUID == b.AppGUID && a.LoadBalancing == b.LoadBalancing &&
-		a.HashHeader == b.HashHeader && a.HashBalance == b.HashBalance && slices.Equal(a.Endpoints, b.Endpoints)
+		a.ServiceURL == b.ServiceURL && a.HashHeader == b.HashHeader && a.HashBalance == b.HashBalance && slices.Equal(a.Endpoints, b.Endpoints)
 }

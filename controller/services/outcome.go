@@ -218,7 +218,7 @@ func jobError(t *task, why error) *capi.Error {
 	if errors.As(why, &refused) {
 		kind = refused.APIKind()
 	}
-	return kind.Errorf("%s could not be completed: %s", verb(t.op), strings.TrimSuffix(why.Error(), "."))
+	return kind.Errorf("%s of service instance %s could not be completed: %s", verb(t.op), t.instance.Name, strings.TrimSuffix(why.Error(), "."))
 }
 
 // verb is what clients call the operation.

@@ -344,7 +344,7 @@ func TestFailures(t *testing.T) {
 				m.broker.answer("poll", test.poll)
 			}
 			guid, job := m.create("small")
-			wantJob(t, m.job(job.GUID), capi.JobFailed, "create could not be completed", test.says)
+			wantJob(t, m.job(job.GUID), capi.JobFailed, "create of service instance ismall could not be completed", test.says)
 			if i := m.instance(guid); !i.Unmade || i.LastOperation.State != store.OperationFailed || i.LastOperation.Description == "" {
 				t.Errorf("instance %+v", i.LastOperation)
 			}
