@@ -411,7 +411,7 @@ func TestGuard(t *testing.T) {
 			t.Errorf("%s: %v, want allowed %t", address, err, want)
 		}
 	}
-	if (Guard{}).control("tcp", "127.0.0.1:443", nil) == nil {
+	if (Guard{}).Control("tcp", "127.0.0.1:443", nil) == nil {
 		t.Error("a guard without OwnPort lets drains go to this machine")
 	}
 	own := must(net.InterfaceAddrs())
