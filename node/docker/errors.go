@@ -27,4 +27,8 @@ func conflict(err error) bool { return errdefs.IsConflict(err) }
 // refused covers a network that is in use.
 func refused(err error) bool { return errdefs.IsPermissionDenied(err) }
 
+func addingUp(err error) bool {
+	return strings.Contains(err.Error(), "disk usage operation is already running")
+}
+
 func noSpace(err error) bool { return strings.Contains(err.Error(), "no space left on device") }

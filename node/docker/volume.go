@@ -14,6 +14,9 @@ import (
 	"github.com/cupola-paas/cupola/node"
 )
 
+// diskUsagePause is between two tries to have Docker add up its disk.
+const diskUsagePause = 200 * time.Millisecond
+
 // Volumes are local volumes of Docker with our labels, found again by them. Nothing in this package removes one but
 // RemoveVolume: containers are removed with their anonymous volumes alone, and Purge leaves volumes where they are.
 
@@ -94,7 +97,7 @@ func (d *Docker) usersLocked(volumeID string) []string {
 
 // Volumes implements node.Engine.
 func (d *Docker) Volumes(ctx context.Context) ([]node.VolumeStatus, error) {
-	usage, err := d.api.DiskUsage(ctx, types.DiskUsageOptions{Types: []types.DiskUsageObject{types.VolumeObject}})
+	usage, err := d.volumeUsage(ctx)
 	if err != nil {
 		return nil, failed("list volumes", err)
 	}
@@ -115,6 +118,22 @@ func (d *Docker) Volumes(ctx context.Context) ([]node.VolumeStatus, error) {
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// volumeUsage waits while somebody else on the machine has Docker add up its disk: Docker before version 23 refuses a
+// second time meanwhile.
+func (d *Docker) volumeUsage(ctx context.Context) (types.DiskUsage, error) {
+	for {
+		usage, err := d.api.DiskUsage(ctx, types.DiskUsageOptions{Types: []types.DiskUsageObject{types.VolumeObject}})
+		if err == nil || !addingUp(err) {
+			return usage, err
+		}
+		select {
+		case <-ctx.Done():
+			return usage, err
+		case <-time.After(diskUsagePause):
+		}
+	}
 }
 
 // RemoveVolume implements node.Engine. Docker refuses as well while any container has it.

@@ -34,6 +34,7 @@ type suite struct {
 	e    node.Engine
 	reg  *Registry
 	img  string
+	bell *bell // nil while one test runs at a time
 }
 
 // Run tests an engine. newEngine opens one more engine of the same installation each time it is called,
@@ -48,45 +49,67 @@ func Run(t *testing.T, newEngine func(t *testing.T, images string) node.Engine) 
 			t.Error(err)
 		}
 	}()
-	for _, c := range []struct {
-		name string
-		run  func(*suite, *testing.T)
-	}{
-		{"StartIsIdempotent", (*suite).startIdempotent},
-		{"TakenBack", (*suite).takenBack},
-		{"StopGracefully", (*suite).stopGracefully},
-		{"StopWhatIgnoresSignals", (*suite).stopHard},
-		{"CrashBackoff", (*suite).crashBackoff},
-		{"OutOfMemory", (*suite).outOfMemory},
-		{"WrongPort", (*suite).wrongPort},
-		{"Loopback", (*suite).loopback},
-		{"LivenessLost", (*suite).livenessLost},
-		{"Readiness", (*suite).readiness},
-		{"CommandNotFound", (*suite).commandNotFound},
-		{"Logs", (*suite).logs},
-		{"LongLine", (*suite).longLine},
-		{"Usage", (*suite).usage},
-		{"Task", (*suite).task},
-		{"Exec", (*suite).exec},
-		{"Signals", (*suite).signals},
-		{"Program", (*suite).program},
-		{"Dial", (*suite).dial},
-		{"Security", (*suite).security},
-		{"RootRefused", (*suite).rootRefused},
-		{"RootWithoutCapabilities", (*suite).rootWithoutCapabilities},
-		{"PullCredentials", (*suite).pullCredentials},
-		{"Egress", (*suite).egress},
-		{"Policies", (*suite).policies},
-		{"Files", (*suite).files},
-		{"VolumeOutlives", (*suite).volumeOutlives},
-		{"VolumeInUse", (*suite).volumeInUse},
-		{"VolumeRefused", (*suite).volumeRefused},
-		{"AddressAgain", (*suite).addressAgain},
-		{"Insufficient", (*suite).insufficient},
-		{"NotFound", (*suite).notFound},
-	} {
+	for _, c := range alone {
 		t.Run(c.name, func(t *testing.T) { c.run(s, t) })
 	}
+	t.Run("Together", func(t *testing.T) {
+		s.bell = newBell()
+		quit := make(chan struct{})
+		t.Cleanup(func() { close(quit) }) // when all below have ended
+		go s.bell.follow(s.e, quit)
+		for _, c := range together {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel() // most of the time they wait for Docker
+				c.run(s, t)
+			})
+		}
+	})
+}
+
+// test is one of the suite.
+type test struct {
+	name string
+	run  func(*suite, *testing.T)
+}
+
+// alone are tests that open the engine again or change what holds for all workloads.
+var alone = []test{
+	{"TakenBack", (*suite).takenBack},
+	{"Egress", (*suite).egress},
+	{"Policies", (*suite).policies},
+	{"VolumeOutlives", (*suite).volumeOutlives},
+}
+
+// together are the others.
+var together = []test{
+	{"StartIsIdempotent", (*suite).startIdempotent},
+	{"StopGracefully", (*suite).stopGracefully},
+	{"StopWhatIgnoresSignals", (*suite).stopHard},
+	{"CrashBackoff", (*suite).crashBackoff},
+	{"OutOfMemory", (*suite).outOfMemory},
+	{"WrongPort", (*suite).wrongPort},
+	{"Loopback", (*suite).loopback},
+	{"LivenessLost", (*suite).livenessLost},
+	{"Readiness", (*suite).readiness},
+	{"CommandNotFound", (*suite).commandNotFound},
+	{"Logs", (*suite).logs},
+	{"LongLine", (*suite).longLine},
+	{"Usage", (*suite).usage},
+	{"Task", (*suite).task},
+	{"Exec", (*suite).exec},
+	{"Signals", (*suite).signals},
+	{"Program", (*suite).program},
+	{"Dial", (*suite).dial},
+	{"Security", (*suite).security},
+	{"RootRefused", (*suite).rootRefused},
+	{"RootWithoutCapabilities", (*suite).rootWithoutCapabilities},
+	{"PullCredentials", (*suite).pullCredentials},
+	{"Files", (*suite).files},
+	{"VolumeInUse", (*suite).volumeInUse},
+	{"VolumeRefused", (*suite).volumeRefused},
+	{"AddressAgain", (*suite).addressAgain},
+	{"Insufficient", (*suite).insufficient},
+	{"NotFound", (*suite).notFound},
 }
 
 func testContext(t *testing.T) context.Context {
@@ -131,12 +154,13 @@ func (s *suite) until(t *testing.T, id, what string, ok func(node.Status) bool) 
 	t.Helper()
 	give := time.After(patience)
 	for {
+		changed := s.changed()
 		st, found := s.status(t, id)
 		if found && ok(st) {
 			return st
 		}
 		select {
-		case <-s.e.Changed():
+		case <-changed:
 		case <-give:
 			t.Fatalf("waited in vain until %s; it is %+v", what, st)
 		}
