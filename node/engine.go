@@ -89,6 +89,7 @@ type Workload struct {
 	Egress     string // key of Network.Egress
 	Peer       string // what policies call it (Policy.From, To)
 	Address    string // IP that it had before and wants again, where the engine can; empty: any
+	Pool       string // of nodes where it may run, where the engine has several; empty: the common ones
 	Liveness   Check
 	Readiness  Check
 	Volumes    []Volume // data that stays when the workload goes
@@ -133,11 +134,15 @@ const (
 
 // Status is what the engine knows of a workload.
 type Status struct {
-	ID         string
-	Labels     map[string]string
-	State      State
-	Ready      bool      // may get requests: healthy and the readiness check passes
-	Address    string    // IP that the router on this machine can reach
+	ID      string
+	Labels  map[string]string
+	State   State
+	Ready   bool   // may get requests: healthy and the readiness check passes
+	Address string // IP that the router on this machine can reach
+	// Host and HostPorts are where the ports of Workload.Ports are reached from other machines. An empty Host
+	// means that the workload runs on this one: its ports are at Address.
+	Host       string
+	HostPorts  map[int]int
 	Since      time.Time // of State
 	StartedAt  time.Time
 	Crashes    int    // in a row: zero again after 5 healthy minutes

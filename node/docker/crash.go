@@ -28,7 +28,7 @@ func (i *instance) crashed(details string, exit int, oom bool) {
 		s.State, s.Ready, s.Details, s.ExitStatus, s.OOMKilled = node.Crashed, false, details, exit, oom
 		s.Crashes++
 	})
-	if n := i.snapshot().Crashes; n > ImmediateRestarts {
+	if n := i.snapshot().Crashes; n > ImmediateRestarts && !i.attached() {
 		i.startDue = time.Now().Add(i.d.backoff(n))
 	}
 }
@@ -61,6 +61,10 @@ func (i *instance) hold(ctx context.Context) {
 
 // down deals with a container that neither runs nor is about to be restarted by Docker.
 func (i *instance) down(c container.InspectResponse, died bool) {
+	if i.attached() {
+		i.downAttached(c, died)
+		return
+	}
 	wasUp := !i.startedAt.IsZero()
 	i.startedAt = time.Time{}
 	switch {
@@ -104,6 +108,10 @@ func (i *instance) unhealthy(ctx context.Context, details string) {
 	i.d.log.Info("instance is unhealthy", "instance", i.id, "details", details)
 	i.forget = true
 	i.crashed(details, 0, false)
+	if i.attached() {
+		i.endAttached(ctx)
+		return
+	}
 	grace := stopGrace
 	var err error
 	if i.held() {

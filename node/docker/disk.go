@@ -155,6 +155,10 @@ func (i *instance) outOfDisk(ctx context.Context) {
 	}
 	i.forget = true
 	i.crashed(details, 0, false)
+	if i.attached() {
+		i.endAttached(ctx)
+		return
+	}
 	i.startedAt = time.Time{}
 	if err := i.recreate(ctx); err != nil {
 		i.d.log.Warn("begin an instance afresh", "instance", i.id, "error", err)

@@ -42,6 +42,9 @@ type Options struct {
 	// ImagePrefix is what references of our own images begin with ("127.0.0.1:5870/"). RemoveImages
 	// removes nothing else, and nothing at all when it is empty.
 	ImagePrefix string
+	// Attach says that a scheduler makes the containers, on this machine's network of the same name and with
+	// AttachLabels; this engine looks after them and starts none.
+	Attach bool
 	// ReservedMemoryMB is kept from workloads, for the system and the platform itself.
 	ReservedMemoryMB int
 	// Backoff is the first wait after the crash that follows ImmediateRestarts; it doubles up to

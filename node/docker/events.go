@@ -9,6 +9,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cupola-paas/cupola/node"
@@ -24,8 +25,13 @@ type stream struct {
 func (d *Docker) subscribe(ctx context.Context) stream {
 	ctx, cancel := context.WithCancel(ctx)
 	f := d.filter()
-	f.Add("label", labelWorkload)
 	f.Add("type", string(events.ContainerEventType))
+	if d.o.Attach {
+		f = filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("type", string(events.NetworkEventType)),
+			filters.Arg("event", string(events.ActionConnect)))
+	} else {
+		f.Add("label", labelWorkload)
+	}
 	for _, action := range []events.Action{events.ActionStart, events.ActionDie, events.ActionOOM, events.ActionDestroy} {
 		f.Add("event", string(action))
 	}
@@ -42,7 +48,7 @@ func (d *Docker) follow(s stream) {
 			s.cancel()
 			return
 		case m := <-s.events:
-			d.dispatch(m)
+			d.dispatchEvent(m)
 		case err := <-s.errs:
 			s.cancel()
 			if d.ctx.Err() != nil {
@@ -68,6 +74,17 @@ func (d *Docker) rounds() {
 		case <-tick.C:
 			d.resync()
 		}
+	}
+}
+
+// dispatchEvent hands one event to whom it is about.
+func (d *Docker) dispatchEvent(m events.Message) {
+	if !d.o.Attach {
+		d.dispatch(m)
+		return
+	}
+	if m.Type == events.NetworkEventType || m.Actor.Attributes[LabelInstallation] == d.o.Installation && m.Actor.Attributes[labelWorkload] != "" {
+		d.dispatchAttached(m)
 	}
 }
 
@@ -159,6 +176,9 @@ func (d *Docker) takeBack(ctx context.Context, opening bool) error {
 	if err != nil {
 		return failed("list containers", err)
 	}
+	if d.o.Attach {
+		list = d.takeBackAttached(list)
+	}
 	seen := map[string]bool{}
 	var work errgroup.Group
 	work.SetLimit(cap(d.probes))
@@ -224,8 +244,12 @@ func (d *Docker) adopt(ctx context.Context, s container.Summary) error {
 	}
 	d.placed(w, c)
 	i := d.newInstance(w, s.ID)
+	if d.o.Attach && s.Labels[labelAttached] != "" {
+		i = d.newAttached(w, s.ID)
+	}
 	i.adopted(ctx, c)
 	d.add(i)
+	i.readAttached(s.ID)
 	return nil
 }
 
@@ -235,6 +259,7 @@ func (i *instance) adopted(ctx context.Context, c container.InspectResponse) {
 	switch {
 	case i.w.Once && c.State.Status == container.StateExited:
 		i.ended(c)
+	case i.attached() && !c.State.Running: // the scheduler deals with it
 	case c.State.Running && !c.State.Restarting:
 		i.adoptedUp(ctx, c)
 	case c.State.Status == container.StateExited && !i.w.Once:

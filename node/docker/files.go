@@ -48,9 +48,9 @@ func folders(files map[string][]byte) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// roots are the folders that hold all files of a workload and nothing else: the second one of each path, such as
+// Roots are the folders that hold all files of a workload and nothing else: the second one of each path, such as
 // /etc/given, or the first if there is no second.
-func roots(files map[string][]byte) []string {
+func Roots(files map[string][]byte) []string {
 	all := map[string]bool{}
 	for _, dir := range folders(files) {
 		parts := strings.SplitN(dir, "/", 4)
@@ -72,7 +72,7 @@ func (d *Docker) putFiles(ctx context.Context, containerID string, files map[str
 func packFiles(files map[string][]byte, fresh bool) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	for _, root := range roots(files) { // for the folders below it, everybody may look into it
+	for _, root := range Roots(files) { // for the folders below it, everybody may look into it
 		h := tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(root, "/"), Mode: 0o755, ModTime: time.Now()}
 		if err := w.WriteHeader(&h); err != nil {
 			return nil, err

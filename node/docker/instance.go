@@ -36,6 +36,12 @@ type instance struct {
 	readers   int           // log streams that are open
 	readDone  chan struct{} // closed when the last of them ends
 
+	// Of an attached workload.
+	spool          *spool    // nil: it is not one
+	reading        string    // the container whose output goes to spool
+	containerSince time.Time // of container
+	goneAt         time.Time // since when there is no container; zero: there is one
+
 	// Owned by run.
 	startedAt time.Time // of the container's present run, Docker's clock; zero: not running
 	restarts  int       // Docker's count
@@ -192,6 +198,8 @@ func (i *instance) observe(ctx context.Context) bool {
 	release()
 	switch {
 	case err == nil:
+	case notFound(err) && i.attached():
+		return i.gone()
 	case notFound(err):
 		return false
 	default:
@@ -224,6 +232,9 @@ func (i *instance) takeDeaths(c container.InspectResponse) (fresh []death, full 
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.forget && i.attached() { // the end of what we ended
+		i.deaths = nil
+	}
 	for _, x := range i.deaths {
 		if x.at.Before(since) {
 			continue
@@ -293,7 +304,7 @@ func (i *instance) cameUp(c container.InspectResponse) {
 	i.startedAt, i.pid, i.forget, i.startDue = started(c), c.State.Pid, false, time.Time{}
 	address := i.d.placed(i.w, c)
 	i.mu.Lock()
-	i.statusPID = i.pid
+	i.statusPID, i.goneAt = i.pid, time.Time{}
 	i.mu.Unlock()
 	i.set(func(s *node.Status) {
 		s.State, s.Ready, s.Address, s.StartedAt = node.Starting, false, address, i.startedAt
@@ -308,10 +319,7 @@ func (d *Docker) placed(w node.Workload, c container.InspectResponse) string {
 	if !address.IsValid() {
 		return ""
 	}
-	d.nets.apps.addresses.note(w.ID, address)
-	if err := d.fw.join(w.ID, member{address, w.Egress, w.Peer}); err != nil && d.fw.err == nil {
-		d.log.Warn("rules of what an instance may reach not made", "instance", w.ID, "error", err)
-	}
+	d.joined(w, address)
 	return address.String()
 }
 

@@ -26,6 +26,9 @@ func (d *Docker) Logs(ctx context.Context, id string, since time.Time, fn func(n
 	if i == nil {
 		return fmt.Errorf("logs of workload %s: %w", id, node.ErrNotFound)
 	}
+	if i.spool != nil {
+		return i.logsAttached(ctx, since, fn)
+	}
 	r := &logReader{since: since, fn: fn}
 	for {
 		i.mu.Lock()

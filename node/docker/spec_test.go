@@ -162,11 +162,11 @@ func TestRefuseRoot(t *testing.T) {
 func TestFindUser(t *testing.T) {
 	const passwd = "root:x:0:0::/:/\nbad\nvcap:x:2000:2000::/home:/bin/sh\ntoor:x:0:0"
 	for name, want := range map[string]uint64{"vcap": 2000, "toor": 0} {
-		if got, err := findUser(passwd, name); got != want || err != nil {
-			t.Errorf("findUser(%q) = %d, %v, want %d", name, got, err, want)
+		if got, err := FindUser(passwd, name); got != want || err != nil {
+			t.Errorf("FindUser(%q) = %d, %v, want %d", name, got, err, want)
 		}
 	}
-	if _, err := findUser(passwd, "nobody"); err == nil {
+	if _, err := FindUser(passwd, "nobody"); err == nil {
 		t.Error("found a user that is not there")
 	}
 }

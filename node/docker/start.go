@@ -16,6 +16,9 @@ import (
 
 // Start implements node.Engine.
 func (d *Docker) Start(ctx context.Context, w node.Workload) error {
+	if d.o.Attach {
+		return fmt.Errorf("workload %s: this engine is attached to a scheduler, which starts workloads", w.ID)
+	}
 	if err := check(w); err != nil {
 		return err
 	}
@@ -158,7 +161,7 @@ func (d *Docker) createContainer(ctx context.Context, w node.Workload, at placem
 		return "", err
 	}
 	if len(at.files) > 0 {
-		c.Labels[labelFiles] = strings.Join(roots(at.files), ":")
+		c.Labels[labelFiles] = strings.Join(Roots(at.files), ":")
 	}
 	name := d.containerName(w.ID)
 	made, err := d.api.ContainerCreate(ctx, c, h, n, nil, name)

@@ -25,21 +25,25 @@ func userOf(w node.Workload, img image.InspectResponse) (name string, numeric bo
 	return name, err == nil
 }
 
-func rootError(w node.Workload) error {
+// RootError refuses a workload whose image runs as root.
+func RootError(w node.Workload) error {
 	return fmt.Errorf("workload %s: image %s runs as root; give it a user other than root", w.ID, w.Image)
 }
 
 // refuseRoot sees what can be told from the name alone.
 func refuseRoot(w node.Workload, img image.InspectResponse) error {
-	name, numeric := userOf(w, img)
-	if w.AllowRoot {
-		return nil
-	}
-	zero := numeric && strings.Trim(name, "0") == ""
-	if name == "" || name == "root" || zero {
-		return rootError(w)
+	name, _ := userOf(w, img)
+	if root, _ := RootByName(name); root && !w.AllowRoot {
+		return RootError(w)
 	}
 	return nil
+}
+
+// RootByName tells from a user's name alone whether it is root; sure says whether that can be told.
+func RootByName(name string) (root, sure bool) {
+	_, err := strconv.ParseUint(name, 10, 32)
+	zero := err == nil && strings.Trim(name, "0") == ""
+	return name == "" || name == "root" || zero, name == "" || name == "root" || err == nil
 }
 
 // refuseHiddenRoot looks a user's name up in the image: "app" can be uid 0 as well.
@@ -59,7 +63,7 @@ func (d *Docker) refuseHiddenRoot(ctx context.Context, w node.Workload, img imag
 		d.users.Store(key, isRoot)
 	}
 	if isRoot.(bool) {
-		return rootError(w)
+		return RootError(w)
 	}
 	return nil
 }
@@ -82,10 +86,11 @@ func (d *Docker) lookUpUser(ctx context.Context, containerID, name string) (uint
 	if err != nil {
 		return 0, failed("read /etc/passwd", err)
 	}
-	return findUser(string(text), name)
+	return FindUser(string(text), name)
 }
 
-func findUser(passwd, name string) (uint64, error) {
+// FindUser returns the uid of a name in the text of an /etc/passwd.
+func FindUser(passwd, name string) (uint64, error) {
 	for line := range strings.Lines(passwd) {
 		f := strings.Split(line, ":")
 		if len(f) > 2 && f[0] == name {

@@ -1,0 +1,100 @@
+package nomad
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cupola-paas/cupola/node"
+)
+
+// endTime is how long a Stop waits for a node to say that the workload has ended, beyond its grace.
+const endTime = 30 * time.Second
+
+// Stop implements node.Engine. Nomad is told first, so that it starts nothing again; then the agent ends the
+// container after just that grace, of which Nomad knows only its own.
+func (e *Nomad) Stop(ctx context.Context, id string, grace time.Duration) error {
+	defer e.starting.lock(id)()
+	return e.stop(ctx, id, grace)
+}
+
+func (e *Nomad) stop(ctx context.Context, id string, grace time.Duration) error {
+	e.mu.Lock()
+	w := e.workloads[id]
+	if w == nil {
+		down := e.down
+		e.mu.Unlock()
+		if down != nil { // what is not in memory may still exist
+			return fmt.Errorf("stop workload %s: %w: %v", id, node.ErrUnavailable, down)
+		}
+		return nil
+	}
+	w.stopping = true
+	e.refreshLocked(w)
+	e.mu.Unlock()
+	_, _, err := e.api.Jobs().Deregister(e.build.jobID(id), true, (&api.WriteOptions{}).WithContext(ctx))
+	if err != nil && !notFound(err) {
+		return failed("stop workload "+id, err)
+	}
+	if agent := e.agentOf(id); agent != nil {
+		if err := agent.Stop(ctx, id, grace); err != nil && !errors.Is(err, node.ErrUnavailable) {
+			return fmt.Errorf("stop workload %s: %w", id, err)
+		}
+	}
+	if err := e.awaitEnd(ctx, w, grace); err != nil {
+		return fmt.Errorf("stop workload %s: %w", id, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.workloads[id] == w {
+		e.dropLocked(w)
+	}
+	return nil
+}
+
+// awaitEnd waits until the node says that all is over, or is not there to say it.
+func (e *Nomad) awaitEnd(ctx context.Context, w *workload, grace time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, max(grace, killTimeout)+endTime, errors.New("its node does not say that it has ended"))
+	defer cancel()
+	for {
+		e.mu.RLock()
+		over, news := e.overLocked(w), w.news
+		e.mu.RUnlock()
+		if over {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-news:
+		}
+	}
+}
+
+func (e *Nomad) overLocked(w *workload) bool {
+	for _, a := range w.allocs {
+		m := e.nodes[a.nodeID]
+		if !a.over() && m != nil && !m.down {
+			return false
+		}
+	}
+	return true
+}
+
+// Purge removes all jobs of this installation. Close the engine afterwards.
+func (e *Nomad) Purge(ctx context.Context) error {
+	all, err := e.List(ctx)
+	if err != nil {
+		return err
+	}
+	var work errgroup.Group
+	work.SetLimit(8)
+	for _, s := range all {
+		work.Go(func() error { return e.Stop(ctx, s.ID, -1) })
+	}
+	return work.Wait()
+}
