@@ -70,6 +70,12 @@ func (d *Docker) newAttached(w node.Workload, containerID string) *instance {
 // attached says that a scheduler makes and restarts the containers of the workload.
 func (i *instance) attached() bool { return i.spool != nil }
 
+// Attached reports whether a workload is one that a scheduler runs. Others are this engine's own, from before.
+func (d *Docker) Attached(id string) bool {
+	i := d.find(id)
+	return i != nil && i.attached()
+}
+
 // dispatchAttached deals with an event that may be about a container not seen before.
 func (d *Docker) dispatchAttached(m events.Message) {
 	if m.Type == events.NetworkEventType {

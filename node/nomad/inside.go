@@ -20,6 +20,9 @@ func (e *Nomad) agentOf(id string) Agent {
 	defer e.mu.RUnlock()
 	w := e.workloads[id]
 	if w == nil {
+		if e.isLeavingLocked(id) {
+			return e.o.Local
+		}
 		return nil
 	}
 	a := w.current()
@@ -100,6 +103,13 @@ func (e *Nomad) Usage(ctx context.Context, ids ...string) (map[string]node.Usage
 			}
 		}
 	}
+	if e.o.Local != nil {
+		for _, s := range e.leavingLocked() {
+			if len(ids) == 0 || slices.Contains(ids, s.ID) {
+				by[e.o.Local] = append(by[e.o.Local], s.ID)
+			}
+		}
+	}
 	e.mu.RUnlock()
 	var mu sync.Mutex
 	all := map[string]node.Usage{}
@@ -125,6 +135,12 @@ func (e *Nomad) Usage(ctx context.Context, ids ...string) (map[string]node.Usage
 
 // Logs implements node.Engine: it follows a workload to wherever it is started next.
 func (e *Nomad) Logs(ctx context.Context, id string, since time.Time, fn func(node.LogLine)) error {
+	e.mu.RLock()
+	leaving := e.isLeavingLocked(id)
+	e.mu.RUnlock()
+	if leaving {
+		return e.o.Local.Logs(ctx, id, since, fn)
+	}
 	if !e.known(id) {
 		return fmt.Errorf("logs of workload %s: %w", id, node.ErrNotFound)
 	}

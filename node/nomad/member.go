@@ -33,6 +33,9 @@ func (m *member) name() string {
 	return m.hostname
 }
 
+// noNode stands for this machine where it is no node of the cluster.
+const noNode = "none"
+
 func (m *member) takesJobs() bool { return !m.down && m.eligible && m.agent != nil }
 
 // close ends what follows the agent; the local one is the engine's to close.
@@ -64,7 +67,7 @@ func (e *Nomad) learnNodes(ctx context.Context) error {
 	e.mu.Lock()
 	var gone []*member
 	for id, m := range e.nodes {
-		if !seen[id] {
+		if !seen[id] && id != noNode {
 			gone = append(gone, m)
 			delete(e.nodes, id)
 		}
@@ -128,7 +131,7 @@ func nodeAddress(n *api.Node) string {
 // connectLocked finds the agent of a node and follows it.
 func (e *Nomad) connectLocked(m *member) {
 	switch {
-	case m.agentAddress == localAgent && m.id == e.localNode:
+	case m.agentAddress == localAgent && (m.id == e.localNode || m.id == noNode):
 		m.agent = e.o.Local
 	case m.agentAddress == "" || m.agentAddress == localAgent || e.o.Connect == nil:
 		return
@@ -195,10 +198,15 @@ func (e *Nomad) lookAt(ctx context.Context, m *member) {
 }
 
 func (e *Nomad) touchLocked(id string, m *member) {
-	if w := e.workloads[id]; w != nil {
-		if a := w.current(); a != nil && a.nodeID == m.id {
-			e.refreshLocked(w)
+	w := e.workloads[id]
+	if w == nil {
+		if m.agentAddress == localAgent {
+			e.notify() // it may be one that is leaving
 		}
+		return
+	}
+	if a := w.current(); a != nil && a.nodeID == m.id {
+		e.refreshLocked(w)
 	}
 }
 

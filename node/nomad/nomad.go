@@ -51,7 +51,8 @@ type Options struct {
 	// from Nomad's own variables where they are empty.
 	Address, Token, Namespace     string
 	CACert, ClientCert, ClientKey string
-	// Local looks after the containers of the Nomad node on this machine, if there is one. Close closes it.
+	// Local looks after the containers of the Nomad node on this machine, if there is one, and is told what builds
+	// may reach. Close closes it. What it runs itself, from before there was a cluster, is listed and can be stopped.
 	Local Agent
 	// LocalDNS are the name servers of workloads on this machine.
 	LocalDNS []netip.Addr
@@ -110,7 +111,6 @@ type Nomad struct {
 	network   *node.Network // nil until it was said
 	down      error         // why Nomad cannot be reached; nil: it can
 	localNode string        // id of the Nomad node on this machine; empty: none
-	reported  time.Time     // when the last look at all agents ended
 }
 
 // Open connects to Nomad, checks that its version will do, and takes back the workloads of the installation.
@@ -199,7 +199,15 @@ func NodeMeta(installation, agent, registry string, dns []netip.Addr) map[string
 // claimLocal tells the Nomad node on this machine that its agent is here, if the address is this machine's.
 func (e *Nomad) claimLocal(ctx context.Context, address string, self *api.AgentSelf) error {
 	id := self.Stats["client"]["node_id"]
-	if id == "" || e.o.Local == nil || !isLocal(address) {
+	if e.o.Local == nil {
+		return nil
+	}
+	if id == "" || !isLocal(address) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		m := &member{id: noNode, agentAddress: localAgent, statuses: map[string]node.Status{}}
+		e.nodes[noNode] = m
+		e.connectLocked(m)
 		return nil
 	}
 	e.localNode = id
@@ -312,7 +320,7 @@ func (e *Nomad) List(context.Context) ([]node.Status, error) {
 	for _, w := range e.workloads {
 		all = append(all, w.status)
 	}
-	return all, nil
+	return append(all, e.leavingLocked()...), nil
 }
 
 // failed wraps an error of Nomad's client with what was tried.

@@ -60,7 +60,7 @@ func (e *Nomad) Start(ctx context.Context, w node.Workload) error {
 func (e *Nomad) known(id string) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.workloads[id] != nil
+	return e.workloads[id] != nil || e.isLeavingLocked(id)
 }
 
 // siblings are the nodes and zones where instances of a process run.

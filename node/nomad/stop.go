@@ -25,6 +25,10 @@ func (e *Nomad) Stop(ctx context.Context, id string, grace time.Duration) error 
 func (e *Nomad) stop(ctx context.Context, id string, grace time.Duration) error {
 	e.mu.Lock()
 	w := e.workloads[id]
+	if w == nil && e.isLeavingLocked(id) {
+		e.mu.Unlock()
+		return e.o.Local.Stop(ctx, id, grace)
+	}
 	if w == nil {
 		down := e.down
 		e.mu.Unlock()
