@@ -55,7 +55,14 @@ func serverFlags() []cli.Flag {
 		text("registry", "CUPOLA_REGISTRY", "loopback `HOST:PORT` of the image registry (default: 127.0.0.1:5870)"),
 		text("admin-user", "CUPOLA_ADMIN_USER", "`NAME` of the administrator (default: admin)"),
 		text("admin-password", "CUPOLA_ADMIN_PASSWORD", "the administrator's `PASSWORD`; made and printed once when there is none yet"),
-		text("engine", "CUPOLA_ENGINE", "`ENGINE` that runs instances (default: docker)"),
+		text("engine", "CUPOLA_ENGINE", "`ENGINE` that runs instances: docker on this machine, or nomad on many (default: docker)"),
+		text("nomad-addr", "CUPOLA_NOMAD_ADDR", "`URL` of a Nomad agent (default: NOMAD_ADDR, else http://127.0.0.1:4646)"),
+		text("nomad-token", "CUPOLA_NOMAD_TOKEN", "`SECRET` of a Nomad token (default: NOMAD_TOKEN); better in the variable than on the command line"),
+		text("nomad-namespace", "CUPOLA_NOMAD_NAMESPACE", "Nomad `NAMESPACE` of the instances (default: NOMAD_NAMESPACE, else default)"),
+		text("nomad-ca-cert", "CUPOLA_NOMAD_CACERT", "PEM `FILE` with the CA of Nomad's certificate (default: NOMAD_CACERT)"),
+		text("nomad-client-cert", "CUPOLA_NOMAD_CLIENT_CERT", "PEM `FILE` with our certificate for Nomad (default: NOMAD_CLIENT_CERT)"),
+		text("nomad-client-key", "CUPOLA_NOMAD_CLIENT_KEY", "PEM `FILE` with its key (default: NOMAD_CLIENT_KEY)"),
+		&cli.Float64Flag{Name: "nomad-memory-reserve", EnvVars: []string{"CUPOLA_NOMAD_MEMORY_RESERVE"}, Usage: "`PART` of its memory limit that an instance reserves on its node, from 0 to 1 (default: all)"},
 		text("docker-host", "CUPOLA_DOCKER_HOST", "`URL` of the Docker Engine (default: DOCKER_HOST, else the usual socket)"),
 		text("acme-email", "CUPOLA_ACME_EMAIL", "get public certificates by ACME, with this `ADDRESS` as contact"),
 		text("acme-ca", "CUPOLA_ACME_CA", "directory `URL` of the ACME CA"),
@@ -96,7 +103,7 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		HTTPAddr: c.String("http"), HTTPSAddr: c.String("https"), SSHAddr: c.String("ssh"), RegistryAddr: c.String("registry"),
 		TCPPorts: c.String("tcp-ports"), TraceHeaders: c.String("trace-headers"), NoAccessLog: c.Bool("no-access-log"),
 		AdminUser: c.String("admin-user"), AdminPassword: c.String("admin-password"),
-		Engine: c.String("engine"), DockerHost: c.String("docker-host"),
+		Engine: c.String("engine"), DockerHost: c.String("docker-host"), Nomad: nomadConfig(c),
 		ACMEEmail: c.String("acme-email"), ACMECA: c.String("acme-ca"), ACMERoot: c.String("acme-ca-root"),
 		StackCache: c.String("stack-cache"), BuildImage: c.String("stack-build-image"), RunImage: c.String("stack-run-image"),
 		Builder: c.String("builder"), Builds: c.Int("builds"), BuildMemoryMB: c.Int("build-memory"), BuildDiskMB: c.Int("build-disk"),
@@ -105,6 +112,14 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		BrokerCA: c.String("broker-ca"), BrokerTimeout: c.Duration("broker-timeout"), BrokerPolling: c.Duration("broker-polling"),
 		Log: logger,
 	}, err
+}
+
+func nomadConfig(c *cli.Context) controller.Nomad {
+	return controller.Nomad{
+		Address: c.String("nomad-addr"), Token: c.String("nomad-token"), Namespace: c.String("nomad-namespace"),
+		CACert: c.String("nomad-ca-cert"), ClientCert: c.String("nomad-client-cert"), ClientKey: c.String("nomad-client-key"),
+		Oversubscribe: c.Float64("nomad-memory-reserve"),
+	}
 }
 
 func oidcConfig(c *cli.Context) controller.OIDC {

@@ -27,7 +27,8 @@ type Config struct {
 	RegistryAddr  string // loopback host:port of the image registry
 	AdminUser     string
 	AdminPassword string // empty: generated and printed at the first start
-	Engine        string // docker
+	Engine        string // docker, or nomad
+	Nomad         Nomad  // the cluster, where Engine is nomad
 	DockerHost    string // empty: DOCKER_HOST, else the usual socket
 	ACMEEmail     string // asks for public certificates when set, or when ACMECA is
 	ACMECA        string // directory URL; empty: the public default
@@ -123,8 +124,8 @@ func (c Config) Validate() error {
 	if host, _, _ := net.SplitHostPort(c.RegistryAddr); !isLoopback(host) {
 		return fmt.Errorf("--registry %s is not a loopback address: Docker pulls from it without TLS, so use 127.0.0.1:PORT", c.RegistryAddr)
 	}
-	if c.Engine != "docker" {
-		return fmt.Errorf("--engine %q is not known: use docker", c.Engine)
+	if err := c.validateEngine(); err != nil {
+		return err
 	}
 	if c.Builder != "" && c.BuildImage != "" {
 		return fmt.Errorf("--builder is a build image itself: leave out --stack-build-image, or --builder")

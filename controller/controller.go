@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -24,6 +23,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/controller/services"
+	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/node/docker"
 	"github.com/cupola-paas/cupola/router"
 	"github.com/cupola-paas/cupola/store"
@@ -42,7 +42,8 @@ type Server struct {
 	resources *store.Resources
 	registry  *store.Registry
 	logs      *logs.Store
-	engine    *docker.Docker
+	engine    node.Engine
+	local     *docker.Docker // Docker on this machine: builds, and instances unless a cluster runs them
 	certs     *router.Certificates
 	router    *router.Router
 	auth      *auth.Auth
@@ -60,6 +61,7 @@ type Server struct {
 
 	installation     string
 	registryPassword string
+	pullPassword     string
 	generated        string // the admin password, when it was made by this start
 	closers          []func() error
 }
@@ -128,12 +130,15 @@ func (s *Server) openStore(context.Context) (err error) {
 	if s.registryPassword, err = setting(s.db, registrySetting, randomHex(20)); err != nil {
 		return err
 	}
+	if s.pullPassword, err = setting(s.db, pullSetting, randomHex(20)); err != nil {
+		return err
+	}
 	return seed(s.db, s.config, s.config.Builder == "")
 }
 
 func (s *Server) openRegistry(context.Context) (err error) {
 	s.registry, err = store.OpenRegistry(store.RegistryOptions{
-		Dir: s.dir("registry"), Addr: s.config.RegistryAddr, Password: s.registryPassword,
+		Dir: s.dir("registry"), Addr: s.config.RegistryAddr, Password: s.registryPassword, PullPassword: s.pullPassword,
 	})
 	if err != nil {
 		return fmt.Errorf("open the image registry: %w", err)
@@ -176,21 +181,6 @@ func (s *Server) openAuth(context.Context) (err error) {
 	return err
 }
 
-func (s *Server) openEngine(ctx context.Context) (err error) {
-	s.engine, err = docker.Open(ctx, docker.Options{
-		Installation: s.installation, Host: s.config.DockerHost, HostPorts: s.routerPorts(),
-		ImagePrefix: s.registry.Host() + "/", Logger: s.log,
-	})
-	if err != nil {
-		return err
-	}
-	for _, w := range s.engine.Warnings() {
-		s.log.Warn("engine", "warning", w)
-	}
-	s.onClose(s.engine.Close)
-	return nil
-}
-
 // routerPorts are what apps may connect to on this machine.
 func (s *Server) routerPorts() []int {
 	var ports []int
@@ -230,40 +220,4 @@ func (s *Server) Run(ctx context.Context) error {
 	err = g.Wait()
 	s.access.flush()
 	return err
-}
-
-// Purge removes all containers, networks, firewall rules and pulled images of the platform whose data is in
-// c.DataDir. The server must not run. Data on disk is left to the caller.
-func Purge(ctx context.Context, c Config, out io.Writer) error {
-	c = c.WithDefaults()
-	if _, err := os.Stat(filepath.Join(c.DataDir, "store")); err != nil {
-		return fmt.Errorf("%s has no data of a platform: %w", c.DataDir, err)
-	}
-	s := &Server{config: c, log: c.Log}
-	defer s.Close()
-	if err := s.openStore(ctx); err != nil {
-		return err
-	}
-	host, err := setting(s.db, registryHostSetting, func() []byte { return []byte(c.RegistryAddr) })
-	if err != nil {
-		return err
-	}
-	engine, err := docker.Open(ctx, docker.Options{Installation: s.installation, Host: c.DockerHost, ImagePrefix: host + "/", Logger: c.Log})
-	if err != nil {
-		return err
-	}
-	defer engine.Close()
-	builder, err := buildpack.New(buildpack.Options{Dir: s.dir("build"), DockerHost: c.DockerHost, Installation: s.installation})
-	if err != nil {
-		return err
-	}
-	defer builder.Close()
-	errBuilds := builder.Sweep(ctx, func(string) bool { return false })
-	errEngine := engine.Purge(ctx)
-	_, errImages := engine.RemoveImages(ctx, func(string) bool { return false })
-	if err := errors.Join(errBuilds, errEngine, errImages); err != nil {
-		return fmt.Errorf("purge installation %s: %w", s.installation, err)
-	}
-	fmt.Fprintf(out, "removed containers, networks, rules and images of installation %s\n", s.installation)
-	return nil
 }

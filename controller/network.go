@@ -29,7 +29,7 @@ func (s *Server) networkLoops(ctx context.Context, who *identity.Loop) ([]func(c
 		return nil, err
 	}
 	names := &discovery.Server{
-		DB: s.db, Address: netip.AddrPortFrom(s.engine.Gateway(), 53), Clients: s.engine.AppsSubnet(), Log: s.log,
+		DB: s.db, Address: netip.AddrPortFrom(s.local.Gateway(), 53), Clients: s.local.AppsSubnet(), Log: s.log,
 	}
 	return []func(context.Context) error{reach.Run, names.Run, who.Run}, nil
 }

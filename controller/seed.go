@@ -115,6 +115,7 @@ func insertBuildpack(tx *store.Tx, name, before string) (*store.Buildpack, error
 const (
 	installationSetting   = "installation"
 	registrySetting       = "registry.password"
+	pullSetting           = "registry.pull_password"
 	registryHostSetting   = "registry.host"
 	appsDomainSetting     = "apps_domain"
 	internalDomainSetting = "internal_domain"

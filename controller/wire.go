@@ -24,6 +24,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/scheduling"
 	"github.com/cupola-paas/cupola/controller/staging"
 	"github.com/cupola-paas/cupola/router"
+	"github.com/cupola-paas/cupola/store"
 )
 
 // registryUser is the registry's one user.
@@ -93,7 +94,7 @@ func (s *Server) openBuilder(context.Context) error {
 	var err error
 	s.builder, err = buildpack.New(buildpack.Options{
 		Dir: s.dir("build"), DockerHost: s.config.DockerHost, Installation: s.installation,
-		Network: s.engine.StagingNetwork(), Buildpacks: buildpacks,
+		Network: s.local.StagingNetwork(), Buildpacks: buildpacks,
 		Registry: buildpack.Registry{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
 		BuildEnv: stagingProxies(os.Environ()), CABundle: hostCABundle(),
 		Limits: buildpack.Limits{MemoryMB: s.config.BuildMemoryMB, DiskMB: s.config.BuildDiskMB, Timeout: s.config.BuildTimeout},
@@ -166,7 +167,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	stagingLoop := &staging.Loop{
 		DB: s.db, Builder: s.builder, Sources: sources{s.blobs}, Uploads: uploads{s.blobs}, Env: env, Logs: s.sink,
 		Dir: s.dir("build", "sources"), Uploaded: s.dir("build", "uploaded"), Registry: s.registry.Host(), Parallel: s.config.Builds, Log: s.log,
-		Place:   s.engine,
+		Place:   s.local,
 		Adopter: s.builder, Blobs: droplets{s.blobs},
 		Copier: imagecopy.Copier{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
 	}
@@ -184,11 +185,11 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	schedulingLoop := &scheduling.Loop{
 		Finish: who.Finish,
 		DB:     s.db, Engine: s.engine, Router: s.router, Env: env, Logs: s.sink, Log: s.log,
-		Images: scheduling.Images{Registry: s.registry.Host(), Username: registryUser, Secret: s.registryPassword},
+		Images: scheduling.Images{Registry: s.registry.Host(), Username: store.PullUser, Secret: s.pullPassword},
 	}
 	routingLoop := &routing.Loop{DB: s.db, Router: s.router, System: system, Log: s.log}
 	cleanupLoop := &cleanup.Loop{
-		DB: s.db, Images: s.registry, Blobs: s.blobs, Engine: s.engine, Log: s.log,
+		DB: s.db, Images: s.registry, Blobs: s.blobs, Engine: s.local, Log: s.log,
 		Apps: []cleanup.AppData{appLogs{s.logs}, appCaches{s.builder}},
 	}
 	collectLoop := &collect.Loop{DB: s.db, Engine: s.engine, Sink: s.sink, Log: s.log}

@@ -75,22 +75,25 @@ const (
 // Instance is what was last seen of one running copy of a process. Its GUID has the shape 8-4-4-4-4.
 type Instance struct {
 	Meta
-	AppGUID     string    `json:"app_guid"`
-	ProcessGUID string    `json:"process_guid"`
-	ProcessType string    `json:"process_type"`
-	Version     string    `json:"version"`
-	Index       int       `json:"index"`
-	State       string    `json:"state"`
-	Routable    bool      `json:"routable"`
-	Address     string    `json:"address,omitempty"` // IP that the router can reach
-	Ports       []int     `json:"ports,omitempty"`
-	Since       time.Time `json:"since"`
-	StartedAt   time.Time `json:"started_at"`
-	CrashCount  int       `json:"crash_count,omitempty"`
-	Details     string    `json:"details,omitempty"` // why it is not running, in words
-	ExitStatus  int       `json:"exit_status,omitempty"`
-	MemoryMB    int       `json:"memory_mb"`
-	DiskMB      int       `json:"disk_mb"`
+	AppGUID     string `json:"app_guid"`
+	ProcessGUID string `json:"process_guid"`
+	ProcessType string `json:"process_type"`
+	Version     string `json:"version"`
+	Index       int    `json:"index"`
+	State       string `json:"state"`
+	Routable    bool   `json:"routable"`
+	Address     string `json:"address,omitempty"` // IP that the router can reach
+	Ports       []int  `json:"ports,omitempty"`
+	// Host and HostPorts are where Ports are reached if the instance runs on another machine than the router.
+	Host       string      `json:"host,omitempty"`
+	HostPorts  map[int]int `json:"host_ports,omitempty"`
+	Since      time.Time   `json:"since"`
+	StartedAt  time.Time   `json:"started_at"`
+	CrashCount int         `json:"crash_count,omitempty"`
+	Details    string      `json:"details,omitempty"` // why it is not running, in words
+	ExitStatus int         `json:"exit_status,omitempty"`
+	MemoryMB   int         `json:"memory_mb"`
+	DiskMB     int         `json:"disk_mb"`
 }
 
 // SidecarSpec is a further command in the containers of some process types. MemoryMB zero: no part of its own.

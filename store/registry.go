@@ -27,6 +27,9 @@ import (
 // registryUser is the name with which the registry's password goes.
 const registryUser = "cupola"
 
+// PullUser is the registry's user that only reads: nodes have its password.
+const PullUser = "cupola-pull"
+
 // RegistryOptions say where a registry keeps its images and where it listens.
 type RegistryOptions struct {
 	// Dir holds the images. It is made when it does not exist.
@@ -35,6 +38,8 @@ type RegistryOptions struct {
 	Addr string
 	// Password is asked for, with the user "cupola", at every request.
 	Password string
+	// PullPassword is taken with the user PullUser, for reading only; empty: there is no such user.
+	PullPassword string
 }
 
 // Registry is an image registry on disk (OCI distribution specification 1.1) that listens on loopback, where
@@ -80,7 +85,7 @@ func OpenRegistry(o RegistryOptions) (*Registry, error) {
 	quietOnce.Do(quietLogrus)
 	r := &Registry{opened: time.Now(), disk: disk, images: images, listener: listener, served: make(chan struct{})}
 	r.app = handlers.NewApp(context.Background(), registryConfig(disk))
-	r.handler = requirePassword(o.Password, http.HandlerFunc(r.serveHTTP))
+	r.handler = requirePassword(o.Password, o.PullPassword, http.HandlerFunc(r.serveHTTP))
 	r.server = &http.Server{
 		Handler:           r.handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -173,12 +178,13 @@ func (u *unusedConns) close() {
 func (r *Registry) DiskUsage() (int64, error) { return r.disk.usage("/") }
 
 // requirePassword lets through who knows the password. What is compared is of one length whatever was sent.
-func requirePassword(password string, next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(registryUser + ":" + password))
+func requirePassword(password, pull string, next http.Handler) http.Handler {
+	want, reader := sha256.Sum256([]byte(registryUser+":"+password)), sha256.Sum256([]byte(PullUser+":"+pull))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		user, pass, _ := req.BasicAuth()
 		got := sha256.Sum256([]byte(user + ":" + pass))
-		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		reads := pull != "" && (req.Method == http.MethodGet || req.Method == http.MethodHead)
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 && (!reads || subtle.ConstantTimeCompare(got[:], reader[:]) != 1) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="cupola registry"`)
 			w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
 			w.Header().Set("Content-Type", "application/json")

@@ -156,6 +156,37 @@ func TestRegistryAsksForThePassword(t *testing.T) {
 	}
 }
 
+// TestRegistryPullPassword: whoever has it reads, and changes nothing.
+func TestRegistryPullPassword(t *testing.T) {
+	r, err := OpenRegistry(RegistryOptions{Dir: t.TempDir(), Addr: "127.0.0.1:0", Password: testPassword, PullPassword: "pull"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close(context.Background()) })
+	for _, c := range []struct {
+		method, path, user, pass string
+		want                     int
+	}{
+		{"GET", "/v2/", PullUser, "pull", 200}, {"GET", "/v2/", PullUser, "", 401}, {"GET", "/v2/", PullUser, testPassword, 401},
+		{"GET", "/v2/", registryUser, "pull", 401}, {"POST", "/v2/a/b/blobs/uploads/", PullUser, "pull", 401},
+		{"DELETE", "/v2/a/b/manifests/x", PullUser, "pull", 401}, {"POST", "/v2/a/b/blobs/uploads/", registryUser, testPassword, 202},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), c.method, "http://"+r.Host()+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(c.user, c.pass)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != c.want {
+			t.Errorf("%s %s as %s:%s = %d, want %d", c.method, c.path, c.user, c.pass, res.StatusCode, c.want)
+		}
+	}
+}
+
 func TestRegistryAddress(t *testing.T) {
 	r := openTestRegistry(t)
 	for addr, want := range map[string]string{

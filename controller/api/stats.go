@@ -123,14 +123,14 @@ func instanceStats(seen *snapshot, i *store.Instance, u Usage, known bool) capi.
 	p := seen.process
 	out := capi.Stats{
 		Type: p.Type, Index: i.Index, InstanceGUID: i.GUID, State: i.State, Routable: i.Routable,
-		Host: i.Address, InternalIP: i.Address, MemQuota: int64(i.MemoryMB) << 20, DiskQuota: int64(i.DiskMB) << 20,
+		Host: cmp.Or(i.Host, i.Address), InternalIP: i.Address, MemQuota: int64(i.MemoryMB) << 20, DiskQuota: int64(i.DiskMB) << 20,
 		LogRateLimit: int64(p.LogRateBytes), FDsQuota: appenv.FileLimit, Details: nullable(i.Details),
 	}
 	if !i.Since.IsZero() {
 		out.Uptime = max(0, int64(seen.at.Sub(i.Since)/time.Second))
 	}
 	for _, port := range i.Ports {
-		out.Ports = append(out.Ports, capi.InstancePort{External: port, Internal: port})
+		out.Ports = append(out.Ports, capi.InstancePort{External: cmp.Or(i.HostPorts[port], port), Internal: port})
 	}
 	if !known && i.State != store.InstanceRunning {
 		return out

@@ -91,7 +91,7 @@ func weightUnit(sizes []int) int {
 
 func endpoint(r *store.Route, dest store.Destination, i *store.Instance) router.Endpoint {
 	e := router.Endpoint{
-		Address:     net.JoinHostPort(i.Address, strconv.Itoa(port(dest, i))),
+		Address:     address(i, port(dest, i)),
 		InstanceID:  i.GUID,
 		Index:       i.Index,
 		ProcessGUID: i.ProcessGUID,
@@ -101,6 +101,17 @@ func endpoint(r *store.Route, dest store.Destination, i *store.Instance) router.
 		e.Protocol = dest.Protocol
 	}
 	return e
+}
+
+// address is where the router reaches a port of an instance.
+func address(i *store.Instance, port int) string {
+	if i.Host == "" {
+		return net.JoinHostPort(i.Address, strconv.Itoa(port))
+	}
+	if p := i.HostPorts[port]; p != 0 {
+		return net.JoinHostPort(i.Host, strconv.Itoa(p))
+	}
+	return net.JoinHostPort(i.Host, strconv.Itoa(port)) // not published: refused there, and seen in the access log
 }
 
 func port(dest store.Destination, i *store.Instance) int {

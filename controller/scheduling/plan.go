@@ -1,6 +1,7 @@
 package scheduling
 
 import (
+	"maps"
 	"sort"
 
 	"github.com/cupola-paas/cupola/controller/appenv"
@@ -172,7 +173,7 @@ func observed(r *store.Instance, s node.Status) *store.Instance {
 		c.State = store.InstanceCrashed
 	}
 	c.Routable = s.Ready && s.State == node.Running
-	c.Address = s.Address
+	c.Address, c.Host, c.HostPorts = s.Address, s.Host, s.HostPorts
 	c.Since, c.StartedAt = s.Since, s.StartedAt
 	c.CrashCount = s.Crashes
 	c.Details = s.Details
@@ -182,6 +183,6 @@ func observed(r *store.Instance, s node.Status) *store.Instance {
 
 // changed reports whether b says something new that is worth a write.
 func changed(a, b *store.Instance) bool {
-	return a.State != b.State || a.Routable != b.Routable || a.Address != b.Address ||
+	return a.State != b.State || a.Routable != b.Routable || a.Address != b.Address || a.Host != b.Host || !maps.Equal(a.HostPorts, b.HostPorts) ||
 		!a.StartedAt.Equal(b.StartedAt) || a.CrashCount != b.CrashCount || a.Details != b.Details || a.ExitStatus != b.ExitStatus
 }

@@ -45,7 +45,10 @@ func (l *Loop) workload(o startOrder) (node.Workload, error) {
 		if w.Finish, err = withBindings(tx, o.wanted.app, w.Finish); err != nil {
 			return err
 		}
-		sidecars, err = revision.Sidecars(tx, p)
+		if sidecars, err = revision.Sidecars(tx, p); err != nil {
+			return err
+		}
+		w.Pool, err = pool(tx, o.wanted.app)
 		return err
 	})
 	if err == nil && len(sidecars) > 0 {

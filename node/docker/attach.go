@@ -13,8 +13,7 @@ import (
 	"github.com/cupola-paas/cupola/node"
 )
 
-// With Options.Attach the engine makes and starts nothing: a scheduler does, whose containers carry AttachLabels
-// and are restarted by it, not by Docker or us. What remains is what a scheduler does not do: see who is healthy and end who is not,
+// With Options.Attach a scheduler makes containers that carry AttachLabels, and restarts them. What remains is what a scheduler does not do: see who is healthy and end who is not,
 // make the rules of what each container may reach, read logs and usage, run commands inside. A container ends
 // and another takes its place under the same workload id; the instance stays, and so do its crashes.
 
@@ -70,11 +69,14 @@ func (d *Docker) newAttached(w node.Workload, containerID string) *instance {
 // attached says that a scheduler makes and restarts the containers of the workload.
 func (i *instance) attached() bool { return i.spool != nil }
 
-// Attached reports whether a workload is one that a scheduler runs. Others are this engine's own, from before.
+// Attached reports whether a workload is one that a scheduler runs. Others are this engine's own.
 func (d *Docker) Attached(id string) bool {
 	i := d.find(id)
 	return i != nil && i.attached()
 }
+
+// Has reports whether this machine has the workload.
+func (d *Docker) Has(id string) bool { return d.find(id) != nil }
 
 // dispatchAttached deals with an event that may be about a container not seen before.
 func (d *Docker) dispatchAttached(m events.Message) {

@@ -43,7 +43,7 @@ type Options struct {
 	// removes nothing else, and nothing at all when it is empty.
 	ImagePrefix string
 	// Attach says that a scheduler makes the containers, on this machine's network of the same name and with
-	// AttachLabels; this engine looks after them and starts none.
+	// AttachLabels, beside those of this engine's own workloads; it looks after them, but the scheduler restarts them.
 	Attach bool
 	// ReservedMemoryMB is kept from workloads, for the system and the platform itself.
 	ReservedMemoryMB int

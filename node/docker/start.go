@@ -16,9 +16,6 @@ import (
 
 // Start implements node.Engine.
 func (d *Docker) Start(ctx context.Context, w node.Workload) error {
-	if d.o.Attach {
-		return fmt.Errorf("workload %s: this engine is attached to a scheduler, which starts workloads", w.ID)
-	}
 	if err := check(w); err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func (e *Nomad) agentOf(id string) Agent {
 	defer e.mu.RUnlock()
 	w := e.workloads[id]
 	if w == nil {
-		if e.isLeavingLocked(id) {
+		if e.isHereLocked(id) {
 			return e.o.Local
 		}
 		return nil
@@ -104,7 +104,7 @@ func (e *Nomad) Usage(ctx context.Context, ids ...string) (map[string]node.Usage
 		}
 	}
 	if e.o.Local != nil {
-		for _, s := range e.leavingLocked() {
+		for _, s := range e.hereLocked() {
 			if len(ids) == 0 || slices.Contains(ids, s.ID) {
 				by[e.o.Local] = append(by[e.o.Local], s.ID)
 			}
@@ -136,9 +136,9 @@ func (e *Nomad) Usage(ctx context.Context, ids ...string) (map[string]node.Usage
 // Logs implements node.Engine: it follows a workload to wherever it is started next.
 func (e *Nomad) Logs(ctx context.Context, id string, since time.Time, fn func(node.LogLine)) error {
 	e.mu.RLock()
-	leaving := e.isLeavingLocked(id)
+	here := e.isHereLocked(id)
 	e.mu.RUnlock()
-	if leaving {
+	if here {
 		return e.o.Local.Logs(ctx, id, since, fn)
 	}
 	if !e.known(id) {

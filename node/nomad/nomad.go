@@ -52,8 +52,9 @@ type Options struct {
 	Address, Token, Namespace     string
 	CACert, ClientCert, ClientKey string
 	// Local looks after the containers of the Nomad node on this machine, if there is one, and is told what builds
-	// may reach. Close closes it. What it runs itself, from before there was a cluster, is listed and can be stopped.
-	Local Agent
+	// may reach. Close closes it. It runs itself what has volumes, and what it ran
+	// before there was a cluster.
+	Local node.Engine
 	// LocalDNS are the name servers of workloads on this machine.
 	LocalDNS []netip.Addr
 	// Connect reaches the agent of another node at host:port; nil: there are no others.
@@ -320,7 +321,7 @@ func (e *Nomad) List(context.Context) ([]node.Status, error) {
 	for _, w := range e.workloads {
 		all = append(all, w.status)
 	}
-	return append(all, e.leavingLocked()...), nil
+	return append(all, e.hereLocked()...), nil
 }
 
 // failed wraps an error of Nomad's client with what was tried.

@@ -36,6 +36,9 @@ func (e *Nomad) Start(ctx context.Context, w node.Workload) error {
 	if e.known(w.ID) {
 		return nil
 	}
+	if len(w.Volumes) > 0 {
+		return e.startHere(ctx, w)
+	}
 	if err := e.checkImage(ctx, w); err != nil {
 		return err
 	}
@@ -60,7 +63,7 @@ func (e *Nomad) Start(ctx context.Context, w node.Workload) error {
 func (e *Nomad) known(id string) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.workloads[id] != nil || e.isLeavingLocked(id)
+	return e.workloads[id] != nil || e.isHereLocked(id)
 }
 
 // siblings are the nodes and zones where instances of a process run.

@@ -25,7 +25,7 @@ func (e *Nomad) Stop(ctx context.Context, id string, grace time.Duration) error 
 func (e *Nomad) stop(ctx context.Context, id string, grace time.Duration) error {
 	e.mu.Lock()
 	w := e.workloads[id]
-	if w == nil && e.isLeavingLocked(id) {
+	if w == nil && e.isHereLocked(id) {
 		e.mu.Unlock()
 		return e.o.Local.Stop(ctx, id, grace)
 	}

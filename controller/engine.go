@@ -1,0 +1,110 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cupola-paas/cupola/node/docker"
+	"github.com/cupola-paas/cupola/node/nomad"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// The engines.
+const (
+	engineDocker = "docker"
+	engineNomad  = "nomad"
+)
+
+// Nomad is the cluster that runs the instances. What is empty comes from Nomad's own variables: NOMAD_ADDR,
+// NOMAD_TOKEN, NOMAD_CACERT and so on.
+type Nomad struct {
+	Address, Token, Namespace     string
+	CACert, ClientCert, ClientKey string
+	// Oversubscribe is the part of its memory limit that an instance reserves, above 0 up to 1; zero: all.
+	Oversubscribe float64
+}
+
+func (c Config) validateEngine() error {
+	if c.Engine != engineDocker && c.Engine != engineNomad {
+		return fmt.Errorf("--engine %q is not known: use docker or nomad", c.Engine)
+	}
+	n := c.Nomad
+	if c.Engine == engineDocker && n != (Nomad{}) {
+		return errors.New("the --nomad flags are for a cluster: give --engine nomad, too")
+	}
+	if n.Oversubscribe < 0 || n.Oversubscribe > 1 {
+		return fmt.Errorf("--nomad-memory-reserve %g is not from 0 to 1: give the part of its memory limit that an instance reserves, such as 0.5", n.Oversubscribe)
+	}
+	if (n.ClientCert == "") != (n.ClientKey == "") {
+		return errors.New("--nomad-client-cert and --nomad-client-key go together: give both or neither")
+	}
+	return nil
+}
+
+// engineSetting remembers which engine the last start used.
+const engineSetting = "engine"
+
+// openEngine opens Docker on this machine, which builds need in any case, and the cluster if there is one.
+func (s *Server) openEngine(ctx context.Context) (err error) {
+	if err := s.checkEngine(); err != nil {
+		return err
+	}
+	s.local, err = docker.Open(ctx, docker.Options{
+		Installation: s.installation, Host: s.config.DockerHost, HostPorts: s.routerPorts(),
+		ImagePrefix: s.registry.Host() + "/", Attach: s.config.Engine == engineNomad, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.engine = s.local
+	for _, w := range s.local.Warnings() {
+		s.log.Warn("engine", "warning", w)
+	}
+	if s.config.Engine == engineNomad {
+		if err := s.openNomad(ctx); err != nil {
+			return err
+		}
+	}
+	s.onClose(s.engine.Close)
+	return s.db.Update(func(tx *store.Tx) error {
+		return store.Settings.Put(tx, &store.Setting{Meta: store.Meta{GUID: engineSetting}, Value: []byte(s.config.Engine)})
+	})
+}
+
+// openNomad connects to the cluster. Its engine closes the local one with itself.
+func (s *Server) openNomad(ctx context.Context) error {
+	c := s.config.Nomad
+	e, err := nomad.Open(ctx, nomad.Options{
+		Installation: s.installation, Address: c.Address, Token: c.Token, Namespace: c.Namespace,
+		CACert: c.CACert, ClientCert: c.ClientCert, ClientKey: c.ClientKey, Oversubscribe: c.Oversubscribe,
+		Local: s.local, LocalDNS: []netip.Addr{s.local.Gateway()},
+		ImagePrefix: s.registry.Host() + "/", LocalRegistry: s.registry.Host(), Logger: s.log,
+	})
+	if err != nil {
+		return err // with the local engine closed
+	}
+	s.engine = e
+	return nil
+}
+
+// checkEngine refuses to go back to one machine while instances run in the cluster: nobody would stop those.
+func (s *Server) checkEngine() error {
+	if s.config.Engine == engineNomad {
+		return nil
+	}
+	return s.db.View(func(tx *store.Tx) error {
+		was, err := store.Settings.Get(tx, engineSetting)
+		if errors.Is(err, store.ErrNotFound) || err == nil && string(was.Value) == s.config.Engine {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for range store.Instances.All(tx) {
+			return errors.New("instances run in the Nomad cluster: start with --engine nomad, or stop all apps there first")
+		}
+		return nil
+	})
+}

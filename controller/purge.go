@@ -1,0 +1,49 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/node/docker"
+)
+
+// Purge removes all containers, networks, firewall rules and pulled images of the platform whose data is in
+// c.DataDir. The server must not run. Data on disk is left to the caller.
+func Purge(ctx context.Context, c Config, out io.Writer) error {
+	c = c.WithDefaults()
+	if _, err := os.Stat(filepath.Join(c.DataDir, "store")); err != nil {
+		return fmt.Errorf("%s has no data of a platform: %w", c.DataDir, err)
+	}
+	s := &Server{config: c, log: c.Log}
+	defer s.Close()
+	if err := s.openStore(ctx); err != nil {
+		return err
+	}
+	host, err := setting(s.db, registryHostSetting, func() []byte { return []byte(c.RegistryAddr) })
+	if err != nil {
+		return err
+	}
+	engine, err := docker.Open(ctx, docker.Options{Installation: s.installation, Host: c.DockerHost, ImagePrefix: host + "/", Logger: c.Log})
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	builder, err := buildpack.New(buildpack.Options{Dir: s.dir("build"), DockerHost: c.DockerHost, Installation: s.installation})
+	if err != nil {
+		return err
+	}
+	defer builder.Close()
+	errBuilds := builder.Sweep(ctx, func(string) bool { return false })
+	errEngine := engine.Purge(ctx)
+	_, errImages := engine.RemoveImages(ctx, func(string) bool { return false })
+	if err := errors.Join(errBuilds, errEngine, errImages); err != nil {
+		return fmt.Errorf("purge installation %s: %w", s.installation, err)
+	}
+	fmt.Fprintf(out, "removed containers, networks, rules and images of installation %s\n", s.installation)
+	return nil
+}

@@ -1,0 +1,69 @@
+package nomad
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cupola-paas/cupola/node"
+)
+
+// Not all runs in the cluster. Data stays where it is: a workload with volumes runs on the controller's machine, by
+// its Docker, and is never started empty somewhere else. And a platform that ran its apps on one machine before
+// it was given a cluster goes on doing so: what is there is listed beside what Nomad runs, and leaves one by one, as
+// each app is restarted.
+
+// own tells the workloads that a local engine runs itself from those that Nomad runs there; *docker.Docker does.
+type own interface {
+	Attached(id string) bool
+	Has(id string) bool
+}
+
+// startHere starts a workload with volumes on this machine.
+func (e *Nomad) startHere(ctx context.Context, w node.Workload) error {
+	if e.o.Local == nil {
+		return fmt.Errorf("workload %s: %w: no Docker beside the controller keeps its volumes", w.ID, node.ErrInsufficient)
+	}
+	return e.o.Local.Start(ctx, w)
+}
+
+// Volumes implements node.Engine.
+func (e *Nomad) Volumes(ctx context.Context) ([]node.VolumeStatus, error) {
+	if e.o.Local == nil {
+		return nil, nil
+	}
+	return e.o.Local.Volumes(ctx)
+}
+
+// RemoveVolume implements node.Engine.
+func (e *Nomad) RemoveVolume(ctx context.Context, id string) error {
+	if e.o.Local == nil {
+		return nil
+	}
+	return e.o.Local.RemoveVolume(ctx, id)
+}
+
+// hereLocked are the workloads that this machine's Docker runs itself.
+func (e *Nomad) hereLocked() []node.Status {
+	if e.o.Local == nil {
+		return nil
+	}
+	list, err := e.o.Local.List(e.ctx)
+	if err != nil {
+		return nil // it answers from memory and does not fail
+	}
+	var all []node.Status
+	for _, s := range list {
+		if e.isHereLocked(s.ID) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func (e *Nomad) isHereLocked(id string) bool {
+	l, ok := e.o.Local.(own)
+	if !ok || e.workloads[id] != nil || l.Attached(id) {
+		return false
+	}
+	return l.Has(id)
+}
