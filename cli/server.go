@@ -38,11 +38,27 @@ func (k *console) serverCommand() *cli.Command {
 	return server
 }
 
-func serverFlags() []cli.Flag {
-	text := func(name, env, usage string) cli.Flag {
-		return &cli.StringFlag{Name: name, EnvVars: []string{env}, Usage: usage}
-	}
+func textFlag(name, env, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, EnvVars: []string{env}, Usage: usage}
+}
+
+// nomadFlags say which cluster runs the instances.
+func nomadFlags() []cli.Flag {
+	text := textFlag
 	return []cli.Flag{
+		text("nomad-addr", "CUPOLA_NOMAD_ADDR", "`URL` of a Nomad agent (default: NOMAD_ADDR, else http://127.0.0.1:4646)"),
+		text("nomad-token", "CUPOLA_NOMAD_TOKEN", "`SECRET` of a Nomad token (default: NOMAD_TOKEN); better in the variable than on the command line"),
+		text("nomad-namespace", "CUPOLA_NOMAD_NAMESPACE", "Nomad `NAMESPACE` of the instances (default: NOMAD_NAMESPACE, else default)"),
+		text("nomad-ca-cert", "CUPOLA_NOMAD_CACERT", "PEM `FILE` with the CA of Nomad's certificate (default: NOMAD_CACERT)"),
+		text("nomad-client-cert", "CUPOLA_NOMAD_CLIENT_CERT", "PEM `FILE` with our certificate for Nomad (default: NOMAD_CLIENT_CERT)"),
+		text("nomad-client-key", "CUPOLA_NOMAD_CLIENT_KEY", "PEM `FILE` with its key (default: NOMAD_CLIENT_KEY)"),
+		&cli.Float64Flag{Name: "nomad-memory-reserve", EnvVars: []string{"CUPOLA_NOMAD_MEMORY_RESERVE"}, Usage: "`PART` of its memory limit that an instance reserves on its node, from 0 to 1 (default: all)"},
+	}
+}
+
+func serverFlags() []cli.Flag {
+	text := textFlag
+	return append([]cli.Flag{
 		text("data-dir", "CUPOLA_DATA_DIR", "`FOLDER` for everything that must survive (default: /var/lib/cupola for root, else below the home folder)"),
 		text("domain", "CUPOLA_DOMAIN", "`NAME` below which the platform lives: api.NAME, login.NAME (default: cupola.localhost)"),
 		text("apps-domain", "CUPOLA_APPS_DOMAIN", "`NAME` below which apps get their routes (default: the domain)"),
@@ -56,13 +72,6 @@ func serverFlags() []cli.Flag {
 		text("admin-user", "CUPOLA_ADMIN_USER", "`NAME` of the administrator (default: admin)"),
 		text("admin-password", "CUPOLA_ADMIN_PASSWORD", "the administrator's `PASSWORD`; made and printed once when there is none yet"),
 		text("engine", "CUPOLA_ENGINE", "`ENGINE` that runs instances: docker on this machine, or nomad on many (default: docker)"),
-		text("nomad-addr", "CUPOLA_NOMAD_ADDR", "`URL` of a Nomad agent (default: NOMAD_ADDR, else http://127.0.0.1:4646)"),
-		text("nomad-token", "CUPOLA_NOMAD_TOKEN", "`SECRET` of a Nomad token (default: NOMAD_TOKEN); better in the variable than on the command line"),
-		text("nomad-namespace", "CUPOLA_NOMAD_NAMESPACE", "Nomad `NAMESPACE` of the instances (default: NOMAD_NAMESPACE, else default)"),
-		text("nomad-ca-cert", "CUPOLA_NOMAD_CACERT", "PEM `FILE` with the CA of Nomad's certificate (default: NOMAD_CACERT)"),
-		text("nomad-client-cert", "CUPOLA_NOMAD_CLIENT_CERT", "PEM `FILE` with our certificate for Nomad (default: NOMAD_CLIENT_CERT)"),
-		text("nomad-client-key", "CUPOLA_NOMAD_CLIENT_KEY", "PEM `FILE` with its key (default: NOMAD_CLIENT_KEY)"),
-		&cli.Float64Flag{Name: "nomad-memory-reserve", EnvVars: []string{"CUPOLA_NOMAD_MEMORY_RESERVE"}, Usage: "`PART` of its memory limit that an instance reserves on its node, from 0 to 1 (default: all)"},
 		text("docker-host", "CUPOLA_DOCKER_HOST", "`URL` of the Docker Engine (default: DOCKER_HOST, else the usual socket)"),
 		text("acme-email", "CUPOLA_ACME_EMAIL", "get public certificates by ACME, with this `ADDRESS` as contact"),
 		text("acme-ca", "CUPOLA_ACME_CA", "directory `URL` of the ACME CA"),
@@ -93,7 +102,7 @@ func serverFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "broker-polling", EnvVars: []string{"CUPOLA_BROKER_POLLING"}, Usage: "`TIME` that a service broker has for an operation, unless its plan says other (default: 24h)"},
 		&cli.StringSliceFlag{Name: "drain-allow", EnvVars: []string{"CUPOLA_DRAIN_ALLOW"}, Usage: "`NETWORK` that syslog drains may go to though it is this machine's own or link-local"},
 		text("log-level", "CUPOLA_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default: info)"),
-	}
+	}, nomadFlags()...)
 }
 
 func serverConfig(c *cli.Context) (controller.Config, error) {
@@ -188,11 +197,11 @@ func (k *console) purgeCommand() *cli.Command {
 		details: "Containers, images, networks and firewall rules go, and all its apps stop. The data folder stays: delete it\n" +
 			"yourself when nothing of it is wanted any more.",
 		examples: []string{"cupola server purge --yes", "cupola server purge --data-dir ~/cupola --yes"},
-		flags: []cli.Flag{
+		flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"CUPOLA_DATA_DIR"}, Usage: "`FOLDER` of the platform"},
 			&cli.StringFlag{Name: "docker-host", EnvVars: []string{"CUPOLA_DOCKER_HOST"}, Usage: "`URL` of the Docker Engine"},
 			&cli.BoolFlag{Name: "yes", Usage: "do it"},
-		}})
+		}, nomadFlags()...)})
 	purge.Name = "purge"
 	purge.Action = func(c *cli.Context) error {
 		if c.Args().Present() {
@@ -201,7 +210,7 @@ func (k *console) purgeCommand() *cli.Command {
 		if !c.Bool("yes") {
 			return badUsage("purge stops and removes all apps of the platform").withHint("to do it: --yes")
 		}
-		return controller.Purge(c.Context, controller.Config{DataDir: c.String("data-dir"), DockerHost: c.String("docker-host")}, c.App.Writer)
+		return controller.Purge(c.Context, controller.Config{DataDir: c.String("data-dir"), DockerHost: c.String("docker-host"), Nomad: nomadConfig(c)}, c.App.Writer)
 	}
 	return purge
 }

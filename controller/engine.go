@@ -75,18 +75,23 @@ func (s *Server) openEngine(ctx context.Context) (err error) {
 
 // openNomad connects to the cluster. Its engine closes the local one with itself.
 func (s *Server) openNomad(ctx context.Context) error {
-	c := s.config.Nomad
-	e, err := nomad.Open(ctx, nomad.Options{
-		Installation: s.installation, Address: c.Address, Token: c.Token, Namespace: c.Namespace,
-		CACert: c.CACert, ClientCert: c.ClientCert, ClientKey: c.ClientKey, Oversubscribe: c.Oversubscribe,
-		Local: s.local, LocalDNS: []netip.Addr{s.local.Gateway()},
-		ImagePrefix: s.registry.Host() + "/", LocalRegistry: s.registry.Host(), Logger: s.log,
-	})
+	o := s.nomadOptions(s.local)
+	o.ImagePrefix, o.LocalRegistry = s.registry.Host()+"/", s.registry.Host()
+	e, err := nomad.Open(ctx, o)
 	if err != nil {
 		return err // with the local engine closed
 	}
 	s.engine = e
 	return nil
+}
+
+func (s *Server) nomadOptions(local *docker.Docker) nomad.Options {
+	c := s.config.Nomad
+	return nomad.Options{
+		Installation: s.installation, Address: c.Address, Token: c.Token, Namespace: c.Namespace,
+		CACert: c.CACert, ClientCert: c.ClientCert, ClientKey: c.ClientKey, Oversubscribe: c.Oversubscribe,
+		Local: local, LocalDNS: []netip.Addr{local.Gateway()}, Logger: s.log,
+	}
 }
 
 // checkEngine refuses to go back to one machine while instances run in the cluster: nobody would stop those.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cupola-paas/cupola/buildpack"
 	"github.com/cupola-paas/cupola/node/docker"
+	"github.com/cupola-paas/cupola/node/nomad"
 )
 
 // Purge removes all containers, networks, firewall rules and pulled images of the platform whose data is in
@@ -27,6 +28,15 @@ func Purge(ctx context.Context, c Config, out io.Writer) error {
 	host, err := setting(s.db, registryHostSetting, func() []byte { return []byte(c.RegistryAddr) })
 	if err != nil {
 		return err
+	}
+	was, err := setting(s.db, engineSetting, func() []byte { return []byte(engineDocker) })
+	if err != nil {
+		return err
+	}
+	if was == engineNomad {
+		if err := s.purgeNomad(ctx); err != nil {
+			return err
+		}
 	}
 	engine, err := docker.Open(ctx, docker.Options{Installation: s.installation, Host: c.DockerHost, ImagePrefix: host + "/", Logger: c.Log})
 	if err != nil {
@@ -46,4 +56,17 @@ func Purge(ctx context.Context, c Config, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "removed containers, networks, rules and images of installation %s\n", s.installation)
 	return nil
+}
+
+// purgeNomad removes the jobs in the cluster, on all its nodes.
+func (s *Server) purgeNomad(ctx context.Context) error {
+	local, err := docker.Open(ctx, docker.Options{Installation: s.installation, Host: s.config.DockerHost, Attach: true, Logger: s.log})
+	if err != nil {
+		return err
+	}
+	e, err := nomad.Open(ctx, s.nomadOptions(local))
+	if err != nil {
+		return err
+	}
+	return errors.Join(e.Purge(ctx), e.Close())
 }

@@ -38,6 +38,8 @@ type platform struct {
 	cmd    *exec.Cmd
 	exited chan error
 	client *http.Client
+	// cluster runs the instances; nil: Docker on this machine does.
+	cluster *cluster
 }
 
 // newPlatform makes a platform in a folder of its own, with free ports, not started yet.
@@ -172,6 +174,9 @@ func (p *platform) kill() {
 // remove ends the platform and everything it made.
 func (p *platform) remove() error {
 	err := errors.Join(p.stop(), p.purge())
+	if p.cluster != nil {
+		p.cluster.remove()
+	}
 	p.log.Close()
 	return errors.Join(err, os.RemoveAll(p.dir))
 }
@@ -339,6 +344,12 @@ func runAll(m *testing.M) int {
 		return 1
 	}
 	shared, err = newPlatform(dir)
+	if err == nil && os.Getenv("CUPOLA_E2E_ENGINE") == "nomad" {
+		if err = shared.onNomad(); errors.Is(err, errNoNomad) {
+			fmt.Fprintln(os.Stderr, "no nomad on PATH: nothing is tested with CUPOLA_E2E_ENGINE=nomad")
+			return 0
+		}
+	}
 	if err == nil {
 		err = shared.start()
 	}

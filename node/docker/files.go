@@ -33,7 +33,11 @@ func (d *Docker) UpdateFiles(ctx context.Context, id string, files map[string][]
 	if i == nil {
 		return fmt.Errorf("files of workload %s: %w", id, node.ErrNotFound)
 	}
-	err := d.putFiles(ctx, i.containerID(), files, false)
+	// The scheduler has written plain files: the first change makes links of them, one by one.
+	err := d.putFiles(ctx, i.containerID(), files, i.attached() && !i.linked.Load())
+	if err == nil {
+		i.linked.Store(true)
+	}
 	if notFound(err) {
 		err = node.ErrNotFound
 	}

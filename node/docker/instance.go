@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -41,6 +42,7 @@ type instance struct {
 	reading        string    // the container whose output goes to spool
 	containerSince time.Time // of container
 	goneAt         time.Time // since when there is no container; zero: there is one
+	linked         atomic.Bool
 
 	// Owned by run.
 	startedAt time.Time // of the container's present run, Docker's clock; zero: not running

@@ -73,8 +73,10 @@ func (b *builder) job(w node.Workload, x node.Extra, avoid siblings) (*api.Job, 
 		return nil, err
 	}
 	kind, priority := api.JobTypeService, 50
+	// Deployments are the controller's: Nomad shall make none of its own.
+	update := &api.UpdateStrategy{MaxParallel: ptr(0)}
 	if w.Once {
-		kind = api.JobTypeBatch
+		kind, update = api.JobTypeBatch, nil
 	}
 	pool := w.Pool
 	if pool == "" {
@@ -89,8 +91,7 @@ func (b *builder) job(w node.Workload, x node.Extra, avoid siblings) (*api.Job, 
 			api.NewConstraint("${meta."+b.metaKey(metaAgent)+"}", api.ConstraintAttributeIsSet, ""),
 		},
 		Affinities: avoid.affinities(),
-		// Deployments are the controller's: Nomad shall make none of its own.
-		Update:     &api.UpdateStrategy{MaxParallel: ptr(0)},
+		Update:     update,
 		TaskGroups: []*api.TaskGroup{group},
 		Meta:       map[string]string{metaLabels: string(labels), metaDollar: "$"},
 	}, nil

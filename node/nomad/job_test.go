@@ -114,6 +114,9 @@ func TestJobRules(t *testing.T) {
 		j.Canonicalize()
 		keepsWhatWasSaid(t, name, before, j)
 		g := j.TaskGroups[0]
+		if batch := *j.Type == api.JobTypeBatch; (j.Update == nil) != batch || !batch && *j.Update.MaxParallel != 0 {
+			t.Errorf("%s: Nomad would make deployments of its own, or refuse the job: %+v", name, j.Update)
+		}
 		task := g.Tasks[0]
 		for key := range task.Config {
 			if !slices.Contains(driverFields, key) {
@@ -153,7 +156,7 @@ func keepsWhatWasSaid(t *testing.T, name string, before, after *api.Job) {
 		"id": {before.ID, after.ID}, "type": {before.Type, after.Type}, "node pool": {before.NodePool, after.NodePool},
 		"restart": {b.RestartPolicy, a.RestartPolicy}, "reschedule": {b.ReschedulePolicy, a.ReschedulePolicy},
 		"count": {b.Count, a.Count}, "memory": {b.Tasks[0].Resources.MemoryMB, a.Tasks[0].Resources.MemoryMB},
-		"kill timeout": {b.Tasks[0].KillTimeout, a.Tasks[0].KillTimeout}, "updates": {before.Update.MaxParallel, after.Update.MaxParallel},
+		"kill timeout": {b.Tasks[0].KillTimeout, a.Tasks[0].KillTimeout},
 	} {
 		x, y := clone(t, pair[0]), clone(t, pair[1])
 		if !reflect.DeepEqual(x, y) {

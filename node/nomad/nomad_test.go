@@ -47,6 +47,11 @@ func cluster(t *testing.T) string {
 	text := fmt.Sprintf(`
 data_dir  = %q
 bind_addr = "127.0.0.1"
+advertise {
+  http = "127.0.0.1"
+  rpc  = "127.0.0.1"
+  serf = "127.0.0.1"
+}
 ports {
   http = %d
   rpc  = %d
@@ -59,7 +64,10 @@ server {
 client {
   enabled           = true
   network_interface = "lo"
-  options = { "driver.allowlist" = "docker" }
+  options = {
+    "driver.allowlist"     = "docker"
+    "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault"
+  }
   reserved { memory = 256 }
 }
 plugin "docker" {

@@ -60,33 +60,44 @@ func (e *Nomad) stop(ctx context.Context, id string, grace time.Duration) error 
 	return nil
 }
 
-// awaitEnd waits until the node says that all is over, or is not there to say it.
+// awaitEnd waits until the node says that all is over, or is not there to say it. A job that was purged takes its
+// allocations with it, of whose end no event tells then; so Nomad is asked, too.
 func (e *Nomad) awaitEnd(ctx context.Context, w *workload, grace time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, max(grace, killTimeout)+endTime, errors.New("its node does not say that it has ended"))
 	defer cancel()
-	for {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		e.mu.RLock()
-		over, news := e.overLocked(w), w.news
+		left, news := e.unfinishedLocked(w), w.news
 		e.mu.RUnlock()
-		if over {
+		if len(left) == 0 {
 			return nil
+		}
+		for _, id := range left {
+			a, _, err := e.api.Allocations().Info(id, (&api.QueryOptions{}).WithContext(ctx))
+			if notFound(err) || err == nil && a.ClientTerminalStatus() {
+				e.mu.Lock()
+				delete(w.allocs, id)
+				e.mu.Unlock()
+			}
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-news:
+		case <-time.After(pause):
 		}
 	}
 }
 
-func (e *Nomad) overLocked(w *workload) bool {
+// unfinishedLocked are the attempts whose end is still to come.
+func (e *Nomad) unfinishedLocked(w *workload) []string {
+	var left []string
 	for _, a := range w.allocs {
-		m := e.nodes[a.nodeID]
-		if !a.over() && m != nil && !m.down {
-			return false
+		if m := e.nodes[a.nodeID]; !a.over() && m != nil && !m.down {
+			left = append(left, a.id)
 		}
 	}
-	return true
+	return left
 }
 
 // Purge removes all jobs of this installation. Close the engine afterwards.

@@ -174,7 +174,7 @@ func (w *workload) merge(s, seen *node.Status, healthyAfter time.Duration) {
 	}
 	s.State, s.Ready, s.Details = seen.State, seen.Ready, seen.Details
 	s.Since = seen.Since
-	if seen.State == node.Crashed {
+	if seen.State == node.Crashed || seen.State == node.Exited {
 		s.ExitStatus, s.OOMKilled = seen.ExitStatus, seen.OOMKilled
 	}
 }

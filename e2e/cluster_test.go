@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// With CUPOLA_E2E_ENGINE=nomad all tests of this package run on a Nomad cluster of this machine, by the same
+// words: one suite, two engines. Without it, TestOnNomad alone does so, where a nomad is on PATH.
+
+// cluster is a Nomad that is server and client at once.
+type cluster struct {
+	address string
+	dir     string
+	cmd     *exec.Cmd
+}
+
+var errNoNomad = errors.New("no nomad on PATH")
+
+const nomadConfig = `
+data_dir  = %q
+bind_addr = "127.0.0.1"
+advertise {
+  http = "127.0.0.1"
+  rpc  = "127.0.0.1"
+  serf = "127.0.0.1"
+}
+ports {
+  http = %s
+  rpc  = %s
+  serf = %s
+}
+disable_update_check = true
+server {
+  enabled          = true
+  bootstrap_expect = 1
+}
+client {
+  enabled           = true
+  network_interface = "lo"
+  options = {
+    "driver.allowlist"     = "docker"
+    "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault"
+  }
+}
+plugin "docker" {
+  config {
+    allow_privileged = false
+    volumes { enabled = false }
+  }
+}
+`
+
+// startCluster starts one on free ports, in a folder of its own.
+func startCluster(dir string) (*cluster, error) {
+	program, err := exec.LookPath("nomad")
+	if err != nil {
+		return nil, errNoNomad
+	}
+	addresses, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	var ports []any
+	for _, a := range addresses {
+		ports = append(ports, a[strings.LastIndex(a, ":")+1:])
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "agent.hcl")
+	text := fmt.Sprintf(nomadConfig, append([]any{filepath.Join(dir, "data")}, ports...)...)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(dir, "nomad.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	c := &cluster{address: "http://" + addresses[0], dir: dir, cmd: exec.Command(program, "agent", "-config", config)}
+	c.cmd.Stdout, c.cmd.Stderr = log, log
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := c.cmd.Start(); err != nil {
+		return nil, err
+	}
+	return c, c.ready(time.Minute)
+}
+
+// ready waits until the cluster has a node that can run containers.
+func (c *cluster) ready(limit time.Duration) error {
+	deadline := time.Now().Add(limit)
+	for time.Now().Before(deadline) {
+		var nodes []struct {
+			Status  string
+			Drivers map[string]struct{ Healthy bool }
+		}
+		if res, err := http.Get(c.address + "/v1/nodes"); err == nil {
+			err = json.NewDecoder(res.Body).Decode(&nodes)
+			res.Body.Close()
+			if err == nil && len(nodes) == 1 && nodes[0].Status == "ready" && nodes[0].Drivers["docker"].Healthy {
+				return nil
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	raw, _ := os.ReadFile(filepath.Join(c.dir, "nomad.log"))
+	return fmt.Errorf("Nomad is not ready after %v:\n%s", limit, raw)
+}
+
+// remove ends Nomad and what it has left mounted.
+func (c *cluster) remove() {
+	_ = c.cmd.Process.Signal(os.Interrupt)
+	_ = c.cmd.Wait()
+	mounts, _ := os.ReadFile("/proc/mounts")
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], c.dir+"/") {
+			_ = unix.Unmount(f[1], 0)
+		}
+	}
+	_ = os.RemoveAll(c.dir)
+}
+
+// onNomad makes a platform run its instances on a cluster of its own.
+func (p *platform) onNomad() error {
+	c, err := startCluster(filepath.Join(p.dir, "nomad"))
+	if c != nil {
+		p.cluster = c
+	}
+	if err == nil {
+		p.env = append(p.env, "CUPOLA_ENGINE=nomad", "CUPOLA_NOMAD_ADDR="+c.address)
+	}
+	return err
+}
+
+// jobs are the names of Nomad's jobs that are not stopped.
+func (c *cluster) jobs(t *testing.T) []string {
+	t.Helper()
+	res, err := http.Get(c.address + "/v1/jobs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var all []struct {
+		ID   string
+		Stop bool
+	}
+	if err := json.NewDecoder(res.Body).Decode(&all); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, j := range all {
+		if !j.Stop {
+			names = append(names, j.ID)
+		}
+	}
+	return names
+}
+
+// TestOnNomad: the same push on a cluster.
+func TestOnNomad(t *testing.T) {
+	p := shared
+	if p.cluster == nil {
+		if _, err := exec.LookPath("nomad"); err != nil {
+			t.Skip("no nomad on PATH: the cluster is not tested here")
+		}
+		if os.Getuid() != 0 {
+			t.Skip("not root: Nomad's client needs that")
+		}
+		var err error
+		if p, err = newPlatform(t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := p.remove(); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := p.onNomad(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.ready(20 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u := newUser(t, p)
+	u.must("push", "on-nomad", "-p", "apps/go", "-i", "2", "-m", "128M")
+	u.answers("on-nomad", "/", http.StatusOK, "")
+	if n := len(p.cluster.jobs(t)); n < 2 {
+		t.Errorf("Nomad has %d jobs, want one for each of 2 instances", n)
+	}
+	u.must("run-task", "on-nomad", "--command", "echo from-a-task", "--wait")
+	if got := u.must("logs", "on-nomad", "--recent"); !strings.Contains(got, "from-a-task") {
+		t.Errorf("the task's line is not in the logs:\n%s", got)
+	}
+	u.must("enable-ssh", "on-nomad")
+	if got := u.must("ssh", "on-nomad", "-c", "echo inside-$CF_INSTANCE_INDEX"); !strings.Contains(got, "inside-0") {
+		t.Errorf("ssh says %q", got)
+	}
+	u.must("scale", "on-nomad", "-i", "1")
+	u.must("restart", "on-nomad", "--strategy", "rolling")
+	u.answers("on-nomad", "/", http.StatusOK, "")
+	u.must("delete", "-f", "-r", "on-nomad")
+	for range 100 {
+		if len(p.cluster.jobs(t)) == 0 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("after the app was deleted Nomad has the jobs %v", p.cluster.jobs(t))
+}
