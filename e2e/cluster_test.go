@@ -198,7 +198,7 @@ func TestOnNomad(t *testing.T) {
 		}
 	}
 	u := newUser(t, p)
-	u.must("push", "on-nomad", "-p", "apps/go", "-i", "2", "-m", "128M")
+	u.must("push", "on-nomad", "-p", "apps/static", "-i", "2", "-m", "64M")
 	u.answers("on-nomad", "/", http.StatusOK, "")
 	if n := len(p.cluster.jobs(t)); n < 2 {
 		t.Errorf("Nomad has %d jobs, want one for each of 2 instances", n)

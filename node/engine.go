@@ -150,6 +150,7 @@ type Status struct {
 	OOMKilled  bool   // the last end
 	Details    string // why it crashed or is not healthy, in words: "listens on 127.0.0.1:8080 only; ..."
 	Generation int    // grows with each start of this workload that this process saw
+	Leaving    bool   // its machine shall be empty: another is to take its place
 }
 
 // Usage is what a workload uses.

@@ -2,6 +2,7 @@ package scheduling
 
 import (
 	"maps"
+	"slices"
 	"sort"
 
 	"github.com/cupola-paas/cupola/controller/appenv"
@@ -74,8 +75,13 @@ func makePlan(want map[string]wanted, records []*store.Instance, seen map[string
 	p := &plan{}
 	have := map[string]map[int]bool{}
 	known := map[string]bool{}
+	var leaving []*store.Instance
 	for _, r := range records {
 		known[r.GUID] = true
+		if seen[r.GUID].Leaving {
+			leaving = append(leaving, r)
+			continue
+		}
 		w, ok := want[r.ProcessGUID]
 		taken := have[r.ProcessGUID][r.Index]
 		keep := ok && r.State != store.InstanceStopping && r.Version == w.process.Version && r.Index < w.process.Instances && !taken
@@ -89,6 +95,7 @@ func makePlan(want map[string]wanted, records []*store.Instance, seen map[string
 		have[r.ProcessGUID][r.Index] = true
 		p.follow(r, w, seen)
 	}
+	p.replace(leaving, records, want, seen)
 	p.addMissing(want, have, newGUID)
 	for id := range seen {
 		if !known[id] && !tasks[id] {
@@ -96,6 +103,23 @@ func makePlan(want map[string]wanted, records []*store.Instance, seen map[string
 		}
 	}
 	return p
+}
+
+// replace deals with instances whose machine shall be empty: each stays until another one with its index gets
+// requests. That one is made as if this one were not there.
+func (p *plan) replace(leaving, records []*store.Instance, want map[string]wanted, seen map[string]node.Status) {
+	for _, r := range leaving {
+		w, ok := want[r.ProcessGUID]
+		replaced := slices.ContainsFunc(records, func(o *store.Instance) bool {
+			return o.ProcessGUID == r.ProcessGUID && o.Index == r.Index && o.Routable && o.State == store.InstanceRunning &&
+				!seen[o.GUID].Leaving && ok && o.Version == w.process.Version
+		})
+		if !ok || replaced || r.State == store.InstanceStopping || r.Version != w.process.Version || r.Index >= w.process.Instances {
+			p.retire(r, seen)
+			continue
+		}
+		p.follow(r, w, seen)
+	}
 }
 
 // retire marks a record as stopping, or removes it when the engine has no workload for it any more.

@@ -12,7 +12,8 @@ import (
 // member is a node of the cluster with an agent of ours.
 type member struct {
 	id, hostname, zone string
-	pool               string
+	pool, version      string
+	memoryMB           int
 	agentAddress       string
 	agent              Agent
 	cancel             context.CancelFunc
@@ -102,7 +103,10 @@ func (e *Nomad) learnNode(ctx context.Context, id string) error {
 		e.nodes[id] = m
 		e.connectLocked(m)
 	}
-	m.hostname, m.zone, m.pool = n.Name, n.Meta[metaZone], n.NodePool
+	m.hostname, m.zone, m.pool, m.version = n.Name, n.Meta[metaZone], n.NodePool, n.Attributes["nomad.version"]
+	if r := n.NodeResources; r != nil {
+		m.memoryMB = int(r.Memory.MemoryMB)
+	}
 	m.down = n.Status == api.NodeStatusDown || n.Status == api.NodeStatusDisconnected
 	m.eligible = n.SchedulingEligibility == api.NodeSchedulingEligible && !n.Drain
 	if m.agentAddress != localAgent {

@@ -43,7 +43,7 @@ type alloc struct {
 	oom           bool
 	failure       string // why it could not be started
 	ports         map[int]int
-	portsHost     string
+	memoryMB      int // reserved
 }
 
 func (a *alloc) over() bool {
@@ -66,7 +66,10 @@ func allocOf(s *api.AllocationListStub) *alloc {
 	}
 	if r := s.AllocatedResources; r != nil {
 		for _, p := range r.Shared.Ports {
-			a.ports[p.To], a.portsHost = p.Value, p.HostIP
+			a.ports[p.To] = p.Value
+		}
+		if t := r.Tasks[taskName]; t != nil {
+			a.memoryMB = int(t.Memory.MemoryMB)
 		}
 	}
 	t := s.TaskStates[taskName]
@@ -128,6 +131,7 @@ func (w *workload) compose(m *member, seen *node.Status, healthyAfter time.Durat
 		return w.finish(s)
 	}
 	s.Crashes, s.ExitStatus, s.OOMKilled = a.crashes(), a.exit, a.oom
+	s.Leaving = m != nil && !m.eligible && !m.down && !w.once
 	switch {
 	case w.once && (a.dead || a.over()):
 		w.ended(&s, a)
@@ -225,7 +229,7 @@ func (w *workload) finish(s node.Status) node.Status {
 }
 
 func sameStatus(a, b node.Status) bool {
-	return a.State == b.State && a.Ready == b.Ready && a.Address == b.Address && a.Host == b.Host && a.StartedAt.Equal(b.StartedAt) &&
+	return a.State == b.State && a.Ready == b.Ready && a.Address == b.Address && a.Host == b.Host && a.Leaving == b.Leaving && a.StartedAt.Equal(b.StartedAt) &&
 		a.Crashes == b.Crashes && a.ExitStatus == b.ExitStatus && a.OOMKilled == b.OOMKilled &&
 		a.Details == b.Details && a.Generation == b.Generation
 }

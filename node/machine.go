@@ -1,0 +1,29 @@
+package node
+
+import "context"
+
+// Machine is one of the machines of an engine that has several.
+type Machine struct {
+	ID       string // the engine's own
+	Name     string
+	Address  string // where ports of workloads are published; empty: this machine
+	Pool     string // see Workload.Pool; empty: the common ones
+	Zone     string
+	Version  string // of what runs there beside us
+	Up       bool
+	Eligible bool // new workloads may be placed there
+	Agent    bool // somebody of ours looks after the workloads there; without one nothing is placed
+	// What workloads reserve there of what there is.
+	Workloads, MemoryMB, ReservedMB int
+}
+
+// Machines is an engine that has several. Its methods may be called at the same time.
+type Machines interface {
+	// Machines returns all, by name.
+	Machines(ctx context.Context) ([]Machine, error)
+	// SetEligible says whether new workloads may be placed on a machine. Of one where they may not, the
+	// workloads have Status.Leaving. ErrNotFound: there is no such machine.
+	SetEligible(ctx context.Context, id string, eligible bool) error
+	// RemoveMachine forgets a machine that is down. ErrNotFound: there is no such one.
+	RemoveMachine(ctx context.Context, id string) error
+}
