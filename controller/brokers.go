@@ -45,8 +45,8 @@ func (s *Server) openServices() (*services.Loop, error) {
 // peopleGuard keeps connections to addresses that people give away from what only this machine can reach.
 func (s *Server) peopleGuard() logs.Guard {
 	guard := logs.Guard{OwnPort: s.openPort}
-	if s.engine != nil {
-		guard.Inside = s.engine.Subnets()
+	if s.local != nil {
+		guard.Inside = s.local.Subnets()
 	}
 	return guard
 }

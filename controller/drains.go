@@ -82,7 +82,7 @@ func (s *Server) openDrains() (*drainLoop, error) {
 		allow = append(allow, prefix)
 	}
 	drains, err := s.logs.OpenDrains(logs.DrainOptions{
-		Guard: logs.Guard{Allow: allow, OwnPort: s.openPort, Inside: s.engine.Subnets()},
+		Guard: logs.Guard{Allow: allow, OwnPort: s.openPort, Inside: s.local.Subnets()},
 		Note:  func(app, text string) { s.sink.Platform(app, "LGR", platformInstance, text) },
 		Log:   s.log,
 	})
