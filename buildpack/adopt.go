@@ -64,7 +64,7 @@ func (b *Builder) Adopt(ctx context.Context, a Adoption) (_ *Result, err error) 
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	out := &Result{Digest: exported.Digest.String(), SizeBytes: exported.Bytes}
+	out := &Result{Digest: exported.Digest.String(), RunImage: a.RunImage, SizeBytes: exported.Bytes}
 	for _, p := range exported.Processes {
 		out.Processes = append(out.Processes, Process{Type: p.Type, Command: p.CommandLine(), Default: p.Type == exported.Default})
 	}

@@ -67,6 +67,7 @@ type Limits struct {
 // Result is a finished build.
 type Result struct {
 	Digest     string // sha256:...
+	RunImage   string // reference of what it stands on
 	SizeBytes  int64  // of what the build added to the run image, compressed
 	Processes  []Process
 	Buildpacks []Used

@@ -247,7 +247,7 @@ func (b *build) export(ctx context.Context, group []launcher.Buildpack) (*export
 }
 
 func (b *build) result(e *export.Exported, group []launcher.Buildpack, reports map[string]classic.Report) *Result {
-	r := &Result{Digest: e.Digest.String(), SizeBytes: e.Bytes, Phases: b.phases}
+	r := &Result{Digest: e.Digest.String(), RunImage: b.req.RunImage, SizeBytes: e.Bytes, Phases: b.phases}
 	for _, p := range e.Processes {
 		r.Processes = append(r.Processes, Process{Type: p.Type, Command: p.CommandLine(), Default: p.Type == e.Default})
 	}

@@ -55,6 +55,7 @@ func newFakeAPI() *fakeAPI {
 	f.accountRoutes(mux)
 	f.resourceRoutes(mux)
 	f.pushRoutes(mux)
+	f.patchRoutes(mux)
 	f.anyRoutes(mux)
 	f.Server = httptest.NewUnstartedServer(f.record(mux))
 	f.Start()

@@ -116,6 +116,11 @@ func (s *Server) writeDroplet(ctx context.Context, repository, digest, start str
 	return s.builder.WriteDroplet(ctx, s.registry.Host()+"/"+repository+"@"+digest, start, w)
 }
 
+// rebase puts an image of ours onto another run image and returns its new digest.
+func (s *Server) rebase(ctx context.Context, repository, digest, runImage string) (string, error) {
+	return s.builder.Rebase(ctx, s.registry.Host()+"/"+repository, digest, runImage)
+}
+
 // knownHosts says which names deserve a certificate: the platform's own, and those that routes lead to.
 type knownHosts struct {
 	db     *store.DB

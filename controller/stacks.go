@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cupola-paas/cupola/buildpack/stack"
+	"github.com/cupola-paas/cupola/controller/api"
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -22,17 +25,18 @@ type stacks struct {
 	registry stack.Registry
 	log      *slog.Logger
 
-	mu    sync.Mutex
-	state string // what goes on, for /readyz; empty: done
+	mu       sync.Mutex
+	state    string // what goes on, for /readyz; empty: done
+	prepared bool   // once; from then on builds have a stack, even while a newer one is made
 }
 
-// Run prepares until it worked or ctx ends.
+// Run prepares until it worked, and again whenever a job asks for it, until ctx ends.
 func (s *stacks) Run(ctx context.Context) error {
 	for {
-		err := s.prepare(ctx)
+		err := s.prepare(ctx, false)
 		if err == nil {
 			s.set("")
-			return nil
+			return s.serve(ctx)
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -57,14 +61,63 @@ func (s *stacks) waiting() string {
 func (s *stacks) set(state string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state = state
+	if !s.prepared {
+		s.state, s.prepared = state, state == ""
+	}
 }
 
-func (s *stacks) prepare(ctx context.Context) error {
+// serve takes up the jobs that ask for the newest packages. One that a stop of the server cut off is taken up again.
+func (s *stacks) serve(ctx context.Context) error {
+	asked := s.db.Watch(ctx, store.Jobs.Name())
+	for {
+		if err := s.refresh(ctx); err != nil {
+			s.log.Error("jobs of stacks can't be read or written", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-asked:
+		}
+	}
+}
+
+func (s *stacks) refresh(ctx context.Context) error {
+	var jobs []*store.Job
+	err := s.db.View(func(tx *store.Tx) (err error) {
+		jobs, _, err = store.Jobs.List(tx, store.Query[store.Job]{
+			Where: []store.Cond{store.By("state", capi.JobProcessing)},
+			Match: func(j *store.Job) bool { return j.Operation == api.StackRefresh },
+		})
+		return err
+	})
+	for _, j := range jobs {
+		failure := s.prepare(ctx, true)
+		if ctx.Err() != nil {
+			return nil
+		}
+		j.State = capi.JobComplete
+		if failure != nil {
+			s.log.Error("stack not refreshed", "error", failure)
+			j.State = capi.JobFailed
+			j.Errors = []store.JobError{{Code: 10008, Title: "CF-UnprocessableEntity", Detail: "The stack could not be assembled again: " + failure.Error()}}
+		}
+		err = errors.Join(err, s.db.Update(func(tx *store.Tx) error { return store.Jobs.Put(tx, j) }))
+	}
+	return err
+}
+
+// errGivenImages says that the operator gave the stack's images, so that only the operator can renew them.
+var errGivenImages = errors.New("its images were given when the server was started (--builder, --stack-run-image): start it again with newer ones, then patch the apps")
+
+// prepare makes the stack's images usable. When it is to be fresh, a cached stack is not enough.
+func (s *stacks) prepare(ctx context.Context, fresh bool) error {
+	if fresh && (s.config.Builder != "" || s.config.BuildImage != "") {
+		return errGivenImages
+	}
 	if s.config.Builder != "" {
 		return s.write("builder", "the builder image "+s.config.Builder, s.config.Builder, s.config.RunImage)
 	}
-	prepared, err := s.images(ctx)
+	prepared, err := s.images(ctx, fresh)
 	if err != nil {
 		return err
 	}
@@ -77,14 +130,14 @@ func (s *stacks) prepare(ctx context.Context) error {
 	return s.write(prepared.ID, "version "+prepared.Version, build, run)
 }
 
-func (s *stacks) images(ctx context.Context) (*stack.Stack, error) {
+func (s *stacks) images(ctx context.Context, fresh bool) (*stack.Stack, error) {
 	if s.config.BuildImage != "" {
 		s.set("the stack (reading " + s.config.BuildImage + ")")
 		return stack.FromImages(ctx, s.config.BuildImage, s.config.RunImage)
 	}
 	s.set("the stack (looking for a prepared one)")
 	shown := ""
-	return stack.Prepare(ctx, stack.Options{CacheDir: s.config.StackCache, Progress: func(step string, done, total int) {
+	return stack.Prepare(ctx, stack.Options{CacheDir: s.config.StackCache, Refresh: fresh, Progress: func(step string, done, total int) {
 		s.set(fmt.Sprintf("the stack (%s, %d%%)", step, 100*done/max(1, total)))
 		if step != shown {
 			shown = step

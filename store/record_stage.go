@@ -76,6 +76,7 @@ type Droplet struct {
 	ProcessTypes map[string]string  `json:"process_types,omitempty"`
 	Buildpacks   []DropletBuildpack `json:"buildpacks,omitempty"`
 	Stack        string             `json:"stack,omitempty"`
+	RunImage     string             `json:"run_image,omitempty"` // that the image stands on, by digest; empty: a Docker app's, or not known
 	SizeBytes    int64              `json:"size_bytes,omitempty"`
 }
 

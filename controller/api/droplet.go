@@ -18,6 +18,7 @@ func (s *Server) dropletRoutes() []Route {
 		get("/v3/droplets/{guid}", see, s.getDroplet),
 		post("/v3/droplets/{guid}/upload", develop, s.uploadDroplet),
 		get("/v3/droplets/{guid}/download", on(dropletAt, "Droplet", SeeSpace, SeeDroplets), s.downloadDroplet),
+		post("/v3/droplets/{guid}/actions/rebase", develop, s.rebaseDroplet),
 		patch("/v3/droplets/{guid}", develop, s.updateDroplet),
 		del("/v3/droplets/{guid}", develop, s.deleteDroplet),
 	}

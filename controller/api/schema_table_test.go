@@ -127,7 +127,7 @@ var single = map[string]string{
 	"PATCH /v3/apps/{guid}/relationships/current_droplet": "to-one", "GET /v3/apps/{guid}/droplets/current": "droplet",
 	"GET /v3/processes/{guid}": "process", "PATCH /v3/processes/{guid}": "process", "POST /v3/processes/{guid}/actions/scale": "process",
 	"GET /v3/apps/{guid}/processes/{type}": "process", "PATCH /v3/apps/{guid}/processes/{type}": "process", "POST /v3/apps/{guid}/processes/{type}/actions/scale": "process",
-	"POST /v3/packages/{guid}/upload": "package", "POST /v3/droplets/{guid}/upload": "droplet", "POST /v3/buildpacks/{guid}/upload": "buildpack",
+	"POST /v3/packages/{guid}/upload": "package", "POST /v3/droplets/{guid}/upload": "droplet", "POST /v3/droplets/{guid}/actions/rebase": "droplet", "POST /v3/buildpacks/{guid}/upload": "buildpack",
 	"POST /v3/apps/{guid}/tasks": "task", "GET /v3/tasks/{guid}": "task", "PATCH /v3/tasks/{guid}": "task",
 	"PUT /v3/tasks/{guid}/cancel": "task", "POST /v3/tasks/{guid}/actions/cancel": "task", "GET /v3/revisions/{guid}": "revision", "PATCH /v3/revisions/{guid}": "revision",
 	"GET /v3/revisions/{guid}/environment_variables": "variables", "POST /v3/apps/{guid}/sidecars": "sidecar", "GET /v3/sidecars/{guid}": "sidecar",
@@ -162,7 +162,7 @@ var bare = map[string]string{
 var shapeless = []string{
 	"POST /v3/spaces/{guid}/actions/apply_manifest", "POST /v3/apps/{guid}/actions/apply_manifest", "POST /v3/apps/{guid}/actions/clear_buildpack_cache", "POST /v3/admin/actions/clear_buildpack_cache",
 	"POST /v3/app_usage_events/actions/destructively_purge_all_and_reseed", "POST /v3/service_usage_events/actions/destructively_purge_all_and_reseed",
-	"POST /v3/deployments/{guid}/actions/cancel", "POST /v3/deployments/{guid}/actions/continue",
+	"POST /v3/stacks/{guid}/actions/refresh", "POST /v3/deployments/{guid}/actions/cancel", "POST /v3/deployments/{guid}/actions/continue",
 	"GET /v3/packages/{guid}/download", "GET /v3/droplets/{guid}/download", "GET /v3/apps/{guid}/manifest", "GET /v3/info",
 	"GET /v3/service_instances/{guid}/credentials",                                                         // whatever a user put there
 	"GET /v3/service_instances/{guid}/parameters", "GET /v3/service_credential_bindings/{guid}/parameters", // whatever a broker says

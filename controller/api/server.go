@@ -43,6 +43,8 @@ type Options struct {
 	// WriteDroplet writes the droplet of that image as a gzipped tar in Cloud Foundry's layout, start being its web
 	// command; nil: droplets can't be downloaded. It has written nothing when the image can't be read.
 	WriteDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
+	// Rebase puts that image onto another run image and returns the new image's digest; nil: it can't be done.
+	Rebase func(ctx context.Context, repository, digest, runImage string) (string, error)
 	// Requests tells what the router has seen of an app; nil: nothing.
 	Requests func(appGUID string) capi.RequestStats
 	// Brokers asks service brokers what no record says; nil: nothing can be asked.
@@ -123,6 +125,7 @@ type Server struct {
 	ready        func() (bool, []string)
 	clearCache   func(context.Context, string) error
 	writeDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
+	rebase       func(ctx context.Context, repository, digest, runImage string) (string, error)
 	requests     func(string) capi.RequestStats
 	brokers      Brokers
 	dashboards   Dashboards
@@ -139,7 +142,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
-		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, writeDroplet: o.WriteDroplet, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
+		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
 	s.brokers, s.dashboards = o.Brokers, o.Dashboards
 	s.fillDefaults()

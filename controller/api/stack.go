@@ -20,7 +20,8 @@ func (s *Server) stackRoutes() []Route {
 		get("/v3/stacks/{guid}", see, s.getStack),
 		patch("/v3/stacks/{guid}", admin, s.updateStack),
 		del("/v3/stacks/{guid}", admin, s.deleteStack),
-		index("/v3/stacks/{guid}/apps", see, s.listStackApps),
+		post("/v3/stacks/{guid}/actions/refresh", admin, s.refreshStack),
+		index("/v3/stacks/{guid}/apps", see, s.listStackApps, "outdated"),
 	}
 }
 
@@ -74,9 +75,17 @@ func (s *Server) listStackApps(c *Ctx) error {
 		if err != nil {
 			return nil, err
 		}
-		return answerList(c, tx, Listing[store.App, capi.App]{
+		l := Listing[store.App, capi.App]{
 			Table: store.Apps, Meta: appMeta, Where: append(where, store.By("stack", st.Name)), Present: s.presentApp,
-		})
+		}
+		old, given, err := c.Filter.Bool("outdated")
+		if err != nil {
+			return nil, err
+		}
+		if given {
+			l.Match = func(app *store.App) bool { return outdated(tx, app, st) == old }
+		}
+		return answerList(c, tx, l)
 	})
 }
 

@@ -85,3 +85,13 @@ func (c *Client) Buildpacks(ctx context.Context, f Filter) ([]Buildpack, error) 
 func (c *Client) Stacks(ctx context.Context, f Filter) ([]Stack, error) {
 	return All[Stack](ctx, c, "/v3/stacks", f)
 }
+
+// OutdatedApps lists the apps whose image stands on an older run image than their stack has.
+func (c *Client) OutdatedApps(ctx context.Context, stackGUID string) ([]App, error) {
+	return All[App](ctx, c, "/v3/stacks/"+stackGUID+"/apps", Filter{}.With("outdated", "true"))
+}
+
+// RefreshStack assembles a stack again with the newest packages and waits until that is done.
+func (c *Client) RefreshStack(ctx context.Context, guid string) error {
+	return c.changeJob(ctx, http.MethodPost, "/v3/stacks/"+guid+"/actions/refresh", nil, nil)
+}

@@ -64,6 +64,12 @@ func (c *Client) CurrentDroplet(ctx context.Context, appGUID string) (*Droplet, 
 	return &d, c.get(ctx, "/v3/apps/"+appGUID+"/droplets/current", &d)
 }
 
+// RebaseDroplet makes a droplet like this one on its stack's newest run image; the same when it stands on that.
+func (c *Client) RebaseDroplet(ctx context.Context, guid string) (*Droplet, error) {
+	var d Droplet
+	return &d, c.change(ctx, http.MethodPost, "/v3/droplets/"+guid+"/actions/rebase", nil, &d)
+}
+
 // SetCurrentDroplet chooses the droplet that an app's next start runs.
 func (c *Client) SetCurrentDroplet(ctx context.Context, appGUID, dropletGUID string) error {
 	return c.change(ctx, http.MethodPatch, "/v3/apps/"+appGUID+"/relationships/current_droplet", One(dropletGUID), nil)

@@ -87,6 +87,7 @@ func (l *Loop) adoptOne(ctx context.Context, d *store.Droplet) {
 		} else {
 			fresh.State, fresh.Stack = store.StateStaged, stack
 			fresh.Repository, fresh.ImageDigest, fresh.SizeBytes = Repository(d.AppGUID), result.Digest, result.SizeBytes
+			fresh.RunImage = result.RunImage
 			fresh.ProcessTypes = map[string]string{}
 			for _, p := range result.Processes {
 				fresh.ProcessTypes[p.Type] = p.Command

@@ -138,7 +138,7 @@ func droplet(tx *store.Tx, b *store.Build, result *buildpack.Result) (*store.Dro
 	d := &store.Droplet{
 		AppGUID: b.AppGUID, SpaceGUID: b.SpaceGUID, BuildGUID: b.GUID, PackageGUID: b.PackageGUID,
 		State: store.StateStaged, Lifecycle: b.Lifecycle, Repository: Repository(b.AppGUID),
-		ImageDigest: result.Digest, SizeBytes: result.SizeBytes, Stack: stack.Name,
+		ImageDigest: result.Digest, RunImage: result.RunImage, SizeBytes: result.SizeBytes, Stack: stack.Name,
 		ProcessTypes: map[string]string{},
 	}
 	for _, p := range result.Processes {
