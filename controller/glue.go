@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,8 +14,10 @@ import (
 
 	"github.com/cupola-paas/cupola/buildpack"
 	"github.com/cupola-paas/cupola/buildpack/buildpackage"
+	"github.com/cupola-paas/cupola/buildpack/lifecycle/export"
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/bits"
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/store"
@@ -118,7 +121,11 @@ func (s *Server) writeDroplet(ctx context.Context, repository, digest, start str
 
 // rebase puts an image of ours onto another run image and returns its new digest.
 func (s *Server) rebase(ctx context.Context, repository, digest, runImage string) (string, error) {
-	return s.builder.Rebase(ctx, s.registry.Host()+"/"+repository, digest, runImage)
+	fresh, err := s.builder.Rebase(ctx, s.registry.Host()+"/"+repository, digest, runImage)
+	if errors.Is(err, export.ErrNotRebasable) {
+		return "", capi.UnprocessableEntity.Errorf("The droplet cannot be rebased: stage the app again.")
+	}
+	return fresh, err
 }
 
 // knownHosts says which names deserve a certificate: the platform's own, and those that routes lead to.

@@ -2,12 +2,10 @@ package api
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"time"
 
-	"github.com/cupola-paas/cupola/buildpack/lifecycle/export"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -42,9 +40,6 @@ func (s *Server) rebaseDroplet(c *Ctx) error {
 	ctx, cancel := context.WithTimeout(c.Context(), rebaseLimit)
 	defer cancel()
 	digest, err := s.rebase(ctx, d.Repository, d.ImageDigest, run)
-	if errors.Is(err, export.ErrNotRebasable) {
-		return errInvalid("The droplet cannot be rebased: stage the app again.")
-	}
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/cupola-paas/cupola/buildpack/lifecycle/export"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -53,7 +52,7 @@ func TestRebase(t *testing.T) {
 	outdated(1)
 	w.as("supporter", "POST", rebase, nil).want(403)
 	w.as("stranger", "POST", rebase, nil).want(404)
-	refused = export.ErrNotRebasable
+	refused = capi.UnprocessableEntity.Errorf("stage the app again")
 	w.as("developer", "POST", rebase, nil).want(422, "stage the app again")
 	refused = nil
 	fresh := w.as("developer", "POST", rebase, nil).want(201, "STAGED", `"web":"run web"`).guid()

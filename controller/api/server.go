@@ -44,6 +44,7 @@ type Options struct {
 	// command; nil: droplets can't be downloaded. It has written nothing when the image can't be read.
 	WriteDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
 	// Rebase puts that image onto another run image and returns the new image's digest; nil: it can't be done.
+	// An image that forbids it gives UnprocessableEntity.
 	Rebase func(ctx context.Context, repository, digest, runImage string) (string, error)
 	// Requests tells what the router has seen of an app; nil: nothing.
 	Requests func(appGUID string) capi.RequestStats
