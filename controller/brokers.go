@@ -32,7 +32,7 @@ func (s *Server) openServices() (*services.Loop, error) {
 	guard := s.peopleGuard()
 	anywhere, guarded := client(nil), client(&guard)
 	return &services.Loop{
-		DB: s.db, Log: s.log, Polling: s.config.BrokerPolling, BuiltIn: s.builtIn,
+		DB: s.db, Log: s.log, Polling: s.config.BrokerPolling, BuiltIn: s.builtIn, Dashboards: s.auth,
 		For: func(b *store.ServiceBroker) services.Client {
 			if b.SpaceGUID != "" { // anybody may have registered it
 				return guarded

@@ -93,7 +93,7 @@ type Brokers interface {
 
 // Dashboards takes back the OAuth2 client of a broker's dashboard when its offering goes.
 type Dashboards interface {
-	Delete(tx *store.Tx, id, owner string) error
+	DeleteDashboard(tx *store.Tx, id string) error
 }
 
 // Usage is what one instance uses.

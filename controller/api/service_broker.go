@@ -294,7 +294,7 @@ func (s *Server) removeBroker(tx *store.Tx, b *store.ServiceBroker) error {
 // removeOffering deletes an offering with its plans; there are no instances of them.
 func (s *Server) removeOffering(tx *store.Tx, o *store.ServiceOffering) error {
 	if o.DashboardClientID != "" && s.dashboards != nil {
-		if err := s.dashboards.Delete(tx, o.DashboardClientID, o.BrokerGUID); err != nil {
+		if err := s.dashboards.DeleteDashboard(tx, o.DashboardClientID); err != nil {
 			return err
 		}
 	}

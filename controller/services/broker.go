@@ -102,8 +102,12 @@ func (l *Loop) workBroker(ctx context.Context, t *task) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	var hashes map[string]string
 	if err == nil {
-		err = l.settle(t, func(tx *store.Tx) error { return l.adopt(tx, t, catalog) })
+		hashes, err = l.hashes(ctx, &b, catalog)
+	}
+	if err == nil {
+		err = l.settle(t, func(tx *store.Tx) error { return l.adopt(tx, t, catalog, hashes) })
 	}
 	if err == nil {
 		return nil
@@ -111,11 +115,30 @@ func (l *Loop) workBroker(ctx context.Context, t *task) error {
 	return l.settle(t, func(tx *store.Tx) error { return l.brokerFailed(tx, t, err) })
 }
 
+// hashes are those of the secrets of dashboard clients, by the clients' ids.
+func (l *Loop) hashes(ctx context.Context, b *store.ServiceBroker, c *osb.Catalog) (map[string]string, error) {
+	out := map[string]string{}
+	if l.Dashboards == nil || b.SpaceGUID != "" {
+		return out, nil
+	}
+	for _, o := range c.Offerings {
+		if o.Dashboard == nil {
+			continue
+		}
+		hash, err := l.Dashboards.DashboardHash(ctx, o.Dashboard.ID, o.Dashboard.Secret)
+		if err != nil {
+			return nil, &unusableError{"dashboard_client of service offering " + o.Name + ": " + err.Error()}
+		}
+		out[o.Dashboard.ID] = hash
+	}
+	return out, nil
+}
+
 // adopt makes the broker what the operation wants and its offerings what the catalog says.
-func (l *Loop) adopt(tx *store.Tx, t *task, catalog *osb.Catalog) error {
+func (l *Loop) adopt(tx *store.Tx, t *task, catalog *osb.Catalog, hashes map[string]string) error {
 	b := *t.broker
 	change(&b, t.op.Broker)
-	s := &merger{tx: tx, broker: &b, dashboards: l.Dashboards}
+	s := &merger{tx: tx, broker: &b, dashboards: l.Dashboards, hashes: hashes}
 	if err := s.run(catalog); err != nil {
 		return err
 	}

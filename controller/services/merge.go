@@ -17,6 +17,7 @@ type merger struct {
 	tx         *store.Tx
 	broker     *store.ServiceBroker
 	dashboards Dashboards
+	hashes     map[string]string // of the secrets of dashboard clients
 	warnings   []string
 }
 
@@ -92,7 +93,7 @@ func (s *merger) dashboard(rec *store.ServiceOffering, c *osb.DashboardClient) e
 		return nil
 	}
 	if rec.DashboardClientID != "" && (c == nil || c.ID != rec.DashboardClientID) {
-		if err := s.dashboards.Delete(s.tx, rec.DashboardClientID, s.broker.GUID); err != nil {
+		if err := s.dashboards.DeleteDashboard(s.tx, rec.DashboardClientID); err != nil {
 			return err
 		}
 		rec.DashboardClientID = ""
@@ -100,11 +101,16 @@ func (s *merger) dashboard(rec *store.ServiceOffering, c *osb.DashboardClient) e
 	if c == nil {
 		return nil
 	}
-	if err := s.dashboards.Put(s.tx, *c, s.broker.GUID); err != nil {
-		return &unusableError{fmt.Sprintf("dashboard_client of service offering %s: %v", rec.Name, err)}
+	if rec.DashboardClientID == "" {
+		switch _, err := store.Clients.Get(s.tx, c.ID); {
+		case err == nil:
+			return &unusableError{fmt.Sprintf("dashboard_client of service offering %s: there is a client with the id %s already", rec.Name, c.ID)}
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
 	}
 	rec.DashboardClientID = c.ID
-	return nil
+	return s.dashboards.PutDashboard(s.tx, c.ID, rec.Name+" dashboard", s.hashes[c.ID], c.RedirectURI)
 }
 
 func (s *merger) plans(offering *store.ServiceOffering, o *osb.Offering) error {

@@ -75,11 +75,12 @@ type Loop struct {
 	running map[string]int  // workers by broker
 }
 
-// Dashboards keeps OAuth2 clients for the dashboards of brokers (OSB, Dashboard Client Object).
+// Dashboards keeps OAuth2 clients for the dashboards of brokers (OSB Profile, Dashboard Client Object); *auth.Auth is one.
 type Dashboards interface {
-	// Put makes or changes the client with that id. It returns an error for an id that belongs to somebody else.
-	Put(tx *store.Tx, c osb.DashboardClient, owner string) error
-	Delete(tx *store.Tx, id, owner string) error
+	// DashboardHash is what PutDashboard takes for a secret. It may take its time, so it is asked outside of transactions.
+	DashboardHash(ctx context.Context, id, secret string) (string, error)
+	PutDashboard(tx *store.Tx, id, name, hash, redirect string) error
+	DeleteDashboard(tx *store.Tx, id string) error
 }
 
 // Run registers the built-in brokers and then steps until ctx ends and its workers have ended.

@@ -599,3 +599,41 @@ func TestBuiltIn(t *testing.T) {
 	m.put(m.loop.Refresh("ours"))
 	m.await("the changed catalog", func(tx *store.Tx) bool { _, err := store.ServicePlans.Find(tx, "name", "little"); return err == nil })
 }
+
+// dashboards is a Dashboards without hashing.
+type dashboards struct{}
+
+func (dashboards) DashboardHash(_ context.Context, _, secret string) (string, error) {
+	return "hash of " + secret, nil
+}
+
+func (dashboards) PutDashboard(tx *store.Tx, id, name, hash, redirect string) error {
+	return store.Clients.Put(tx, &store.Client{Meta: store.Meta{GUID: id}, Name: name, SecretHash: hash, RedirectURIs: []string{redirect}})
+}
+
+func (dashboards) DeleteDashboard(tx *store.Tx, id string) error { return store.Clients.Delete(tx, id) }
+
+func TestDashboardClients(t *testing.T) {
+	m := newMarket(t, func(l *Loop) { l.Dashboards = dashboards{} })
+	m.update(func(tx *store.Tx) error { return store.Clients.Put(tx, &store.Client{Meta: store.Meta{GUID: "taken"}}) })
+	catalog := func(client string) string {
+		return `{"services":[{"id":"i","name":"a","description":"d","bindable":true,` + client + `"plans":[{"id":"p","name":"p","description":"d"}]}]}`
+	}
+	m.broker.catalog = catalog(`"dashboard_client":{"id":"taken","secret":"s","redirect_uri":"https://d.example.com"},`)
+	wantJob(t, m.register(), capi.JobFailed, "there is a client with the id taken already")
+	m.broker.catalog = catalog(`"dashboard_client":{"id":"mine","secret":"s","redirect_uri":"https://d.example.com"},`)
+	wantJob(t, m.register(), capi.JobComplete)
+	client := func() (c *store.Client) {
+		m.put(m.db.View(func(tx *store.Tx) error { c, _ = store.Clients.Get(tx, "mine"); return nil }))
+		return c
+	}
+	if c := client(); c == nil || c.SecretHash != "hash of s" || c.RedirectURIs[0] != "https://d.example.com" {
+		t.Errorf("client %+v", c)
+	}
+	wantJob(t, m.refresh(store.BrokerChange{}), capi.JobComplete)
+	m.broker.catalog = catalog("")
+	wantJob(t, m.refresh(store.BrokerChange{}), capi.JobComplete)
+	if c := client(); c != nil {
+		t.Errorf("client %+v is left", c)
+	}
+}

@@ -90,6 +90,7 @@ func failure(err error) *Error {
 	var op *net.OpError
 	var timeout net.Error
 	var dns *net.DNSError
+	var refused *refusal
 	switch {
 	case errors.As(err, &dns):
 		e.Kind, e.Orphan, e.Description = Unreachable, false, "its name is not known: "+clean(dns.Name)
@@ -99,17 +100,19 @@ func failure(err error) *Error {
 		e.Kind = TimedOut
 	case isCertificate(err):
 		e.Kind, e.Orphan, e.Description = Unreachable, false, "its certificate cannot be verified: "+clean(rootCause(err))
-	case errors.Is(err, errRefused):
-		e.Kind, e.Orphan, e.Description = Unreachable, false, clean(rootCause(err))
+	case errors.As(err, &refused):
+		e.Kind, e.Orphan, e.Description = Unreachable, false, refused.why
 	}
 	return e
 }
 
-// errRefused is for transports that refuse an address.
-var errRefused = errors.New("refused")
+// refusal is why a transport does not go to an address.
+type refusal struct{ why string }
+
+func (r *refusal) Error() string { return r.why }
 
 // Refuse makes the error of a transport that does not go to an address.
-func Refuse(why string) error { return fmt.Errorf("%w: %s", errRefused, why) }
+func Refuse(why string) error { return &refusal{why} }
 
 func isCertificate(err error) bool {
 	return strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "x509: ")
