@@ -15,41 +15,42 @@ import (
 // Config is everything a server needs to know to start. Zero fields mean the defaults of WithDefaults;
 // Validate says what is wrong before anything is opened.
 type Config struct {
-	DataDir       string // everything that must survive
-	Domain        string // the platform's own names lie below it: api., login., ...
-	AppsDomain    string // apps' default routes lie below it; empty: Domain
-	HTTPAddr      string // host:port of the router
-	HTTPSAddr     string
-	SSHAddr       string // host:port of the SSH server, or SSHOff
-	TCPPorts      string // that TCP routes may have, such as 1024-1123
-	TraceHeaders  string // w3c,b3: which trace context requests get that bring none; none: neither
-	NoAccessLog   bool   // keeps the router's lines out of the apps' logs
-	RegistryAddr  string // loopback host:port of the image registry
-	AdminUser     string
-	AdminPassword string // empty: generated and printed at the first start
-	Engine        string // docker, or nomad
-	Nomad         Nomad  // the cluster, where Engine is nomad
-	DockerHost    string // empty: DOCKER_HOST, else the usual socket
-	ACMEEmail     string // asks for public certificates when set, or when ACMECA is
-	ACMECA        string // directory URL; empty: the public default
-	ACMERoot      string // PEM file with the CA that the ACME server's own certificate chains to
-	StackCache    string // where assembled stacks are kept; empty: DataDir/stack
-	BuildImage    string // base images instead of our stack
-	RunImage      string
-	Builder       string // a CNB builder image instead of our stack and buildpacks; RunImage may replace its run image
-	Builds        int    // at the same time; zero: by the size of the machine
-	BuildMemoryMB int
-	BuildDiskMB   int
-	BuildTimeout  time.Duration // zero: 15 minutes
-	OIDC          OIDC          // the identity provider for single sign-on, if any
-	LogAppMB      int           // logs of one app on disk; zero: 16
-	LogMB         int           // logs of all apps; zero: 1024
-	LogAge        time.Duration // how long logs are kept; zero: 30 days
-	BrokerCA      string        // PEM file with CAs that service brokers' certificates may chain to, besides the machine's
-	BrokerTimeout time.Duration // for one answer of a service broker; zero: a minute
-	BrokerPolling time.Duration // for an operation of a broker that neither it nor its plan bounds; zero: a day
-	DrainAllow    []string      // addresses or networks that drains may go to though they are this machine's own or link-local
-	Log           *slog.Logger
+	DataDir         string // everything that must survive
+	Domain          string // the platform's own names lie below it: api., login., ...
+	AppsDomain      string // apps' default routes lie below it; empty: Domain
+	HTTPAddr        string // host:port of the router
+	HTTPSAddr       string
+	SSHAddr         string // host:port of the SSH server, or SSHOff
+	TCPPorts        string // that TCP routes may have, such as 1024-1123
+	TraceHeaders    string // w3c,b3: which trace context requests get that bring none; none: neither
+	NoAccessLog     bool   // keeps the router's lines out of the apps' logs
+	RegistryAddr    string // loopback host:port of the image registry
+	AdminUser       string
+	AdminPassword   string // empty: generated and printed at the first start
+	Engine          string // docker, or nomad
+	Nomad           Nomad  // the cluster, where Engine is nomad
+	DockerHost      string // empty: DOCKER_HOST, else the usual socket
+	ACMEEmail       string // asks for public certificates when set, or when ACMECA is
+	ACMECA          string // directory URL; empty: the public default
+	ACMERoot        string // PEM file with the CA that the ACME server's own certificate chains to
+	StackCache      string // where assembled stacks are kept; empty: DataDir/stack
+	BuildImage      string // base images instead of our stack
+	RunImage        string
+	Builder         string // a CNB builder image instead of our stack and buildpacks; RunImage may replace its run image
+	Builds          int    // at the same time; zero: by the size of the machine
+	BuildMemoryMB   int
+	BuildDiskMB     int
+	BuildTimeout    time.Duration // zero: 15 minutes
+	NoBuildpackURLs bool          // buildpacks of the catalogue alone
+	OIDC            OIDC          // the identity provider for single sign-on, if any
+	LogAppMB        int           // logs of one app on disk; zero: 16
+	LogMB           int           // logs of all apps; zero: 1024
+	LogAge          time.Duration // how long logs are kept; zero: 30 days
+	BrokerCA        string        // PEM file with CAs that service brokers' certificates may chain to, besides the machine's
+	BrokerTimeout   time.Duration // for one answer of a service broker; zero: a minute
+	BrokerPolling   time.Duration // for an operation of a broker that neither it nor its plan bounds; zero: a day
+	DrainAllow      []string      // addresses or networks that drains may go to though they are this machine's own or link-local
+	Log             *slog.Logger
 }
 
 // WithDefaults fills what was left empty; root gets the system's places and ports.

@@ -184,6 +184,9 @@ func (s *Server) newApp(tx *store.Tx, c *Ctx, place Place, in capi.AppCreate) (*
 	if app.Lifecycle, err = newLifecycle(tx, in.Lifecycle); err != nil {
 		return nil, err
 	}
+	if err := s.allowBuildpacks(app.Lifecycle); err != nil {
+		return nil, err
+	}
 	if err := validateVars(in.EnvironmentVariables); err != nil {
 		return nil, err
 	}
@@ -222,6 +225,11 @@ func (s *Server) updateApp(c *Ctx) error {
 		}
 		if err := patchApp(tx, app, in); err != nil {
 			return err
+		}
+		if in.Lifecycle != nil { // what an app has had from before may stay until it is staged
+			if err := s.allowBuildpacks(app.Lifecycle); err != nil {
+				return err
+			}
 		}
 		return c.audit(tx, Event{Type: "audit.app.update", Target: appTarget(app), Place: c.place, Data: request(map[string]any{"name": in.Name, "lifecycle": in.Lifecycle})})
 	})

@@ -149,6 +149,9 @@ func newBuild(tx *store.Tx, c *Ctx, app *store.App, p *store.Package, in capi.Bu
 			return nil, err
 		}
 	}
+	if err := c.s.allowBuildpacks(b.Lifecycle); err != nil {
+		return nil, err
+	}
 	if err := buildSizes(b, in); err != nil {
 		return nil, err
 	}

@@ -2,7 +2,10 @@ package api
 
 import (
 	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/cupola-paas/cupola/store"
 )
 
 // buildpackURL says whether an app names its buildpack by the URL of a git repository, with a branch after #, or of a
@@ -13,6 +16,14 @@ func buildpackURL(name string) bool {
 		return false
 	}
 	return u.Scheme == "https" || u.Scheme == "http" || u.Scheme == "git"
+}
+
+// allowBuildpacks refuses buildpacks by URL where the operator wants none.
+func (s *Server) allowBuildpacks(l store.Lifecycle) error {
+	if s.noBuildpackURLs && slices.ContainsFunc(l.Buildpacks, buildpackURL) {
+		return errInvalid("Custom buildpacks are disabled: name buildpacks of the platform, see `cf buildpacks`")
+	}
+	return nil
 }
 
 // shownBuildpacks are the buildpacks of an app without the passwords of URLs.

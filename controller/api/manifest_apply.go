@@ -99,6 +99,11 @@ func (a *applier) setApp() error {
 	if err := patchLifecycle(a.tx, &a.app.Lifecycle, &patch); err != nil {
 		return err
 	}
+	if a.want.buildpacks != nil {
+		if err := a.s.allowBuildpacks(a.app.Lifecycle); err != nil {
+			return err
+		}
+	}
 	a.app.Environment = merge(a.app.Environment, a.want.env)
 	if err := setFeatures(a.app, a.want.features); err != nil {
 		return err

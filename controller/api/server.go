@@ -52,9 +52,11 @@ type Options struct {
 	Brokers Brokers
 	// Dashboards keeps the OAuth2 clients of brokers' dashboards; nil: there are none.
 	Dashboards Dashboards
-	TempDir    string        // for uploads under way; empty: the system's
-	MaxHold    time.Duration // of a long poll; zero: 20 s
-	Log        *slog.Logger  // nil: slog.Default
+	// NoBuildpackURLs refuses buildpacks that are not in the catalogue.
+	NoBuildpackURLs bool
+	TempDir         string        // for uploads under way; empty: the system's
+	MaxHold         time.Duration // of a long poll; zero: 20 s
+	Log             *slog.Logger  // nil: slog.Default
 }
 
 // Links are the addresses of the other services that GET / names (contract, 1.1). Empty ones are null.
@@ -114,25 +116,26 @@ type Logs interface {
 
 // Server is the API as an http.Handler.
 type Server struct {
-	db           *store.DB
-	auth         Authenticator
-	blobs        *store.Blobs
-	resources    *store.Resources
-	publicURL    string
-	links        Links
-	stats        Stats
-	logs         Logs
-	ca           func() []byte
-	ready        func() (bool, []string)
-	clearCache   func(context.Context, string) error
-	writeDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
-	rebase       func(ctx context.Context, repository, digest, runImage string) (string, error)
-	requests     func(string) capi.RequestStats
-	brokers      Brokers
-	dashboards   Dashboards
-	tempDir      string
-	maxHold      time.Duration
-	log          *slog.Logger
+	db              *store.DB
+	auth            Authenticator
+	blobs           *store.Blobs
+	resources       *store.Resources
+	publicURL       string
+	links           Links
+	stats           Stats
+	logs            Logs
+	ca              func() []byte
+	ready           func() (bool, []string)
+	clearCache      func(context.Context, string) error
+	writeDroplet    func(ctx context.Context, repository, digest, start string, w io.Writer) error
+	rebase          func(ctx context.Context, repository, digest, runImage string) (string, error)
+	requests        func(string) capi.RequestStats
+	brokers         Brokers
+	dashboards      Dashboards
+	tempDir         string
+	maxHold         time.Duration
+	noBuildpackURLs bool
+	log             *slog.Logger
 
 	system map[string]bool // host names of the platform itself
 	routes []Route
@@ -145,7 +148,7 @@ func New(o Options) *Server {
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
 		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
-	s.brokers, s.dashboards = o.Brokers, o.Dashboards
+	s.brokers, s.dashboards, s.noBuildpackURLs = o.Brokers, o.Dashboards, o.NoBuildpackURLs
 	s.fillDefaults()
 	s.system = s.hosts(o.SystemHosts)
 	s.compile(s.table())
