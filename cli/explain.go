@@ -12,6 +12,7 @@ import (
 
 	"github.com/cupola-paas/cupola/cli/ui"
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/capi/explain"
 )
 
 func (k *console) explainCommands() []*cli.Command {
@@ -33,6 +34,7 @@ type explanation struct {
 	Package *capi.Package     `json:"last_package"` // null when there is none
 	Crashes []capi.AuditEvent `json:"crashes"`      // the newest first
 	Log     []logged          `json:"log"`          // the last lines of the app itself
+	Causes  []explain.Cause   `json:"causes"`       // why it does not serve, for programs; empty: it does
 	Verdict []string          `json:"verdict"`      // why it does not serve; empty: it does
 	Todo    []string          `json:"todo"`         // what to do about it
 }
@@ -60,7 +62,7 @@ func explainApp(ctx context.Context, s *session, c *cli.Context) error {
 }
 
 func (s *session) gather(ctx context.Context, app *capi.App) (*explanation, error) {
-	e := &explanation{Crashes: []capi.AuditEvent{}, Log: []logged{}, Verdict: []string{}, Todo: []string{}}
+	e := &explanation{Causes: []explain.Cause{}, Crashes: []capi.AuditEvent{}, Log: []logged{}, Verdict: []string{}, Todo: []string{}}
 	newest := capi.Filter{"app_guids": {app.GUID}, "order_by": {"-created_at"}}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { e.appDetails, err = s.details(ctx, app); return err })
@@ -106,118 +108,19 @@ func (s *session) gather(ctx context.Context, app *capi.App) (*explanation, erro
 	return e, group.Wait()
 }
 
-// because notes a reason and what to do.
-func (e *explanation) because(reason, todo string) {
-	e.Verdict = append(e.Verdict, reason)
-	if todo != "" && !slices.Contains(e.Todo, todo) {
-		e.Todo = append(e.Todo, todo)
-	}
-}
-
-// judge finds out why the app does not serve, from the source to the route: the first cause comes first.
+// judge finds out why the app does not serve.
 func (e *explanation) judge() {
-	name := e.App.Name
-	failedBuild := e.Build != nil && e.Build.State == "FAILED"
-	switch {
-	case e.Droplet == nil && e.Package == nil:
-		e.because("it has no source yet", "push it: cupola push "+name)
-		return
-	case e.Droplet == nil && failedBuild:
-		e.because("its source could not be staged: "+firstSentence(withoutCode(text(e.Build.Error))), "see what the build said: cupola logs "+name+" --recent; mend it and push again")
-		return
-	case e.Droplet == nil && e.Build != nil:
-		e.because("its source is being staged now", "wait, and look at: cupola logs "+name)
-		return
-	case e.Droplet == nil:
-		e.because("its source is uploaded, and has not been staged", "stage and start it: cupola start "+name)
-		return
-	}
-	if failedBuild && e.Build.CreatedAt.After(e.Droplet.CreatedAt.Time) {
-		e.because("the newest source could not be staged, so that an older version is in place: "+firstSentence(withoutCode(text(e.Build.Error))),
-			"mend the source and push again: cupola push "+name)
-	}
-	if e.App.State == "STOPPED" {
-		e.because("it is stopped", "start it: cupola start "+name)
-		return
-	}
-	for _, p := range e.Processes {
-		e.judgeProcess(p)
-	}
-	if len(e.Routes) == 0 && slices.ContainsFunc(e.Processes, func(p capi.Process) bool { return p.Type == "web" && p.Instances > 0 }) {
-		e.because("no route leads to it, so that nobody can reach it from outside", "give it one: cupola map-route "+name+" DOMAIN --hostname HOST")
-	}
-}
-
-func (e *explanation) judgeProcess(p capi.Process) {
-	name, stats := e.App.Name, e.Stats[p.GUID]
-	n := tally(stats)
-	label := "process " + p.Type
-	switch {
-	case p.Instances == 0 && p.Type == "web":
-		e.because("process web is scaled to no instance", "scale it up: cupola scale "+name+" -i 1")
-	case n["CRASHED"] > 0:
-		e.because(fmt.Sprintf("%d of %d instances of %s have crashed%s", n["CRASHED"], len(stats), label, crashCause(stats)), e.crashAdvice(p, stats))
-	case n["STARTING"] > 0 && n["RUNNING"] == 0:
-		e.because(label+" is starting: its health check ("+checkWords(p)+") has not passed yet", "wait, and look at: cupola logs "+name)
-	case n["DOWN"] > 0:
-		e.because(fmt.Sprintf("%d of %d instances of %s are not placed yet%s", n["DOWN"], len(stats), label, crashCause(stats)), "is there room? Try less memory: cupola scale "+name+" -m 256M")
-	}
-	for _, i := range stats {
-		if i.State == "RUNNING" && i.MemQuota > 0 && i.Usage != nil && i.Usage.Mem*10 > i.MemQuota*9 {
-			e.because(fmt.Sprintf("instance %d of %s uses %s of its %s of memory, and is ended when it wants more", i.Index, label, ui.Bytes(i.Usage.Mem), ui.Bytes(i.MemQuota)),
-				"give it more: cupola scale "+name+" -m "+ui.Megabytes(p.MemoryInMB*2))
-			return
-		}
-	}
-}
-
-// crashCause is what the platform says of the first instance that says something.
-func crashCause(stats []capi.Stats) string {
-	for _, i := range stats {
-		if i.State != "RUNNING" && i.Details != nil && *i.Details != "" {
-			return ": " + ui.Clean(*i.Details)
-		}
-	}
-	return ""
-}
-
-// crashAdvice guesses from what the platform and the app said. The guesses are those that people need most.
-func (e *explanation) crashAdvice(p capi.Process, stats []capi.Stats) string {
-	name := e.App.Name
-	said := strings.ToLower(crashCause(stats))
-	for _, event := range e.Crashes {
-		said += " " + strings.ToLower(fmt.Sprint(event.Data["exit_description"], event.Data["reason"]))
-	}
+	f := explain.Facts{App: e.App, Processes: e.Processes, Stats: e.Stats, Routes: e.Routes, Droplet: e.Droplet, Build: e.Build, Package: e.Package, Crashes: e.Crashes}
 	for _, line := range e.Log {
-		said += " " + strings.ToLower(line.Text)
+		f.Said = append(f.Said, line.Text)
 	}
-	switch {
-	case strings.Contains(said, "out of memory"), strings.Contains(said, "oom"), strings.Contains(said, "137"):
-		return "it ran out of memory; give it more: cupola scale " + name + " -m " + ui.Megabytes(p.MemoryInMB*2)
-	case strings.Contains(said, "cannot find module"), strings.Contains(said, "modulenotfounderror"), strings.Contains(said, "no module named"):
-		return "a module is missing: is it listed as a dependency, and is the lock file pushed?"
-	case strings.Contains(said, "command not found"), strings.Contains(said, "no such file or directory"):
-		return "its start command is not there; look at it above, and set another with: cupola push " + name + " -c COMMAND"
-	case strings.Contains(said, "eaddrinuse"), strings.Contains(said, "address already in use"):
-		return "it must listen on the port that the variable PORT names"
-	case strings.Contains(said, "health check"), strings.Contains(said, "timed out"), strings.Contains(said, "never became healthy"):
-		if p.HealthCheck.Type == "http" {
-			return "does it answer " + p.HealthCheck.Data.Endpoint + " with 200, on the port that PORT names? Else: cupola set-health-check " + name + " port"
+	e.Causes = explain.Why(f)
+	for _, c := range e.Causes {
+		e.Verdict = append(e.Verdict, ui.Clean(c.Text))
+		if todo := c.Todo(); !slices.Contains(e.Todo, todo) {
+			e.Todo = append(e.Todo, todo)
 		}
-		return "does it listen on 0.0.0.0 and the port that PORT names? If it serves nothing: cupola set-health-check " + name + " process"
 	}
-	return "see what it said: cupola logs " + name + " --recent; mend it and push again"
-}
-
-// checkWords is such as: http, GET /health.
-func checkWords(p capi.Process) string {
-	switch p.HealthCheck.Type {
-	case "http":
-		return "http, GET " + p.HealthCheck.Data.Endpoint
-	case "process":
-		return "its process must stay"
-	}
-	return "it must listen on its port"
 }
 
 // tell shows an explanation.
@@ -301,7 +204,7 @@ func (e *explanation) whatItIs() string {
 
 func (s *session) processSentence(p capi.Process, stats []capi.Stats) string {
 	n := tally(stats)
-	text := fmt.Sprintf("%s: %d of %d instances run, each with %s of memory; health check: %s", s.ui.Name(p.Type), n["RUNNING"], p.Instances, ui.Megabytes(p.MemoryInMB), checkWords(p))
+	text := fmt.Sprintf("%s: %d of %d instances run, each with %s of memory; health check: %s", s.ui.Name(p.Type), n["RUNNING"], p.Instances, ui.Megabytes(p.MemoryInMB), explain.CheckWords(p))
 	if p.Command != nil && *p.Command != "" && *p.Command != capi.Hidden {
 		text += "; command: " + ui.Clean(*p.Command)
 	}

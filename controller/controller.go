@@ -21,6 +21,7 @@ import (
 	"github.com/cupola-paas/cupola/buildpack"
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/auth"
+	"github.com/cupola-paas/cupola/controller/dashboard"
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/controller/services"
 	"github.com/cupola-paas/cupola/node"
@@ -50,7 +51,8 @@ type Server struct {
 	builder   *buildpack.Builder
 	stacks    *stacks
 	sink      *logSink
-	api       *api.Server // made by Run
+	api       *api.Server          // made by Run
+	page      *dashboard.Dashboard // its streams end with the loops
 	ssh       sshDoor
 	access    *accessLog
 	tags      *tagger
@@ -172,7 +174,7 @@ func (s *Server) openAuth(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.auth, err = auth.New(auth.Options{DB: s.db, UAAURL: s.url("uaa"), LoginURL: s.url("login"), Providers: providers, Log: s.log})
+	s.auth, err = auth.New(auth.Options{DB: s.db, UAAURL: s.url("uaa"), LoginURL: s.url("login"), DashboardURL: s.url("dashboard"), Providers: providers, Log: s.log})
 	if err != nil {
 		return err
 	}

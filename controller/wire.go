@@ -17,6 +17,7 @@ import (
 	"github.com/cupola-paas/cupola/buildpack/system"
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/appenv"
+	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/controller/cleanup"
 	"github.com/cupola-paas/cupola/controller/collect"
 	"github.com/cupola-paas/cupola/controller/dashboard"
@@ -211,7 +212,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	}
 	loops := []func(context.Context) error{
 		s.access.run, s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
-		metricsLoop.Run, lifeLoop.Run, drainLoop.Run, servicesLoop.Run,
+		metricsLoop.Run, lifeLoop.Run, drainLoop.Run, servicesLoop.Run, s.page.Run,
 		s.data.Run, s.data.manager.Run,
 	}
 	return append(loops, networkLoops...), nil
@@ -250,10 +251,13 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 		hosts[host] = h
 		routes = append(routes, router.Route{Host: host, Handler: secureOnly(h), AllowHTTP: true})
 	}
-	page, err := dashboard.New(dashboard.Options{URL: s.url("dashboard"), APIURL: s.url("api"), Hosts: hosts, Log: s.log})
+	page, err := dashboard.New(dashboard.Options{
+		URL: s.url("dashboard"), APIURL: s.url("api"), LoginURL: s.url("login"), ClientID: auth.DashboardClient, Hosts: hosts, Log: s.log,
+	})
 	if err != nil {
 		return nil, err
 	}
+	s.page = page
 	routes = append(routes, router.Route{Host: "dashboard." + s.config.Domain, Handler: page})
 	return routes, nil
 }

@@ -2,6 +2,8 @@ package api
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
@@ -13,7 +15,7 @@ func (s *Server) appRoutes() []Route {
 	develop := on(appAt, "App", SeeSpace, Develop)
 	operate := on(appAt, "App", SeeSpace, Operate)
 	return []Route{
-		index("/v3/apps", signedIn(), s.listApps, "names", "organization_guids", "space_guids", "stacks", "lifecycle_type", "include").ordered("name", "state"),
+		index("/v3/apps", signedIn(), s.listApps, "names", "partial_names", "app_states", "organization_guids", "space_guids", "stacks", "lifecycle_type", "include").ordered("name", "state"),
 		post("/v3/apps", inBody(), s.createApp),
 		get("/v3/apps/{guid}", see, s.getApp),
 		patch("/v3/apps/{guid}", develop, s.updateApp),
@@ -71,12 +73,29 @@ func (s *Server) listApps(c *Ctx) error {
 		if err != nil {
 			return nil, err
 		}
-		where = c.filterBy(where, "stacks", "stack", "lifecycle_type", "lifecycle")
+		where = c.filterBy(where, "stacks", "stack", "lifecycle_type", "lifecycle", "app_states", "state")
+		if where, err = c.withPartOfName(tx, where); err != nil {
+			return nil, err
+		}
 		return answerList(c, tx, Listing[store.App, capi.App]{
 			Table: store.Apps, Meta: appMeta, Where: where, Present: s.presentApp,
 			Include: func(tx *store.Tx, apps []*store.App) (*capi.Included, error) { return c.includeForApps(tx, apps) },
 		})
 	})
+}
+
+// withPartOfName narrows a list to the apps whose names have one of the parts in them, in any case: Cupola's own
+// partial_names, after the users' partial_usernames.
+func (c *Ctx) withPartOfName(tx *store.Tx, where []store.Cond) ([]store.Cond, error) {
+	parts, ok := c.Filter.List("partial_names")
+	if !ok {
+		return where, nil
+	}
+	all, err := store.Apps.Values(tx, "name", "")
+	all = slices.DeleteFunc(all, func(name string) bool {
+		return !slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(name, strings.ToLower(p)) })
+	})
+	return append(where, store.By("name", all...)), err
 }
 
 // lookupsMost is up to how many pairs of space and name are looked up one by one.

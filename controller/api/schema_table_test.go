@@ -167,7 +167,7 @@ var shapeless = []string{
 	"GET /v3/service_instances/{guid}/credentials",                                                         // whatever a user put there
 	"GET /v3/service_instances/{guid}/parameters", "GET /v3/service_credential_bindings/{guid}/parameters", // whatever a broker says
 	"GET /v3/service_route_bindings/{guid}/parameters",
-	"GET /v3/apps/{guid}/request_stats", "GET /v3/request_stats", // our own
+	"GET /v3/apps/{guid}/request_stats", "GET /v3/request_stats", "GET /v3/summary", // our own
 }
 
 // shapes says, for a method and pattern, what a success has.

@@ -28,7 +28,9 @@ type Options struct {
 	DB       *store.DB
 	UAAURL   string // origin of the UAA, such as https://uaa.example.com; UAAURL + /oauth/token issues the tokens
 	LoginURL string // origin of the login server; empty: UAAURL
-	Clock    func() time.Time
+	// DashboardURL is the origin of the dashboard, which signs its users in here; empty: there is none.
+	DashboardURL string
+	Clock        func() time.Time
 	// ClientAddr tells the address that a request came from, for throttling. Nil: the last hop of
 	// X-Forwarded-For for requests from loopback (our own router), the peer's address for others.
 	ClientAddr func(*http.Request) string
@@ -38,9 +40,12 @@ type Options struct {
 
 // Auth issues and verifies tokens. It may be used by several goroutines at once.
 type Auth struct {
-	db         *store.DB
-	uaaURL     string
-	loginURL   string
+	db       *store.DB
+	uaaURL   string
+	loginURL string
+
+	dashboardURL string
+
 	now        func() time.Time
 	clientAddr func(*http.Request) string
 	log        *slog.Logger
@@ -66,13 +71,15 @@ func New(o Options) (*Auth, error) {
 		return nil, errors.New("open the authorization server: a store and the UAA's URL are needed")
 	}
 	a := &Auth{
-		db:         o.DB,
-		uaaURL:     strings.TrimRight(o.UAAURL, "/"),
-		loginURL:   strings.TrimRight(cmp.Or(o.LoginURL, o.UAAURL), "/"),
-		now:        o.Clock,
-		clientAddr: o.ClientAddr,
-		log:        cmp.Or(o.Log, slog.Default()),
-		hasher:     newHasher(),
+		db:       o.DB,
+		uaaURL:   strings.TrimRight(o.UAAURL, "/"),
+		loginURL: strings.TrimRight(cmp.Or(o.LoginURL, o.UAAURL), "/"),
+		now:      o.Clock,
+
+		dashboardURL: strings.TrimRight(o.DashboardURL, "/"),
+		clientAddr:   o.ClientAddr,
+		log:          cmp.Or(o.Log, slog.Default()),
+		hasher:       newHasher(),
 	}
 	if a.now == nil {
 		a.now = time.Now
@@ -131,10 +138,11 @@ func seedClient(tx *store.Tx, want store.Client) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return store.Clients.Put(tx, &want)
 	}
-	if err != nil || (slices.Equal(have.Scopes, want.Scopes) && slices.Equal(have.Authorities, want.Authorities) && slices.Equal(have.GrantTypes, want.GrantTypes)) {
+	if err != nil || (slices.Equal(have.Scopes, want.Scopes) && slices.Equal(have.Authorities, want.Authorities) && slices.Equal(have.GrantTypes, want.GrantTypes) &&
+		slices.Equal(have.RedirectURIs, want.RedirectURIs)) {
 		return err
 	}
-	have.Scopes, have.Authorities, have.GrantTypes = want.Scopes, want.Authorities, want.GrantTypes
+	have.Scopes, have.Authorities, have.GrantTypes, have.RedirectURIs = want.Scopes, want.Authorities, want.GrantTypes, want.RedirectURIs
 	return store.Clients.Put(tx, have)
 }
 

@@ -55,7 +55,7 @@ const noSecret = "!"
 // ownClients are the clients that always exist. Anybody may use cf: it is the command line's, and says nothing
 // of who types. The others have no secret until an operator gives them one.
 func (a *Auth) ownClients() []store.Client {
-	return []store.Client{
+	return append(a.dashboardClient(), []store.Client{
 		{
 			Meta:       store.Meta{GUID: "cf"},
 			GrantTypes: []string{grantPassword, grantRefresh, grantAssertion},
@@ -76,5 +76,23 @@ func (a *Auth) ownClients() []store.Client {
 			Authorities: union(adminGroups, []string{"cloud_controller.read", "cloud_controller.write", scopeResource}),
 			AccessTTL:   clientAccessTTL,
 		},
-	}
+	}...)
 }
+
+// dashboardClient is the web page that acts for whoever signed in at the login page: a client without a secret, which
+// proves itself by PKCE and gets codes at its own address alone. None where there is no dashboard.
+func (a *Auth) dashboardClient() []store.Client {
+	if a.dashboardURL == "" {
+		return nil
+	}
+	return []store.Client{{
+		Meta: store.Meta{GUID: DashboardClient}, Name: "Cupola dashboard",
+		GrantTypes:  []string{grantCode, grantRefresh},
+		Scopes:      platformGroups(),
+		AutoApprove: true, RedirectURIs: []string{a.dashboardURL + "/sign-in/callback", a.dashboardURL + "/signed-out"},
+		AccessTTL: accessTTL, RefreshTTL: refreshTTL,
+	}}
+}
+
+// DashboardClient is the id of the dashboard's client.
+const DashboardClient = "cupola-dashboard"

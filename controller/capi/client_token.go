@@ -88,6 +88,25 @@ func (c *Client) LoginPasscode(ctx context.Context, passcode string) (Token, err
 	return c.session.grant(ctx, url.Values{"grant_type": {"password"}, "passcode": {passcode}})
 }
 
+// LoginCode redeems the code that a browser brought back from the authorization server (RFC 6749 4.1.3), with the
+// redirect URI that it was asked for with and the PKCE verifier, and keeps the token. The client is ClientOptions.ClientID.
+func (c *Client) LoginCode(ctx context.Context, code, redirect, verifier string) (Token, error) {
+	return c.session.grant(ctx, url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirect}, "code_verifier": {verifier}})
+}
+
+// LogoutAll has the server end every login of the user whose token is in use, this one included.
+func (c *Client) LogoutAll(ctx context.Context) error {
+	claims, err := c.Claims(ctx)
+	if err != nil {
+		return err
+	}
+	uaa, err := c.link(ctx, "login")
+	if err != nil {
+		return err
+	}
+	return c.send(ctx, call{method: http.MethodDelete, url: uaa + "/oauth/token/revoke/user/" + url.PathEscape(claims.UserID)}, nil)
+}
+
 // LoginAssertion gets a token for the user of a token of another authorization server (RFC 7523 2.1); an id and a
 // secret are those of an OAuth client that stands in for this one, empty otherwise.
 func (c *Client) LoginAssertion(ctx context.Context, id, secret, assertion string) (Token, error) {

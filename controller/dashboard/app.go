@@ -3,111 +3,72 @@ package dashboard
 import (
 	"context"
 	"errors"
-	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/capi/explain"
 )
 
-// appView is the page of one app. Each Broken sentence says why its part is missing.
-type appView struct {
+// appPages are those of one app, a tab each.
+func (d *Dashboard) appPages() map[string]reader {
+	return map[string]reader{
+		"/apps/{guid}":                   d.appOverview,
+		"/apps/{guid}/logs":              d.appLogs,
+		"/apps/{guid}/deployments":       d.appDeployments,
+		"/apps/{guid}/revisions/{other}": d.appRevision,
+		"/apps/{guid}/scale":             d.appScale,
+		"/apps/{guid}/environment":       d.appEnvironment,
+		"/apps/{guid}/routes":            d.appRoutes,
+		"/apps/{guid}/services":          d.appServices,
+		"/apps/{guid}/tasks":             d.appTasks,
+		"/apps/{guid}/events":            d.appEvents,
+		"/apps/{guid}/push":              d.appPush,
+	}
+}
+
+// appHead is what each tab of an app begins with.
+type appHead struct {
 	frame
 	GUID, Name, Wanted, API string
 	Place                   place
 	State                   state
 	Counts                  []string
-	Processes               []processRow
-	Instances               instances
-	Routes                  []link
-	Droplet                 *dropletView
-	Build                   *buildView // the last one, when it is not simply done
-	Deploying               string
-	Env                     envView
-	Logs                    logsView
-	Events                  []eventRow
+	Tabs                    []navItem
 
-	BrokenInstances, BrokenRoutes, BrokenDroplet, BrokenEvents string
+	app       *capi.App
+	processes []capi.Process
 }
 
-type processRow struct {
-	Type                string
-	Instances, MemoryMB int
+var appTabs = []navItem{
+	{Href: "", Text: "Overview"}, {Href: "/logs", Text: "Logs"}, {Href: "/deployments", Text: "Deployments"}, {Href: "/scale", Text: "Scale"},
+	{Href: "/environment", Text: "Environment"}, {Href: "/routes", Text: "Routes"}, {Href: "/services", Text: "Services"},
+	{Href: "/tasks", Text: "Tasks"}, {Href: "/events", Text: "Events"}, {Href: "/push", Text: "Push"},
 }
 
-// dropletView is what the app runs.
-type dropletView struct {
-	Made       time.Time
-	Stack      string
-	Image      string
-	Buildpacks []string
-}
-
-type buildView struct {
-	State state
-	Text  string
-}
-
-type eventRow struct {
-	At         time.Time
-	What, Whom string
-}
-
-func (d *Dashboard) appPage(w http.ResponseWriter, r *http.Request, s *session) error {
-	return d.showApp(w, r, s, "")
-}
-
-// showApp shows the page with the environment values that reveal names (envAll: all of them).
-func (d *Dashboard) showApp(w http.ResponseWriter, r *http.Request, s *session, reveal string) error {
-	guid := r.PathValue("guid")
-	if !guidGrammar.MatchString(guid) {
-		return errNoPage
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
-	defer cancel()
-	app, err := s.client.App(ctx, guid)
+// readHead reads the app and its processes. It fails where the app can't be seen.
+func (d *Dashboard) readHead(ctx context.Context, q *ask, tab string, h *appHead) error {
+	app, err := q.c.App(ctx, q.guid())
 	if err != nil {
 		return err
 	}
-	v := appView{GUID: app.GUID, Name: app.Name, Wanted: app.State, API: d.apiURL}
-	if err := d.readApp(ctx, s.client, app, &v, reveal); err != nil {
-		return err
+	h.app, h.GUID, h.Name, h.Wanted, h.API = app, app.GUID, app.Name, app.State, d.apiURL
+	h.Title, h.Section, h.Live = app.Name, "/apps", true
+	h.Tabs = slices.Clone(appTabs)
+	for i := range h.Tabs {
+		h.Tabs[i].Current = h.Tabs[i].Href == tab
+		h.Tabs[i].Href = "/apps/" + app.GUID + h.Tabs[i].Href
 	}
-	v.frame = newFrame(s, app.Name, "apps")
-	d.render(w, http.StatusOK, "app", &v)
-	return nil
-}
-
-// readApp fills the page; the parts are read side by side, and one that fails leaves the others be.
-func (d *Dashboard) readApp(ctx context.Context, c *capi.Client, app *capi.App, v *appView, reveal string) error {
-	var wg sync.WaitGroup
-	var placeErr error
-	wg.Go(func() {
-		var p *place
-		if p, placeErr = readPlace(ctx, c, app.Relationships.Space.GUID()); placeErr == nil {
-			v.Place = *p
-		}
-	})
-	wg.Go(func() { v.BrokenInstances = broken(d.readInstances(ctx, c, app, v)) })
-	wg.Go(func() { v.BrokenRoutes = broken(d.readRoutes(ctx, c, app.GUID, v)) })
-	wg.Go(func() { v.BrokenDroplet = broken(readDroplet(ctx, c, app.GUID, v)) })
-	wg.Go(func() { v.BrokenEvents = broken(readEvents(ctx, c, app.GUID, v)) })
-	wg.Go(func() { v.Env = readEnv(ctx, c, app.GUID, reveal) })
-	wg.Go(func() { v.Logs = recentLogs(ctx, c, app.GUID) })
-	wg.Wait()
-	return placeErr
-}
-
-func (d *Dashboard) readInstances(ctx context.Context, c *capi.Client, app *capi.App, v *appView) error {
-	processes, err := appProcesses(ctx, c, app.GUID)
+	p, err := readPlace(ctx, q.c, app.Relationships.Space.GUID())
 	if err != nil {
 		return err
 	}
-	v.State, v.Counts = appState(app.State, processes)
-	for _, p := range processes {
-		v.Processes = append(v.Processes, processRow{p.Type, p.Instances, p.MemoryInMB})
+	h.Place = *p
+	if h.processes, err = appProcesses(ctx, q.c, app.GUID); err != nil {
+		return err
 	}
-	v.Instances = d.readStats(ctx, c, app, processes)
+	h.State, h.Counts = appState(app.State, h.processes)
 	return nil
 }
 
@@ -119,11 +80,97 @@ func appProcesses(ctx context.Context, c *capi.Client, guid string) ([]capi.Proc
 	return list.Resources, nil
 }
 
-func (d *Dashboard) readRoutes(ctx context.Context, c *capi.Client, guid string, v *appView) error {
-	list, err := onePage[capi.Route](ctx, c, "/v3/apps/"+guid+"/routes", capi.Filter{"per_page": {"100"}})
+// appView is the first tab. Each Broken sentence says why its part is missing.
+type appView struct {
+	appHead
+	Causes     []cause
+	Said       []string // the app's last lines, where a cause asks for them
+	Instances  instances
+	Requests   *requestsView
+	Charts     []chartView
+	Routes     []link
+	Droplet    *dropletView
+	Build      *buildRow // the last one, when it is not simply done
+	Deployment *deploymentView
+	Events     []eventRow
+
+	BrokenRoutes, BrokenDroplet, BrokenEvents string
+
+	facts explain.Facts
+}
+
+// cause is why an app does not serve, as whole sentences.
+type cause struct{ Text, Do, Command string }
+
+// dropletView is what the app runs.
+type dropletView struct {
+	GUID       string
+	Made       time.Time
+	Stack      string
+	Image      string
+	Buildpacks []string
+}
+
+func (d *Dashboard) appOverview(ctx context.Context, q *ask) (screen, error) {
+	v := appView{}
+	if err := d.readHead(ctx, q, "", &v.appHead); err != nil {
+		return screen{}, err
+	}
+	v.facts = explain.Facts{App: v.app, Processes: v.processes, Stats: map[string][]capi.Stats{}, Arg: shellArg}
+	var wg sync.WaitGroup
+	wg.Go(func() { v.Instances = d.readStats(ctx, q.c, v.app, v.processes, v.facts.Stats) })
+	wg.Go(func() { v.Requests = readRequests(ctx, q.c, v.GUID) })
+	wg.Go(func() { v.Charts = d.appCharts(ctx, q, v.GUID) })
+	wg.Go(func() { v.BrokenRoutes = broken(d.readRoutes(ctx, q.c, &v)) })
+	wg.Go(func() { v.BrokenDroplet = broken(readDroplet(ctx, q.c, &v)) })
+	wg.Go(func() {
+		var err error
+		v.Events, err = readEvents(ctx, q.c, capi.Filter{"target_guids": {v.GUID}, "per_page": {"6"}})
+		v.BrokenEvents = broken(err)
+	})
+	wg.Wait()
+	if v.BrokenDroplet == "" && v.BrokenRoutes == "" {
+		v.explain(ctx, q.c)
+	}
+	return screen{"app-overview", &v}, nil
+}
+
+// explain finds out what is wrong, and reads what the app said last only where something is.
+func (v *appView) explain(ctx context.Context, c *capi.Client) {
+	if len(explain.Why(v.facts)) == 0 {
+		return
+	}
+	crashed := slices.ContainsFunc(explain.Why(v.facts), func(c explain.Cause) bool { return c.Kind == explain.Crashed })
+	if v.State.Tone != toneOK && v.Wanted == "STARTED" {
+		batch, err := c.ReadLogs(ctx, v.GUID, capi.LogQuery{Limit: 30, Descending: true, Types: []string{"LOG"}})
+		for _, e := range slices.Backward(batch) {
+			if err == nil && e.Log != nil && len(e.Tags["source_type"]) >= 3 && e.Tags["source_type"][:3] == "APP" {
+				v.facts.Said = append(v.facts.Said, plainText(e.Log.Payload))
+			}
+		}
+		v.facts.Said = v.facts.Said[max(0, len(v.facts.Said)-8):]
+		if crashed {
+			v.Said = v.facts.Said
+		}
+	}
+	for _, c := range explain.Why(v.facts) {
+		do := c.Do
+		if c.Command != "" {
+			do += ":"
+		}
+		v.Causes = append(v.Causes, cause{sentence(errors.New(plainText([]byte(c.Text)))), upper(do), c.Command})
+		if slices.Contains([]string{explain.HealthCheck, explain.MissingModule, explain.MissingCommand, explain.PortInUse, explain.OutOfMemory, explain.WrongPort}, c.Kind) {
+			v.Said = v.facts.Said
+		}
+	}
+}
+
+func (d *Dashboard) readRoutes(ctx context.Context, c *capi.Client, v *appView) error {
+	list, err := onePage[capi.Route](ctx, c, "/v3/apps/"+v.GUID+"/routes", capi.Filter{"per_page": {"100"}})
 	if err != nil {
 		return err
 	}
+	v.facts.Routes = list.Resources
 	for _, r := range list.Resources {
 		v.Routes = append(v.Routes, link{r.URL, d.routeURL(r.Protocol, r.URL)})
 	}
@@ -131,44 +178,42 @@ func (d *Dashboard) readRoutes(ctx context.Context, c *capi.Client, guid string,
 }
 
 // readDroplet reads what the app runs, and whether something new is on its way.
-func readDroplet(ctx context.Context, c *capi.Client, guid string, v *appView) error {
-	builds, err := onePage[capi.Build](ctx, c, "/v3/apps/"+guid+"/builds", capi.Filter{"order_by": {"-created_at"}, "per_page": {"1"}})
+func readDroplet(ctx context.Context, c *capi.Client, v *appView) error {
+	newest := capi.Filter{"order_by": {"-created_at"}, "per_page": {"1"}}
+	builds, err := onePage[capi.Build](ctx, c, "/v3/apps/"+v.GUID+"/builds", newest)
 	if err != nil {
 		return err
 	}
 	if len(builds.Resources) == 1 {
-		v.Build = showBuild(builds.Resources[0])
+		b := builds.Resources[0]
+		v.facts.Build = &b
+		if b.State != "STAGED" {
+			v.Build = &buildRow{GUID: b.GUID, State: buildState(b.State), Began: b.CreatedAt.Time, Error: text(b.Error)}
+		}
 	}
-	active, err := onePage[capi.Deployment](ctx, c, "/v3/deployments", capi.Filter{"app_guids": {guid}, "status_values": {"ACTIVE"}, "per_page": {"1"}})
+	packages, err := onePage[capi.Package](ctx, c, "/v3/apps/"+v.GUID+"/packages", newest)
 	if err != nil {
 		return err
 	}
-	if len(active.Resources) == 1 {
-		v.Deploying = active.Resources[0].Strategy
+	if len(packages.Resources) == 1 {
+		v.facts.Package = &packages.Resources[0]
 	}
-	droplet, err := c.CurrentDroplet(ctx, guid)
+	if v.Deployment, err = activeDeployment(ctx, c, v.GUID, v.processes); err != nil {
+		return err
+	}
+	droplet, err := c.CurrentDroplet(ctx, v.GUID)
 	if errors.Is(err, capi.ResourceNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	v.Droplet = showDroplet(droplet)
-	return nil
-}
-
-func showBuild(b capi.Build) *buildView {
-	switch b.State {
-	case "STAGING":
-		return &buildView{state{toneWait, "staging"}, "A new droplet is being built."}
-	case "FAILED":
-		return &buildView{state{toneBad, "build failed"}, text(b.Error)}
-	}
+	v.facts.Droplet, v.Droplet = droplet, showDroplet(droplet)
 	return nil
 }
 
 func showDroplet(droplet *capi.Droplet) *dropletView {
-	out := &dropletView{Made: droplet.CreatedAt.Time, Stack: text(droplet.Stack)}
+	out := &dropletView{GUID: droplet.GUID, Made: droplet.CreatedAt.Time, Stack: text(droplet.Stack)}
 	if droplet.Image != nil {
 		out.Image = *droplet.Image
 	}
@@ -188,14 +233,22 @@ func showDroplet(droplet *capi.Droplet) *dropletView {
 	return out
 }
 
-func readEvents(ctx context.Context, c *capi.Client, guid string, v *appView) error {
-	list, err := onePage[capi.AuditEvent](ctx, c, "/v3/audit_events",
-		capi.Filter{"target_guids": {guid}, "order_by": {"-created_at"}, "per_page": {"20"}})
+// requestsView is what the router has seen of an app in the last minute.
+type requestsView struct {
+	Rate, P50, P95, Errors string
+	Bad                    bool // more than one in a hundred failed
+	InFlight               int
+}
+
+func readRequests(ctx context.Context, c *capi.Client, guid string) *requestsView {
+	s, err := capi.Get[capi.RequestStats](ctx, c, "/v3/apps/"+guid+"/request_stats")
 	if err != nil {
-		return err
+		return nil
 	}
-	for _, e := range list.Resources {
-		v.Events = append(v.Events, eventRow{e.CreatedAt.Time, e.Type, e.Actor.Name})
+	v := &requestsView{Rate: rate(s.RequestsPerSecond), P50: "–", P95: "–", Errors: "–", InFlight: s.InFlight}
+	if s.Requests > 0 {
+		share := float64(s.Status["5xx"]) / float64(s.Requests) * 100
+		v.P50, v.P95, v.Errors, v.Bad = milliseconds(s.LatencyMS["p50"]), milliseconds(s.LatencyMS["p95"]), decimals(share, 1)+" %", share > 1
 	}
-	return nil
+	return v
 }

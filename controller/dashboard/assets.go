@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -28,6 +29,7 @@ var contentTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "
 type asset struct {
 	contentType string
 	body        []byte
+	packed      []byte // with gzip
 }
 
 func loadAssets() (*assets, error) {
@@ -36,18 +38,50 @@ func loadAssets() (*assets, error) {
 		return nil, err
 	}
 	a := &assets{map[string]asset{}, map[string]string{}}
+	if err := a.add("style.css", styles...); err != nil {
+		return nil, err
+	}
 	for _, f := range files {
-		body, err := assetFiles.ReadFile("assets/" + f.Name())
-		if err != nil {
+		if path.Ext(f.Name()) == ".css" {
+			continue
+		}
+		if err := a.add(f.Name(), f.Name()); err != nil {
 			return nil, err
 		}
-		sum := sha256.Sum256(body)
-		ext := path.Ext(f.Name())
-		name := strings.TrimSuffix(f.Name(), ext) + "." + hex.EncodeToString(sum[:6]) + ext
-		a.served[name] = asset{contentTypes[ext], body}
-		a.named[f.Name()] = "/assets/" + name
 	}
 	return a, nil
+}
+
+// styles are the style sheets by concern, served as one file in this order.
+var styles = []string{"base.css", "frame.css", "parts.css", "app.css", "print.css"}
+
+// add serves files, one after the other, as one asset.
+func (a *assets) add(name string, files ...string) error {
+	var body []byte
+	for _, f := range files {
+		b, err := assetFiles.ReadFile("assets/" + f)
+		if err != nil {
+			return err
+		}
+		body = append(body, b...)
+	}
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err := z.Write(body); err != nil {
+		return err
+	}
+	if err := z.Close(); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	ext := path.Ext(name)
+	hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
+	a.served[hashed] = asset{contentTypes[ext], body, packed.Bytes()}
+	a.named[name] = "/assets/" + hashed
+	return nil
 }
 
 // url is where the asset is. Only templates ask, so an unknown name is a bug that every test of a page finds.
@@ -67,5 +101,10 @@ func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", f.contentType)
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	w.Header().Set("Vary", "Accept-Encoding")
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && r.Header.Get("Range") == "" {
+		w.Header().Set("Content-Encoding", "gzip")
+		f.body = f.packed
+	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
 }

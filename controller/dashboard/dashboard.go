@@ -2,12 +2,14 @@
 // shows and does goes through capi.Client with the token of whoever is signed in, so that nobody can do more
 // here than from a command line. It keeps sessions in memory and nothing else.
 //
-// It works without script; with it, logs and instances keep themselves fresh. Nothing is ever fetched from
-// another host.
+// A page is read from the API, put into a template and sent. While it is open, the same reading and the same template
+// run again every other second, and the parts that changed go to the browser as server-sent events (live.go). It works
+// without script too: pages, forms, menus and confirmations are HTML. Nothing is ever fetched from another host.
 package dashboard
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"html/template"
 	"log/slog"
@@ -16,19 +18,26 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 )
 
-// formBytes is the most that a form may send.
-const formBytes = 64 << 10
+const (
+	// formBytes is the most that a form may send.
+	formBytes = 64 << 10
+	// uploadBytes is the most that a push from the browser may send; the API has its own limit below it.
+	uploadBytes = 2 << 30
+)
 
-// Options say what a dashboard stands on. APIURL is needed, and a way to reach it: Hosts or HTTP.
+// Options say what a dashboard stands on. URL, APIURL and LoginURL are needed, and a way to reach them: Hosts or HTTP.
 type Options struct {
 	// URL is the dashboard's own public origin, https://dashboard.DOMAIN[:port]. Its port is that of the apps' routes
 	// too. Cookies are for TLS alone unless it begins with http: (tests, development).
 	URL string
-	// APIURL is the public origin of the API.
-	APIURL string
+	// APIURL and LoginURL are the public origins of the API and of the authorization server, where browsers sign in.
+	APIURL, LoginURL string
+	// ClientID is the dashboard's OAuth2 client at the authorization server.
+	ClientID string
 	// Hosts are the handlers of the API and of the services that its root names (login, log-cache), by host name
 	// without port. They are called within the process. Nil: HTTP is used.
 	Hosts map[string]http.Handler
@@ -41,6 +50,9 @@ type Options struct {
 type Dashboard struct {
 	url      *url.URL
 	apiURL   string
+	loginURL string
+	clientID string
+	policy   string
 	secure   bool // cookies, and no service without TLS
 	http     *http.Client
 	now      func() time.Time
@@ -48,7 +60,12 @@ type Dashboard struct {
 	sessions *sessions
 	assets   *assets
 	pages    map[string]*template.Template
+	charts   charts
 	handler  http.Handler
+
+	ending context.Context // ends with Run: open streams do then
+	end    context.CancelFunc
+	pushes sync.WaitGroup
 }
 
 // New makes a dashboard.
@@ -57,12 +74,17 @@ func New(o Options) (*Dashboard, error) {
 	if err != nil || own.Host == "" {
 		return nil, errors.New("the dashboard needs its own address, such as https://dashboard.example.com")
 	}
+	if o.APIURL == "" || o.LoginURL == "" || o.ClientID == "" {
+		return nil, errors.New("the dashboard needs the addresses of the API and of the login server, and a client there")
+	}
 	if o.HTTP == nil && len(o.Hosts) == 0 {
 		return nil, errors.New("the dashboard needs a way to the API: give its handlers or an HTTP client")
 	}
 	d := &Dashboard{
-		url: own, apiURL: o.APIURL, secure: own.Scheme != "http", http: o.HTTP, now: o.Clock, log: cmp.Or(o.Log, slog.Default()),
+		url: own, apiURL: o.APIURL, loginURL: strings.TrimRight(o.LoginURL, "/"), clientID: o.ClientID, secure: own.Scheme != "http",
+		http: o.HTTP, now: o.Clock, log: cmp.Or(o.Log, slog.Default()), policy: contentPolicy(o.LoginURL),
 	}
+	d.ending, d.end = context.WithCancel(context.Background())
 	if d.now == nil {
 		d.now = time.Now
 	}
@@ -80,36 +102,79 @@ func New(o Options) (*Dashboard, error) {
 	return d, nil
 }
 
+// Run waits for ctx to end, then ends the streams of open pages, which the router would wait for, and the pushes that
+// were begun in browsers. It returns when none is left.
+func (d *Dashboard) Run(ctx context.Context) error {
+	<-ctx.Done()
+	d.end()
+	d.pushes.Wait()
+	return nil
+}
+
+// readers are the pages, writers what their forms and buttons do. Tests walk both tables.
+func (d *Dashboard) readers() map[string]reader {
+	all := map[string]reader{}
+	for _, some := range []map[string]reader{
+		d.overviewPages(), d.appPages(),
+	} {
+		for pattern, p := range some {
+			all[pattern] = p
+		}
+	}
+	return all
+}
+
+func (d *Dashboard) writers() map[string]writer {
+	all := map[string]writer{}
+	for _, some := range []map[string]writer{
+		d.appActions(), d.accountActions(),
+	} {
+		for pattern, a := range some {
+			all[pattern] = a
+		}
+	}
+	return all
+}
+
 func (d *Dashboard) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /assets/{file}", d.assets)
-	mux.HandleFunc("GET /sign-in", d.showSignIn)
-	mux.HandleFunc("POST /sign-in", d.signIn)
-	for pattern, h := range map[string]page{
-		"GET /{$}":                   d.overview,
-		"GET /routes":                d.routesPage,
-		"GET /buildpacks":            d.buildpacksPage,
-		"GET /apps/{guid}":           d.appPage,
-		"GET /apps/{guid}/live":      d.live,
-		"POST /apps/{guid}/env":      d.revealEnv,
-		"POST /apps/{guid}/{action}": d.act,
-		"POST /sign-out":             d.signOut,
-		"/":                          d.nothingHere,
-	} {
-		mux.Handle(pattern, d.signedIn(h))
+	mux.HandleFunc("GET /sign-in", d.toLogin)
+	mux.HandleFunc("GET /sign-in/callback", d.callback)
+	mux.HandleFunc("GET /signed-out", d.signedOut)
+	for pattern, p := range d.readers() {
+		mux.Handle("GET "+pattern, d.signedIn(d.shows(p)))
 	}
+	for pattern, a := range d.writers() {
+		mux.Handle("POST "+pattern, d.signedIn(d.does(a)))
+	}
+	mux.Handle("GET /apps/{guid}/logs/stream", d.signedIn(d.streamLogs))
+	mux.Handle("POST /sign-out", d.signedIn(d.signOut))
+	mux.Handle("POST /sign-out-everywhere", d.signedIn(d.signOutEverywhere))
+	mux.Handle("/", d.signedIn(func(http.ResponseWriter, *http.Request, *session) error { return errNoPage }))
 	return mux
 }
 
 // contentPolicy lets nothing run, load or be sent but what comes from here; app names and log lines are
-// hostile, and html/template is the first line against them, this the second.
-const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+// hostile, and html/template is the first line against them, this the second. Forms may lead to the login page,
+// because a session that has ended meanwhile does.
+func contentPolicy(login string) string {
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self' " + origin(login) +
+		"; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+}
+
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
 
 // ServeHTTP serves a page of the dashboard.
 func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", contentPolicy)
+	h.Set("Content-Security-Policy", d.policy)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin") // no-referrer would have browsers send forms with Origin: null
@@ -121,7 +186,11 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.toTLS(w, r)
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, formBytes)
+	limit := int64(formBytes)
+	if r.URL.Path == "/push" {
+		limit = uploadBytes
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
 	d.handler.ServeHTTP(w, r.WithContext(withCaller(r.Context(), r)))
 }
 

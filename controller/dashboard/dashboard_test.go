@@ -1,7 +1,8 @@
 package dashboard
 
 import (
-	"embed"
+	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,52 +14,87 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
 
 func TestSignInAndOut(t *testing.T) {
 	w := newWorld(t)
-	if got := w.get("/routes"); got.path != "/sign-in?to=%2Froutes" {
-		t.Errorf("a stranger was sent to %s", got.path)
-	}
-	w.signIn("admin", "wrong", "").want(http.StatusUnauthorized, "The user name or the password is wrong.", `value="admin"`).lacks("Sign out", "wrong\"")
-	in := w.signIn("admin", "secret", "/routes").want(http.StatusOK, "Routes", "Sign out")
-	if in.path != "/routes" {
+	w.get("/apps").want(http.StatusOK, "Sign in", "Password")
+	w.signIn("admin", "wrong", "").want(http.StatusUnauthorized, "The user name or the password is not right.", `value="admin"`).lacks("Sign out", "wrong\"")
+	in := w.signIn("admin", "secret", "/apps?show=stopped").want(http.StatusOK, "Apps", "Sign out")
+	if in.path != "/apps?show=stopped" {
 		t.Errorf("after the sign-in: %s, want the page that was asked for", in.path)
 	}
-	sessions := func() (n int) {
-		w.must(w.db.View(func(tx *store.Tx) (err error) { n, err = store.RefreshTokens.Count(tx); return err }))
-		return n
+	if n := w.logins(); n != 2 { // of the browser at the login server, and of the dashboard
+		t.Errorf("%d logins while signed in, want 2", n)
 	}
-	if n := sessions(); n != 1 {
-		t.Errorf("%d tokens while signed in, want 1", n)
+	w.post("/sign-out", url.Values{"csrf": {in.csrf()}}).want(http.StatusOK, "You are signed out")
+	if n := w.logins(); n != 0 {
+		t.Errorf("after the sign-out: %d logins", n)
 	}
-	out := w.post("/sign-out", url.Values{"csrf": {in.csrf()}}).want(http.StatusOK, "Password")
-	if n := sessions(); n != 0 || out.path != "/sign-in" {
-		t.Errorf("after the sign-out: %d tokens at %s", n, out.path)
+	w.get("/").want(http.StatusOK, "Password")
+}
+
+// logins is how many sessions the authorization server keeps.
+func (w *world) logins() (n int) {
+	w.t.Helper()
+	w.must(w.db.View(func(tx *store.Tx) (err error) { n, err = store.RefreshTokens.Count(tx); return err }))
+	return n
+}
+
+func TestSignOutEverywhere(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("admin", "secret", "").want(http.StatusOK, "Sign out")
+	first := w.browser
+	w.browser = w.newBrowser()
+	token := w.signIn("admin", "secret", "/account").want(http.StatusOK, "Sign out everywhere").csrf()
+	w.post("/sign-out-everywhere", url.Values{"csrf": {token}}).want(http.StatusOK, "You are signed out")
+	if n := w.logins(); n != 0 {
+		t.Errorf("%d logins are left", n)
 	}
-	if got := w.get("/"); got.path != "/sign-in" {
-		t.Errorf("after the sign-out, / leads to %s", got.path)
+	w.browser = first
+	w.get("/").want(http.StatusOK, "Password")
+}
+
+// TestSignInIsTheBrowsersOwn shows that a link with somebody else's code signs nobody in.
+func TestSignInIsTheBrowsersOwn(t *testing.T) {
+	w := newWorld(t)
+	w.get("/sign-in/callback?code=abc&state=def").want(http.StatusBadRequest, "not begun here")
+	w.get("/sign-in") // the browser has begun one
+	w.get("/sign-in/callback?code=abc&state=def").want(http.StatusBadRequest, "not begun here")
+	w.browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	state := func() string {
+		to, err := url.Parse(w.get("/sign-in").header.Get("Location"))
+		w.must(err)
+		q := to.Query()
+		if q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43 || q.Get("response_type") != "code" {
+			t.Errorf("sign-in begins with %s", to)
+		}
+		return q.Get("state")
 	}
+	w.get("/sign-in/callback?code=abc&state="+state()).want(http.StatusUnauthorized, "The code is not good")
+	w.get("/sign-in/callback?error=access_denied&error_description="+url.QueryEscape(hostile)+"&state="+state()).want(http.StatusForbidden, hostile).lacks("<img src=x")
+	again := state()
+	w.get("/sign-in/callback?code=abc&state=" + again)
+	w.get("/sign-in/callback?code=abc&state="+again).want(http.StatusBadRequest, "not begun here")
 }
 
 func TestSessionCookie(t *testing.T) {
 	w := newWorld(t)
-	w.browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	in := w.signIn("admin", "secret", "").want(http.StatusSeeOther)
-	var found string
-	for _, c := range in.header.Values("Set-Cookie") {
-		if strings.HasPrefix(c, "__Host-cupola-session=") {
-			found = c
+	found := map[string]string{}
+	w.browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		for _, c := range r.Response.Header.Values("Set-Cookie") {
+			name, _, _ := strings.Cut(c, "=")
+			found[name] = c
 		}
+		return nil
 	}
+	w.signIn("admin", "secret", "").want(http.StatusOK)
 	for _, part := range []string{"HttpOnly", "Secure", "SameSite=Lax", "Path=/"} {
-		if !strings.Contains(found, part) {
-			t.Errorf("cookie %q lacks %s", found, part)
+		if c := found["__Host-cupola-session"]; !strings.Contains(c, part) || strings.Contains(c, "Domain") {
+			t.Errorf("cookie %q lacks %s, or goes to the apps too", c, part)
 		}
-	}
-	if strings.Contains(found, "Domain") {
-		t.Errorf("cookie %q goes to the apps too", found)
 	}
 }
 
@@ -76,9 +112,6 @@ func TestSignInLeadsNowhereElse(t *testing.T) {
 func TestFormsNeedTheirToken(t *testing.T) {
 	w := newWorld(t)
 	guid := w.app("shop", 1, 1, nil)
-	if got := w.post("/sign-in", url.Values{"username": {"admin"}, "password": {"secret"}}); got.status != http.StatusForbidden {
-		t.Errorf("sign-in without its token: %d", got.status)
-	}
 	token := w.signIn("admin", "secret", "").csrf()
 	stopped := func() bool {
 		var a *store.App
@@ -90,6 +123,9 @@ func TestFormsNeedTheirToken(t *testing.T) {
 		"wrong token": func() *shown { return w.post("/apps/"+guid+"/stop", url.Values{"csrf": {newSecret()}}) },
 		"another site": func() *shown {
 			return w.post("/apps/"+guid+"/stop", url.Values{"csrf": {token}}, "Sec-Fetch-Site", "same-site")
+		},
+		"as an upload": func() *shown {
+			return w.post("/apps/"+guid+"/stop", url.Values{"csrf": {token}}, "Content-Type", "multipart/form-data; boundary=x")
 		},
 	} {
 		if got := try(); got.status != http.StatusForbidden || stopped() {
@@ -103,36 +139,91 @@ func TestFormsNeedTheirToken(t *testing.T) {
 	}
 }
 
+// TestEveryFormNeedsItsToken walks all that changes something: without the token it does nothing.
+func TestEveryFormNeedsItsToken(t *testing.T) {
+	w := newWorld(t)
+	guid := w.app("shop", 1, 1, nil)
+	w.signIn("admin", "secret", "")
+	paths := []string{"/sign-out", "/sign-out-everywhere"}
+	for pattern := range w.dashboard.writers() {
+		paths = append(paths, strings.NewReplacer("{guid}", guid, "{other}", guid, "{action}", "cancel").Replace(pattern))
+	}
+	for _, path := range paths {
+		w.post(path, url.Values{"csrf": {"guessed"}}).want(http.StatusForbidden, "did not come from this page")
+		w.get(path)
+	}
+	w.get("/").want(http.StatusOK, "Sign out")
+}
+
+// stream asks for the stream of a page as an open tab does, and returns its first event.
+func (w *world) stream(path string) (status int, event string) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://dashboard.example.com"+path, nil)
+	w.must(err)
+	r.Header.Set("Accept", "text/event-stream")
+	resp, err := w.browser.Do(r)
+	w.must(err)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return resp.StatusCode, ""
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 4<<20)
+	for lines.Scan() && lines.Text() != "" {
+		event += lines.Text() + "\n"
+	}
+	return resp.StatusCode, event
+}
+
 func TestSessionsEnd(t *testing.T) {
 	w := newWorld(t)
 	guid := w.app("shop", 1, 1, nil)
 	w.signIn("admin", "secret", "").want(http.StatusOK, "Sign out")
 	for range 3 { // an open page asks on, which doesn't count
 		w.clock.pass(idleFor / 4)
-		w.get("/apps/" + guid + "/live?after=0").want(http.StatusOK)
+		if status, event := w.stream("/apps/" + guid); status != http.StatusOK || !strings.HasPrefix(event, "event: parts\n") {
+			t.Fatalf("stream of an open page: %d %s", status, event)
+		}
 	}
 	w.clock.pass(idleFor/4 + time.Minute)
-	w.get("/apps/" + guid + "/live?after=0").want(http.StatusUnauthorized)
-	if got := w.get("/"); got.path != "/sign-in" {
-		t.Errorf("after %v without a page: %s", idleFor, got.path)
+	if status, _ := w.stream("/apps/" + guid); status != http.StatusUnauthorized {
+		t.Errorf("after %v without a page, a stream answers %d", idleFor, status)
 	}
-	w.signIn("admin", "secret", "")
+	w.browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	w.get("/").want(http.StatusSeeOther)
+	w.browser.CheckRedirect = nil
+	w.get("/").want(http.StatusOK, "Sign out") // the login server still knows the browser
+	w.browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for range int(lastsFor/(20*time.Minute)) + 1 {
-		w.get("/buildpacks")
+		w.get("/account")
 		w.clock.pass(20 * time.Minute)
 	}
-	if got := w.get("/"); got.path != "/sign-in" {
-		t.Errorf("after %v: %s", lastsFor, got.path)
+	w.get("/").want(http.StatusSeeOther)
+}
+
+// TestSessionEndsInMidAction shows that a form that comes too late changes nothing, and that its sender is told.
+func TestSessionEndsInMidAction(t *testing.T) {
+	w := newWorld(t)
+	guid := w.app("shop", 1, 1, nil)
+	token := w.signIn("admin", "secret", "/apps/"+guid).csrf()
+	w.clock.pass(idleFor + time.Minute)
+	got := w.post("/apps/"+guid+"/stop", url.Values{"csrf": {token}}, "Referer", "https://dashboard.example.com/apps/"+guid).
+		want(http.StatusOK, "Your session had ended before the form arrived. Nothing was changed")
+	if got.path != "/apps/"+guid {
+		t.Errorf("back at %s", got.path)
 	}
+	w.get("/apps/"+guid).want(http.StatusOK, "Stop shop")
 }
 
 func TestSessionsAreBounded(t *testing.T) {
 	c := &clock{}
 	s := newSessions(c.now)
-	first := s.add("one", nil)
+	first, _ := s.add(capi.Claims{UserID: "one"}, nil)
 	for range maxSessions {
 		c.pass(time.Millisecond)
-		s.add("more", nil)
+		s.add(capi.Claims{UserID: "more"}, nil)
 	}
 	if len(s.by) != maxSessions || s.get(first) != nil {
 		t.Errorf("%d sessions, the first one there: %v", len(s.by), s.get(first) != nil)
@@ -152,18 +243,16 @@ func TestLoginThatEndedElsewhere(t *testing.T) {
 		}
 		return err
 	}))
-	if got := w.get("/"); got.path != "/sign-in" {
-		t.Errorf("with a revoked token: %s %d", got.path, got.status)
-	}
+	w.get("/").want(http.StatusOK, "Password")
 }
 
 func TestEmptyPagesTeach(t *testing.T) {
 	w := newWorld(t)
 	w.signIn("admin", "secret", "").want(http.StatusOK, "No apps yet", "cupola login -a https://api.example.com -u admin",
 		"cupola target -o acme -s dev", "cupola push my-app")
-	w.get("/routes").want(http.StatusOK, "No routes yet")
-	w.get("/buildpacks").want(http.StatusOK, "Buildpacks", "cupola", "default")
-	w.get("/?name=nobody").want(http.StatusOK, "No app is called nobody")
+	w.get("/apps").want(http.StatusOK, "No apps yet")
+	w.get("/apps?q=nobody").want(http.StatusOK, "No app has nobody in its name")
+	w.get("/apps?show=unwell").want(http.StatusOK, "No app is unwell")
 	w.get("/nothing").want(http.StatusNotFound, "There is no such page here.")
 	w.get("/apps/00000000-0000-0000-0000-000000000000").want(http.StatusNotFound, "App not found")
 	w.get("/apps/..%2Forganizations").want(http.StatusNotFound, "There is no such page here.")
@@ -175,20 +264,27 @@ func TestAppPage(t *testing.T) {
 	for i := range 120 {
 		w.say(guid, fmt.Sprintf("line %d.", i))
 	}
-	w.signIn("admin", "secret", "").want(http.StatusOK, "shop", "partly running", "web 2/3", "acme / dev", "https://r"+guid[:8]+".example.com/")
-	p := w.get("/apps/"+guid).want(http.StatusOK, "web #0", "web #2", "crashed", "exited with status 1", "line 119.", "line 20.",
-		"API_KEY", "GREETING", "VCAP_APPLICATION", "cupola push shop").lacks("line 19.", "s3cr3t-value", "hello-value")
-	w.post("/apps/"+guid+"/env", url.Values{"csrf": {p.csrf()}, "key": {"app/API_KEY"}}).want(http.StatusOK, "s3cr3t-value").lacks("hello-value")
-	w.post("/apps/"+guid+"/env", url.Values{"csrf": {p.csrf()}, "key": {"*"}}).want(http.StatusOK, "s3cr3t-value", "hello-value")
-	w.get("/routes").want(http.StatusOK, "r"+guid[:8]+".example.com", "shop")
+	w.signIn("admin", "secret", "").want(http.StatusOK, "shop", "1 instance", "exited with status 1")
+	w.get("/apps").want(http.StatusOK, "partly running", "web 2/3", "acme / dev", "https://r"+guid[:8]+".example.com/")
+	w.get("/apps/"+guid).want(http.StatusOK, "web #0", "web #2", "crashed", "exited with status 1")
+	w.get("/apps/"+guid+"/logs").want(http.StatusOK, "line 119.", "line 0.")
+	w.get("/apps/"+guid+"/logs?q=LINE+7.").want(http.StatusOK, "line 7.", "hidden")
+	w.get("/apps/"+guid+"/push").want(http.StatusOK, "cupola push shop", "cupola target -o acme -s dev")
+	p := w.get("/apps/"+guid+"/environment").want(http.StatusOK, "API_KEY", "GREETING", "VCAP_APPLICATION").lacks("s3cr3t-value", "hello-value")
+	w.post("/apps/"+guid+"/reveal", url.Values{"csrf": {p.csrf()}, "key": {"app/API_KEY"}}).want(http.StatusOK, "s3cr3t-value").lacks("hello-value")
+	w.get("/apps/" + guid + "/environment").lacks("s3cr3t-value")
+	w.post("/apps/"+guid+"/reveal", url.Values{"csrf": {p.csrf()}, "key": {"*"}}).want(http.StatusOK, "s3cr3t-value", "hello-value")
 }
 
 func TestAppThatWasOnlyCreated(t *testing.T) {
 	w := newWorld(t)
 	a := &store.App{Name: "new one", SpaceGUID: w.space, State: store.AppStopped, Lifecycle: store.Lifecycle{Type: "buildpack"}}
 	w.must(w.db.Update(func(tx *store.Tx) error { return store.Apps.Put(tx, a) }))
-	w.signIn("admin", "secret", "").want(http.StatusOK, "new one", "stopped")
-	w.get("/apps/"+a.GUID).want(http.StatusOK, "cupola push 'new one'", "cupola map-route 'new one' DOMAIN --hostname 'new one'", "The app is stopped.", "Start new one")
+	w.signIn("admin", "secret", "/apps").want(http.StatusOK, "new one", "stopped")
+	w.get("/apps/"+a.GUID).want(http.StatusOK, "It has no source yet.", "cupola push 'new one'", "cupola map-route 'new one' DOMAIN --hostname 'new one'", "The app is stopped.", "Start new one")
+	for _, tab := range appTabs {
+		w.get("/apps/"+a.GUID+tab.Href).want(http.StatusOK, "new one")
+	}
 }
 
 func TestActions(t *testing.T) {
@@ -198,18 +294,32 @@ func TestActions(t *testing.T) {
 	scale := func(instances, memory string) *shown {
 		return w.post("/apps/"+guid+"/scale", url.Values{
 			"csrf": token["csrf"], "process": {"web"}, "instances": {instances}, "was-instances": {"1"}, "memory": {memory}, "was-memory": {"256"},
-		})
+		}, "Referer", "https://dashboard.example.com/apps/"+guid+"/scale")
 	}
 	scale("1", "256").want(http.StatusOK, "Nothing was changed.")
-	scale("2", "256").want(http.StatusOK, "web is scaled.", "web 1/2")
-	scale("2", "512").want(http.StatusOK, "takes effect at the next restart")
-	scale("many", "256").want(http.StatusOK, `"many" is no number of instances`)
+	scale("2", "256").want(http.StatusOK, "web is scaled.", "1 of 2 running")
+	scale("2", "512").want(http.StatusOK, "take effect at the next restart")
+	if got := scale("many", "256").want(http.StatusOK, `"many" is no number of instances`); got.path != "/apps/"+guid+"/scale" {
+		t.Errorf("a form that is refused leads to %s", got.path)
+	}
 	scale("1", "0").want(http.StatusOK, "notice bad")
-	w.post("/apps/"+guid+"/stop", token).want(http.StatusOK, "The app is stopped.", "Start shop")
-	w.get("/apps/" + guid).want(http.StatusOK).lacks("The app is stopped.</p>\n<div")
+	w.post("/apps/"+guid+"/environment", url.Values{"csrf": token["csrf"], "name": {"COLOUR"}, "value": {" two  words "}}).want(http.StatusOK, "COLOUR is set.")
+	w.must(w.db.View(func(tx *store.Tx) error {
+		a, err := store.Apps.Get(tx, guid)
+		if a.Environment["COLOUR"] != " two  words " {
+			t.Errorf("environment: %q", a.Environment)
+		}
+		return err
+	}))
+	w.post("/apps/"+guid+"/environment", url.Values{"csrf": token["csrf"], "name": {"COLOUR"}, "remove": {"1"}}).want(http.StatusOK, "COLOUR is removed.")
+	w.post("/apps/"+guid+"/routes", url.Values{"csrf": token["csrf"], "domain": {w.domain}, "host": {"more"}, "path": {"api"}}).want(http.StatusOK, "more.example.com/api leads to shop now.")
+	w.post("/apps/"+guid+"/rename", url.Values{"csrf": token["csrf"], "name": {"store"}}).want(http.StatusOK, "called store now")
+	w.post("/apps/"+guid+"/stop", token).want(http.StatusOK, "The app is stopped.", "Start store")
+	w.get("/apps/" + guid).want(http.StatusOK).lacks("The app is stopped.</span>")
 	w.post("/apps/"+guid+"/start", token).want(http.StatusOK, "notice bad") // it has no droplet: the API says so
 	w.post("/apps/"+guid+"/explode", token).want(http.StatusNotFound)
-	w.get("/apps/"+guid).want(http.StatusOK, "audit.app.stop", "audit.app.process.scale")
+	w.get("/apps/"+guid+"/events").want(http.StatusOK, "audit.app.stop", "app process scale")
+	w.post("/apps/"+guid+"/delete", token).want(http.StatusOK, "The app is deleted.")
 }
 
 func TestLive(t *testing.T) {
@@ -217,18 +327,31 @@ func TestLive(t *testing.T) {
 	guid := w.app("shop", 2, 1, nil)
 	w.say(guid, "before")
 	w.signIn("admin", "secret", "")
-	after := regexp.MustCompile(`data-after="(\d+)"`).FindStringSubmatch(w.get("/apps/" + guid).text)
+	after := regexp.MustCompile(`data-after="(\d+)"`).FindStringSubmatch(w.get("/apps/" + guid + "/logs").text)
 	w.say(guid, "\x1b[31mred\x1b[0m "+hostile)
-	got := w.get("/apps/" + guid + "/live?after=" + after[1]).want(http.StatusOK)
-	var news liveAnswer
-	w.must(json.Unmarshal([]byte(got.text), &news))
-	if len(news.Logs) != 1 || news.Logs[0].Text != "red "+hostile || news.After <= after[1] {
-		t.Errorf("news: %+v", news)
+	_, event := w.stream("/apps/" + guid + "/logs/stream?after=" + after[1])
+	name, data, _ := strings.Cut(event, "\ndata: ")
+	var news struct {
+		Lines []logLine
+		After string
 	}
-	if len(news.Instances.Rows) != 2 || news.Instances.Rows[1].State.Text != "crashed" || news.State.Text != "partly running" {
-		t.Errorf("instances: %+v %+v", news.Instances, news.State)
+	w.must(json.Unmarshal([]byte(data), &news))
+	if name != "event: lines" || len(news.Lines) != 1 || news.Lines[0].Text != "red "+hostile || news.After <= after[1] {
+		t.Errorf("news: %s %+v", name, news)
 	}
-	w.get("/apps/" + guid + "/live?after=x").want(http.StatusNotFound)
+	_, event = w.stream("/apps/" + guid)
+	_, data, _ = strings.Cut(event, "\ndata: ")
+	parts := map[string]json.RawMessage{}
+	w.must(json.Unmarshal([]byte(data), &parts))
+	if text := string(parts["instances"]); !strings.Contains(text, `"crashed"`) || !strings.Contains(text, `["tr",{}`) {
+		t.Errorf("instances as they are sent: %s", text)
+	}
+	if status, _ := w.stream("/apps/" + guid + "/logs/stream?after=x"); status != http.StatusNotFound {
+		t.Errorf("a stream from nowhere: %d", status)
+	}
+	if status, _ := w.stream("/apps/none/logs/stream?after=0"); status != http.StatusNotFound {
+		t.Errorf("a stream of no app: %d", status)
+	}
 }
 
 var (
@@ -249,14 +372,15 @@ func TestPagesAreInert(t *testing.T) {
 		return errors.Join(store.Builds.Put(tx, build), store.Stacks.Put(tx, &store.Stack{Name: hostile, Description: hostile, State: "ACTIVE"}),
 			store.Orgs.Put(tx, &store.Org{Name: hostile}))
 	}))
-	signIn := w.get("/sign-in?to=" + url.QueryEscape("/"+hostile))
-	wrong := w.signIn(hostile, "wrong", "")
+	outside := w.get("/signed-out")
 	token := w.signIn("admin", "secret", "").csrf()
 	pages := []*shown{
-		signIn, wrong, w.get("/"), w.get("/?name=" + url.QueryEscape(hostile)), w.get("/?space=" + w.space), w.get("/apps/" + guid), w.get("/routes"),
-		w.get("/buildpacks"), w.get("/nothing"), w.get("/apps/none"),
-		w.post("/apps/"+guid+"/env", url.Values{"csrf": {token}, "key": {"*"}}),
+		outside, w.get("/?q=" + url.QueryEscape(hostile)), w.get("/apps?q=" + url.QueryEscape(hostile)), w.get("/apps?space=" + w.space), w.get("/nothing"), w.get("/apps/none"),
+		w.post("/apps/"+guid+"/reveal", url.Values{"csrf": {token}, "key": {"*"}}),
 		w.post("/apps/"+guid+"/scale", url.Values{"csrf": {token}, "process": {"web"}, "instances": {hostile}}),
+	}
+	for pattern := range w.dashboard.readers() {
+		pages = append(pages, w.get(strings.NewReplacer("{guid}", guid, "{other}", guid, "{$}", "").Replace(pattern)))
 	}
 	for _, p := range pages {
 		t.Run(p.what, func(t *testing.T) {
@@ -284,7 +408,7 @@ func unquoted(tag string) string { return regexp.MustCompile(`"[^"]*"`).ReplaceA
 func safeHeaders(t *testing.T, p *shown) {
 	t.Helper()
 	policy := p.header.Get("Content-Security-Policy")
-	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "http") {
+	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || strings.Contains(strings.ReplaceAll(policy, "form-action 'self' https://login.example.com", ""), "http") {
 		t.Errorf("policy %q", policy)
 	}
 	for name, want := range map[string]string{"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"} {
@@ -298,7 +422,7 @@ func TestAssets(t *testing.T) {
 	w := newWorld(t)
 	w.app("shop", 1, 1, nil)
 	w.signIn("admin", "secret", "")
-	page := w.get("/apps/" + w.app("other", 1, 1, nil))
+	page := w.get("/apps/" + w.app("other", 1, 1, nil) + "/logs")
 	found := regexp.MustCompile(`"(/assets/[a-z]+\.[0-9a-f]{12}\.(?:css|js|svg))"`).FindAllStringSubmatch(page.text, -1)
 	if len(found) < 3 {
 		t.Fatalf("assets of the page: %v", found)
@@ -315,23 +439,18 @@ func TestAssets(t *testing.T) {
 	w.get("/assets/style.css").want(http.StatusNotFound)
 }
 
-func TestWhatIsEmbeddedIsSmall(t *testing.T) {
-	total := int64(0)
-	for dir, files := range map[string]embed.FS{"assets": assetFiles, "templates": templateFiles} {
-		entries, err := files.ReadDir(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			info, err := e.Info()
-			if err != nil {
-				t.Fatal(err)
-			}
-			total += info.Size()
-		}
+// TestWhatIsSentIsSmall adds up all that a browser ever loads besides pages.
+func TestWhatIsSentIsSmall(t *testing.T) {
+	a, err := loadAssets()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if total == 0 || total > 40<<10 {
-		t.Errorf("%d bytes are embedded, want at most 40 KB", total)
+	packed := 0
+	for _, one := range a.served {
+		packed += len(one.packed)
+	}
+	if packed == 0 || packed > 40<<10 {
+		t.Errorf("%d bytes of styles and scripts, compressed; want at most 40 KB", packed)
 	}
 }
 
@@ -350,12 +469,15 @@ func TestThousandsOfApps(t *testing.T) {
 			return nil
 		}))
 	}
-	first := w.signIn("admin", "secret", "").want(http.StatusOK, "10000 apps, page 1 of 200", "app-00000", "app-00049", `href="/?page=2"`).lacks("app-00050", "Previous")
-	if n := len(first.text); n > 64<<10 {
+	first := w.signIn("admin", "secret", "/apps").want(http.StatusOK, "10000 apps, page 1 of 200", "app-00000", "app-00049", `page=2`).lacks("app-00050", "Previous")
+	if n := len(first.text); n > 96<<10 {
 		t.Errorf("the page has %d bytes", n)
 	}
-	w.get("/?page=200").want(http.StatusOK, "app-09999", "Previous").lacks("Next")
-	w.get("/?page=900").want(http.StatusOK, "Nothing on this page", `href="/?page=200"`)
-	w.get("/?page=-1").want(http.StatusOK, "app-00000")
-	w.get("/?name=app-07777").want(http.StatusOK, "app-07777", "1 app").lacks("app-00000")
+	w.get("/apps?page=200").want(http.StatusOK, "app-09999", "Previous").lacks("Next")
+	w.get("/apps?page=900").want(http.StatusOK, "Nothing on this page", `href="/apps?page=200"`)
+	w.get("/apps?page=-1").want(http.StatusOK, "app-00000")
+	w.get("/apps?q=P-0777").want(http.StatusOK, "app-07777", "10 apps").lacks("app-00000")
+	w.get("/apps?sort=-name").want(http.StatusOK, "app-09999", `aria-sort="descending"`).lacks("app-00000")
+	w.get("/apps?show=started").want(http.StatusOK, "No such apps")
+	w.get("/").want(http.StatusOK, "of 10000 apps started")
 }

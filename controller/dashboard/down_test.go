@@ -31,14 +31,14 @@ func TestAPIDown(t *testing.T) {
 	for kind, text := range map[string]string{"panics": "The API had an error of its own.", "hangs up": "The API does not answer.", "fails": "The API had an error of its own."} {
 		how.Store(kind)
 		w.get("/").want(http.StatusServiceUnavailable, "not there", text)
-		w.get("/routes").want(http.StatusServiceUnavailable, text)
+		w.get("/apps").want(http.StatusServiceUnavailable, text)
 		w.post("/apps/x/stop", url.Values{"csrf": {token}}).want(http.StatusServiceUnavailable, text)
 	}
 	how.Store("fails")
 	w.browser = w.newBrowser()
 	w.signIn("admin", "secret", "").want(http.StatusServiceUnavailable, "The API had an error of its own.").lacks("secret")
 	how.Store("up")
-	w.signIn("admin", "secret", "").want(http.StatusOK, "Sign out")
+	w.get("/").want(http.StatusOK, "Sign out") // the login server has let the browser in already
 }
 
 // breakAPI serves the dashboard anew with something before the API.
@@ -53,7 +53,7 @@ func (w *world) breakAPI(before func(http.Handler) http.Handler) {
 }
 
 func TestWithoutTLS(t *testing.T) {
-	d, err := New(Options{URL: "https://dashboard.example.com:8443", APIURL: "https://api.example.com", Hosts: map[string]http.Handler{"x": http.NotFoundHandler()}})
+	d, err := New(Options{URL: "https://dashboard.example.com:8443", APIURL: "https://api.example.com", LoginURL: "https://login.example.com", ClientID: "x", Hosts: map[string]http.Handler{"x": http.NotFoundHandler()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,8 @@ func TestWithoutTLS(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	for name, o := range map[string]Options{
 		"no address": {APIURL: "https://api.example.com", Hosts: map[string]http.Handler{"x": http.NotFoundHandler()}},
-		"no way":     {URL: "https://dashboard.example.com", APIURL: "https://api.example.com"},
+		"no API":     {URL: "https://dashboard.example.com", Hosts: map[string]http.Handler{"x": http.NotFoundHandler()}},
+		"no way":     {URL: "https://dashboard.example.com", APIURL: "https://api.example.com", LoginURL: "https://login.example.com", ClientID: "x"},
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: no error", name)

@@ -14,8 +14,6 @@ import (
 // errNoPage is for an address that leads nowhere.
 var errNoPage = errors.New("there is no such page here")
 
-func (d *Dashboard) nothingHere(http.ResponseWriter, *http.Request, *session) error { return errNoPage }
-
 // errorView is the page for what went wrong.
 type errorView struct {
 	frame
@@ -31,14 +29,20 @@ func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, s *session, err
 	if loginEnded(err) {
 		d.sessions.drop(d.cookie(r, "session"))
 		d.setCookie(w, "session", "")
-		d.toSignIn(w, r)
+		d.askToSignIn(w, r)
 		return
 	}
 	status := statusOf(err)
+	if isStream(r) || r.Header.Get("X-Requested-With") != "" {
+		http.Error(w, reason(err), status)
+		return
+	}
 	if status >= 500 {
 		d.log.Warn("dashboard can't show a page", "path", r.URL.Path, "error", err)
 	}
-	v := errorView{frame: newFrame(s, http.StatusText(status), ""), Text: explain(err), Down: status >= 500}
+	v := errorView{Text: reason(err), Down: status >= 500}
+	v.Title = http.StatusText(status)
+	d.dress(&ask{r, s, s.client}, &v.frame)
 	d.render(w, status, "error", &v)
 }
 
@@ -65,8 +69,8 @@ func statusOf(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// explain is what a person should know of err; nothing internal is in it.
-func explain(err error) string {
+// reason is what a person should know of err; nothing internal is in it.
+func reason(err error) string {
 	var connect *capi.ConnectError
 	switch {
 	case errors.As(err, &connect), errors.Is(err, context.DeadlineExceeded):
@@ -77,15 +81,28 @@ func explain(err error) string {
 	return sentence(err)
 }
 
+// broken is the sentence for a part of a page that could not be read.
+func broken(err error) string {
+	if err == nil {
+		return ""
+	}
+	return reason(err)
+}
+
 // sentence is the error's text with a capital letter and a full stop.
 func sentence(err error) string {
-	text := strings.TrimSpace(err.Error())
-	first, n := utf8.DecodeRuneInString(text)
-	if n > 0 {
-		text = string(unicode.ToUpper(first)) + text[n:]
-	}
+	text := upper(strings.TrimSpace(err.Error()))
 	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "!") && !strings.HasSuffix(text, "?") {
 		text += "."
 	}
 	return text
+}
+
+// upper is a text with a capital letter.
+func upper(text string) string {
+	first, n := utf8.DecodeRuneInString(text)
+	if n == 0 {
+		return text
+	}
+	return string(unicode.ToUpper(first)) + text[n:]
 }

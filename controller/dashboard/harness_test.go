@@ -30,13 +30,14 @@ const hostile = `<script>alert(1)</script>"'><img src=x onerror=alert(2)>`
 
 // world is a dashboard before the real API, authorization server and logs, with a browser before it.
 type world struct {
-	t       testing.TB
-	db      *store.DB
-	logs    *logs.Store
-	clock   *clock
-	srv     *httptest.Server
-	browser *http.Client
-	hosts   map[string]http.Handler
+	t         testing.TB
+	db        *store.DB
+	logs      *logs.Store
+	dashboard *Dashboard
+	clock     *clock
+	srv       *httptest.Server
+	browser   *http.Client
+	hosts     map[string]http.Handler
 
 	org, space, domain string
 }
@@ -69,7 +70,7 @@ func newWorld(t testing.TB) *world {
 	w.must(err)
 	blobs, err := store.OpenBlobs(t.TempDir())
 	w.must(err)
-	uaa, err := auth.New(auth.Options{DB: w.db, UAAURL: "https://uaa.example.com", LoginURL: "https://login.example.com"})
+	uaa, err := auth.New(auth.Options{DB: w.db, UAAURL: "https://uaa.example.com", LoginURL: "https://login.example.com", DashboardURL: "https://dashboard.example.com"})
 	w.must(err)
 	_, err = uaa.EnsureAdmin("admin", "secret")
 	w.must(err)
@@ -93,12 +94,22 @@ func newWorld(t testing.TB) *world {
 // serve puts a dashboard up, at its real name and with TLS, so that browsers' rules for cookies apply.
 func (w *world) serve(o Options) {
 	w.t.Helper()
-	o.URL, o.APIURL, o.Clock = "https://dashboard.example.com", "https://api.example.com", w.clock.now
+	o.URL, o.APIURL, o.LoginURL, o.ClientID = "https://dashboard.example.com", "https://api.example.com", "https://login.example.com", auth.DashboardClient
+	o.Clock = w.clock.now
 	o.Log = slog.New(slog.DiscardHandler)
 	d, err := New(o)
 	w.must(err)
-	w.srv = httptest.NewTLSServer(d)
+	login := w.hosts["login.example.com"]
+	w.dashboard = d
+	w.srv = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Host, "login.") {
+			login.ServeHTTP(rw, r)
+			return
+		}
+		d.ServeHTTP(rw, r)
+	}))
 	w.t.Cleanup(w.srv.Close)
+	w.t.Cleanup(d.end)
 	w.browser = w.newBrowser()
 }
 
@@ -239,8 +250,22 @@ func (s *shown) csrf() string {
 	return html.UnescapeString(found[1])
 }
 
+// loginField finds the hidden fields of the login page.
+var loginField = regexp.MustCompile(`name="(X-Uaa-Csrf|next)" value="([^"]*)"`)
+
+// signIn goes to a page, types the password at the login server, and comes back.
 func (w *world) signIn(user, password, to string) *shown {
 	w.t.Helper()
-	form := w.get("/sign-in")
-	return w.post("/sign-in", url.Values{"csrf": {form.csrf()}, "username": {user}, "password": {password}, "to": {to}})
+	if to == "" {
+		to = "/"
+	}
+	page := w.get(to)
+	form := url.Values{"username": {user}, "password": {password}}
+	for _, f := range loginField.FindAllStringSubmatch(page.text, -1) {
+		form.Set(f[1], html.UnescapeString(f[2]))
+	}
+	r, err := http.NewRequest(http.MethodPost, "https://login.example.com/login.do", strings.NewReader(form.Encode()))
+	w.must(err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return w.do(r)
 }

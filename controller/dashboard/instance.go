@@ -17,39 +17,41 @@ const (
 	maxShown = 200
 )
 
-// instances is the table of an app's instances; the page and its refresh show the same.
+// instances is the table of an app's instances.
 type instances struct {
-	Rows []instanceRow `json:"rows"`
-	More int           `json:"more"` // that are not shown
+	Rows []instanceRow
+	More int // that are not shown
 }
 
-// instanceRow is as it is shown: State stands between the first and the other cells.
 type instanceRow struct {
-	Name    string `json:"name"` // such as web #0
-	State   state  `json:"state"`
-	Since   string `json:"since"`
-	CPU     string `json:"cpu"`
-	Memory  string `json:"memory"`
-	Disk    string `json:"disk"`
-	Details string `json:"details"`
+	Name, Process        string
+	Index                int
+	State                state
+	Since                string
+	CPU                  string
+	Memory, Disk         string
+	MemoryUsed, DiskUsed int // per cent
+	Details              string
 }
 
-// readStats reads the figures of each process, or just states where they don't come in time.
-func (d *Dashboard) readStats(ctx context.Context, c *capi.Client, app *capi.App, processes []capi.Process) instances {
+// readStats reads the figures of each process, or just states where they don't come in time. What came is put into
+// figures too.
+func (d *Dashboard) readStats(ctx context.Context, c *capi.Client, app *capi.App, processes []capi.Process, figures map[string][]capi.Stats) instances {
 	if app.State != "STARTED" {
 		return instances{}
 	}
-	rows := make([][]instanceRow, len(processes))
+	rows, stats := make([][]instanceRow, len(processes)), make([][]capi.Stats, len(processes))
 	var wg sync.WaitGroup
 	for i, p := range processes {
 		if p.Instances > 0 {
-			wg.Go(func() { rows[i] = d.processStats(ctx, c, p) })
+			wg.Go(func() { rows[i], stats[i] = processStats(ctx, c, p) })
 		}
 	}
 	wg.Wait()
 	var out instances
-	for _, some := range rows {
+	for i, some := range rows {
 		out.Rows = append(out.Rows, some...)
+		figures[processes[i].GUID] = stats[i]
 	}
 	if len(out.Rows) > maxShown {
 		out.More = len(out.Rows) - maxShown
@@ -58,7 +60,7 @@ func (d *Dashboard) readStats(ctx context.Context, c *capi.Client, app *capi.App
 	return out
 }
 
-func (d *Dashboard) processStats(ctx context.Context, c *capi.Client, p capi.Process) []instanceRow {
+func processStats(ctx context.Context, c *capi.Client, p capi.Process) ([]instanceRow, []capi.Stats) {
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
 	var rows []instanceRow
@@ -67,34 +69,42 @@ func (d *Dashboard) processStats(ctx context.Context, c *capi.Client, p capi.Pro
 		if p.Embedded != nil {
 			for _, i := range *p.Embedded {
 				rows = append(rows, instanceRow{
-					Name: instanceName(p.Type, i.Index), State: instanceState(i.State), Since: span(time.Duration(i.Since) * time.Second),
+					Name: instanceName(p.Type, i.Index), Process: p.Type, Index: i.Index, State: instanceState(i.State), Since: span(time.Duration(i.Since) * time.Second),
 				})
 			}
 		}
-		return rows
+		return rows, nil
 	}
 	for _, s := range stats {
 		rows = append(rows, statsRow(s))
 	}
-	return rows
+	return rows, stats
 }
 
 func statsRow(s capi.Stats) instanceRow {
 	row := instanceRow{
-		Name: instanceName(s.Type, s.Index), State: instanceState(s.State), Since: span(time.Duration(s.Uptime) * time.Second),
+		Name: instanceName(s.Type, s.Index), Process: s.Type, Index: s.Index, State: instanceState(s.State), Since: coarse(time.Duration(s.Uptime) * time.Second),
 	}
 	if s.Details != nil {
-		row.Details = *s.Details
+		row.Details = plainText([]byte(*s.Details))
 	}
 	if s.State == "RUNNING" && !s.Routable && row.Details == "" {
 		row.Details = "gets no requests yet"
 	}
 	if u := s.Usage; u != nil && !u.Time.IsZero() {
 		row.CPU = fmt.Sprintf("%.1f %%", u.CPU*100)
-		row.Memory = size(u.Mem) + of(s.MemQuota)
-		row.Disk = size(u.Disk) + of(s.DiskQuota)
+		row.Memory, row.MemoryUsed = size(u.Mem)+of(s.MemQuota), percent(u.Mem, s.MemQuota)
+		row.Disk, row.DiskUsed = size(u.Disk)+of(s.DiskQuota), percent(u.Disk, s.DiskQuota)
 	}
 	return row
+}
+
+// coarse is a span that does not change each second.
+func coarse(d time.Duration) string {
+	if d < time.Minute {
+		return "under a minute"
+	}
+	return span(d)
 }
 
 func of(quota int64) string {

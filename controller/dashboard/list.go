@@ -2,6 +2,8 @@ package dashboard
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -56,6 +58,14 @@ func newPager(r *http.Request, param, noun string, f capi.Filter, p capi.Paginat
 	return out
 }
 
+// text is what s points to, or a dash.
+func text(s *string) string {
+	if s == nil || *s == "" {
+		return "–"
+	}
+	return *s
+}
+
 // names finds the names of spaces and orgs that came along with a list.
 type names struct {
 	spaces map[string]capi.Space
@@ -83,5 +93,54 @@ func (n names) place(spaceGUID string) link {
 		return link{Text: "–"}
 	}
 	org := n.orgs[s.Relationships.Organization.GUID()]
-	return link{org.Name + " / " + s.Name, "/?space=" + url.QueryEscape(s.GUID)}
+	return link{org.Name + " / " + s.Name, "/apps?space=" + url.QueryEscape(s.GUID)}
+}
+
+// place is a space in its org.
+type place struct{ GUID, Org, Space string }
+
+// unique are the texts without those that came before, and without empty ones.
+func unique(all []string) []string {
+	seen := map[string]bool{"": true}
+	var out []string
+	for _, s := range all {
+		if !seen[s] {
+			seen[s] = true
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// decodeBody reads an answer of the API that capi has no type for, of at most a megabyte.
+func decodeBody(resp *http.Response, out any) error {
+	return json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(out)
+}
+
+// column is the head of a column that sorts.
+type column struct {
+	Text, Href, Order string // Order is aria-sort's
+}
+
+// sorted makes heads of columns; by are pairs of text and what the API orders by, empty where it does not.
+func sorted(r *http.Request, now string, by ...string) []column {
+	var out []column
+	for i := 0; i+1 < len(by); i += 2 {
+		c := column{Text: by[i]}
+		if key := by[i+1]; key != "" {
+			next := key
+			switch now {
+			case key:
+				c.Order, next = "ascending", "-"+key
+			case "-" + key:
+				c.Order = "descending"
+			}
+			q := r.URL.Query()
+			q.Set("sort", next)
+			q.Del("page")
+			c.Href = r.URL.Path + "?" + q.Encode()
+		}
+		out = append(out, c)
+	}
+	return out
 }

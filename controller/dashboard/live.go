@@ -1,124 +1,146 @@
 package dashboard
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/cupola-paas/cupola/controller/capi"
 )
 
 const (
-	logLines  = 100
-	lineBytes = 4 << 10 // of a log line that are shown
+	// refreshEvery is how long an open page rests between two readings.
+	refreshEvery = 2 * time.Second
+	// streamWrite is how long a browser may take to take an event.
+	streamWrite = 20 * time.Second
+	// quietMost is after how many readings without news something is said, so that a dead connection is noticed.
+	quietMost = 8
 )
 
-// logsView is the end of an app's log.
-type logsView struct {
-	Lines  []logLine
-	After  string // nanoseconds of the newest line
-	Broken string
+// isStream tells the stream of a page from the page.
+func isStream(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream")
 }
 
-// logLine is one line as it is shown.
-type logLine struct {
-	At     string `json:"at"`    // RFC 3339
-	Clock  string `json:"clock"` // hours, minutes, seconds in UTC
-	Source string `json:"source"`
-	Err    bool   `json:"err"` // written to standard error
-	Text   string `json:"text"`
+var errTooManyStreams = errors.New("too many pages of this session are open: close some")
+
+// eventStream writes server-sent events (HTML Living Standard 9.2).
+type eventStream struct {
+	w    http.ResponseWriter
+	ctl  *http.ResponseController
+	ctx  context.Context // ends with the request, or with the dashboard
+	done func()
 }
 
-func recentLogs(ctx context.Context, c *capi.Client, guid string) logsView {
-	batch, err := c.ReadLogs(ctx, guid, capi.LogQuery{Limit: logLines, Descending: true, Types: []string{"LOG"}})
+func (d *Dashboard) openStream(w http.ResponseWriter, q *ask) (*eventStream, error) {
+	free, ok := q.s.listen()
+	if !ok {
+		return nil, errTooManyStreams
+	}
+	ctx, cancel := context.WithCancel(q.r.Context())
+	stop := context.AfterFunc(d.ending, cancel)
+	w.Header().Set("Content-Type", "text/event-stream")
+	return &eventStream{w, http.NewResponseController(w), ctx, func() { stop(); cancel(); free() }}, nil
+}
+
+// send writes one event; its error means that nobody listens any more.
+func (e *eventStream) send(name string, data any) error {
+	body, err := json.Marshal(data)
 	if err != nil {
-		return logsView{Broken: broken(err), After: "0"}
+		return err
 	}
-	slices.Reverse(batch)
-	return showLogs(batch, "0")
+	_ = e.ctl.SetWriteDeadline(time.Now().Add(streamWrite)) // not every writer has one
+	if _, err := e.w.Write([]byte("event: " + name + "\ndata: " + string(body) + "\n\n")); err != nil {
+		return err
+	}
+	return e.ctl.Flush()
 }
 
-// showLogs makes lines of envelopes; after is kept where there are none.
-func showLogs(batch []capi.Envelope, after string) logsView {
-	v := logsView{After: after}
-	for _, e := range batch {
-		v.After = strconv.FormatInt(e.Timestamp, 10)
-		if e.Log == nil {
-			continue
+func (e *eventStream) wait(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-e.ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// stream reads a page again and again and sends what changed, until the browser goes away or the session is over. An
+// API that does not answer is said, once, and the page goes on when it is back.
+func (d *Dashboard) stream(w http.ResponseWriter, q *ask, read reader) error {
+	e, err := d.openStream(w, q)
+	if err != nil {
+		return err
+	}
+	defer e.done()
+	sent, down, quiet := map[string][]byte{}, false, 0
+	for {
+		if q.s.over(d.now()) {
+			return ignoreGone(e.send("signed-out", nil))
 		}
-		at := time.Unix(0, e.Timestamp).UTC()
-		source := e.Tags["source_type"]
-		if e.InstanceID != "" {
-			source += "/" + e.InstanceID
+		parts, err := d.readParts(e.ctx, q, read)
+		switch {
+		case e.ctx.Err() != nil:
+			return nil
+		case err != nil && loginEnded(err):
+			return ignoreGone(e.send("signed-out", nil))
+		case err != nil && statusOf(err) < 500:
+			return ignoreGone(e.send("gone", reason(err)))
+		case err != nil && !down:
+			down = true
+			err = e.send("down", reason(err))
+		case err == nil:
+			err = sendNews(e, parts, sent, &quiet, down)
+			down = false
+		default:
+			err = e.send("alive", nil)
 		}
-		v.Lines = append(v.Lines, logLine{at.Format(time.RFC3339), at.Format("15:04:05"), source, e.Log.Type == "ERR", plainText(e.Log.Payload)})
-	}
-	return v
-}
-
-// terminalCodes are colours and the like (ECMA-48 5.4, and the operating system commands of terminals).
-var terminalCodes = regexp.MustCompile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-Z\\\\^_])")
-
-// plainText is a log line without what only a terminal understands.
-func plainText(payload []byte) string {
-	cut := ""
-	if len(payload) > lineBytes {
-		payload, cut = payload[:lineBytes], " …"
-	}
-	line := terminalCodes.ReplaceAllString(strings.ToValidUTF8(string(payload), "\uFFFD"), "")
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 { // controls, text direction
-			return -1
+		if err != nil || !e.wait(refreshEvery) {
+			return nil
 		}
-		return r
-	}, line) + cut
-}
-
-// liveAnswer is what an open page asks for every few seconds.
-type liveAnswer struct {
-	State     state     `json:"state"`
-	Instances instances `json:"instances"`
-	Logs      []logLine `json:"logs"`
-	After     string    `json:"after"`
-}
-
-// live answers with the instances as they are and the log lines since after.
-func (d *Dashboard) live(w http.ResponseWriter, r *http.Request, s *session) error {
-	guid := r.PathValue("guid")
-	after, err := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
-	if !guidGrammar.MatchString(guid) || err != nil || after < 0 {
-		return errNoPage
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
+}
+
+// ignoreGone is for the last event of a stream: there is nobody to tell that it was not taken.
+func ignoreGone(error) error { return nil }
+
+func sendNews(e *eventStream, parts map[string]tree, sent map[string][]byte, quiet *int, wasDown bool) error {
+	news := map[string]json.RawMessage{}
+	for name, part := range parts {
+		body, err := json.Marshal(part)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(sent[name], body) {
+			sent[name], news[name] = body, body
+		}
+	}
+	if *quiet++; len(news) > 0 || wasDown {
+		*quiet = 0
+		return e.send("parts", news)
+	}
+	if *quiet >= quietMost {
+		*quiet = 0
+		return e.send("alive", nil)
+	}
+	return nil
+}
+
+func (d *Dashboard) readParts(ctx context.Context, q *ask, read reader) (map[string]tree, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	app, err := s.client.App(ctx, guid)
+	shown, err := read(ctx, q)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var wg sync.WaitGroup
-	var batch []capi.Envelope
-	var logErr error
-	wg.Go(func() {
-		q := capi.LogQuery{Start: time.Unix(0, after+1), Limit: logLines, Types: []string{"LOG"}}
-		batch, logErr = s.client.ReadLogs(ctx, guid, q)
-	})
-	v := appView{}
-	err = d.readInstances(ctx, s.client, app, &v)
-	wg.Wait()
-	if err != nil {
-		return err
+	d.dress(q, shown.view.base())
+	var b bytes.Buffer
+	if err := d.pages[shown.template].ExecuteTemplate(&b, "layout", shown.view); err != nil {
+		return nil, err
 	}
-	out := liveAnswer{State: v.State, Instances: v.Instances, After: strconv.FormatInt(after, 10)}
-	if logErr == nil {
-		shown := showLogs(batch, out.After)
-		out.Logs, out.After = shown.Lines, shown.After
-	}
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(out)
+	return liveParts(b.Bytes())
 }

@@ -2,241 +2,319 @@ package dashboard
 
 import (
 	"context"
-	"fmt"
-	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/capi"
 )
 
-// overviewView is the page of the apps, with the orgs and spaces beside them.
+// overviewPages are those that show the whole.
+func (d *Dashboard) overviewPages() map[string]reader {
+	return map[string]reader{"/{$}": d.overview, "/apps": d.appList, "/account": d.account}
+}
+
+// overviewView is the first page: what runs, what is unwell, what changed.
 type overviewView struct {
 	frame
-	API    string
-	Place  *place // whose apps alone are shown; nil: all
-	Name   string // the one name that is looked for
-	Apps   []appRow
-	Pager  pager
-	Orgs   []orgRow
-	Places pager
-	Broken string // why orgs and spaces are missing
-	More   int    // spaces that are not shown
-	Teach  place  // org and space for the commands of the empty page
+	API     string
+	Summary capi.Summary
+	Unwell  []unwellRow
+	More    int
+	Builds  []buildRow
+	Events  []eventRow
+	Teach   place
+	Ready   readiness
+
+	BrokenBuilds, BrokenEvents, BrokenReady string
 }
 
-// place is a space in its org.
-type place struct{ GUID, Org, Space string }
-
-type appRow struct {
-	GUID, Name string
-	Place      link
-	State      state
-	Counts     []string // per process type
-	Routes     []link   // the first ones
-	More       int      // routes that are not shown
-	Changed    time.Time
+type unwellRow struct {
+	GUID, Name, Details string
+	Place               link
+	Instances           string
+	Since               time.Time
 }
 
-type orgRow struct {
-	Name   string
-	Spaces []spaceRow
-}
+const unwellShown = 10
 
-type spaceRow struct {
-	GUID, Name string
-	Current    bool
-}
-
-func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request, s *session) error {
-	ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
-	defer cancel()
-	v := overviewView{API: d.apiURL, Name: r.URL.Query().Get("name")}
+func (d *Dashboard) overview(ctx context.Context, q *ask) (screen, error) {
+	v := overviewView{API: d.apiURL}
 	var wg sync.WaitGroup
-	wg.Go(func() { v.Broken = broken(d.readPlaces(ctx, r, s.client, &v)) })
-	err := d.readApps(ctx, r, s.client, &v)
+	wg.Go(func() { v.BrokenBuilds = broken(readBuilds(ctx, q.c, &v)) })
+	wg.Go(func() {
+		var err error
+		v.Events, err = readEvents(ctx, q.c, capi.Filter{"per_page": {"8"}})
+		v.BrokenEvents = broken(err)
+	})
+	wg.Go(func() {
+		var err error
+		v.Ready, err = readReadiness(ctx, q.c)
+		v.BrokenReady = broken(err)
+	})
+	err := v.readSummary(ctx, q.c)
 	wg.Wait()
+	if err != nil {
+		return screen{}, err
+	}
+	if v.Summary.Apps.Total == 0 {
+		if v.Teach, err = teach(ctx, q.c); err != nil {
+			return screen{}, err
+		}
+	}
+	v.Title, v.Section, v.Live = "Overview", "/", true
+	return screen{"overview", &v}, nil
+}
+
+func (v *overviewView) readSummary(ctx context.Context, c *capi.Client) error {
+	s, err := capi.Get[capi.Summary](ctx, c, "/v3/summary")
 	if err != nil {
 		return err
 	}
-	v.frame = newFrame(s, "Apps", "apps")
-	v.Teach = v.teach()
-	d.render(w, http.StatusOK, "overview", &v)
+	v.Summary = *s
+	shown := s.Unwell[:min(len(s.Unwell), unwellShown)]
+	v.More = s.Apps.Unwell - len(shown)
+	var spaces []string
+	for _, u := range shown {
+		spaces = append(spaces, u.Space.GUID)
+	}
+	known, err := readNames(ctx, c, spaces)
+	if err != nil {
+		return err
+	}
+	for _, u := range shown {
+		v.Unwell = append(v.Unwell, unwellRow{u.App.GUID, u.Name, u.Details, known.place(u.Space.GUID), plural(u.Instances, "instance"), u.Since.Time})
+	}
 	return nil
 }
 
-// broken is the sentence for a part of a page that could not be read.
-func broken(err error) string {
-	if err == nil {
-		return ""
+// readNames reads the names of spaces and their orgs.
+func readNames(ctx context.Context, c *capi.Client, spaces []string) (names, error) {
+	if len(spaces) == 0 {
+		return namesOf(nil), nil
 	}
-	return explain(err)
+	list, err := onePage[capi.Space](ctx, c, "/v3/spaces", capi.Filter{"guids": unique(spaces), "include": {"organization"}, "per_page": {"200"}})
+	if err != nil {
+		return names{}, err
+	}
+	n := namesOf(list.Included)
+	for _, s := range list.Resources {
+		n.spaces[s.GUID] = s
+	}
+	return n, nil
 }
 
-// teach picks the org and space that the commands of the empty page name.
-func (v *overviewView) teach() place {
-	if v.Place != nil {
-		return *v.Place
-	}
-	for _, o := range v.Orgs {
-		for _, s := range o.Spaces {
-			return place{s.GUID, o.Name, s.Name}
-		}
-	}
-	if len(v.Orgs) > 0 {
-		return place{Org: v.Orgs[0].Name}
-	}
-	return place{}
+// readiness is whether a push would work now.
+type readiness struct {
+	Ready   bool               `json:"ready"`
+	Waiting capi.Array[string] `json:"waiting_for"`
 }
 
-func (d *Dashboard) readApps(ctx context.Context, r *http.Request, c *capi.Client, v *overviewView) error {
-	f := paged(r, "page").With("order_by", "name").With("include", "space.organization")
-	if guid := r.URL.Query().Get("space"); guidGrammar.MatchString(guid) {
-		f = f.With("space_guids", guid)
-		var err error
-		if v.Place, err = readPlace(ctx, c, guid); err != nil {
-			return err
-		}
+func readReadiness(ctx context.Context, c *capi.Client) (readiness, error) {
+	resp, err := c.Do(ctx, "GET", "/readyz", nil, nil)
+	if err != nil {
+		return readiness{}, err
 	}
-	if v.Name != "" {
-		f = f.With("names", v.Name)
+	defer resp.Body.Close()
+	var out readiness
+	return out, decodeBody(resp, &out)
+}
+
+// teach picks the org and space that the commands of empty pages name.
+func teach(ctx context.Context, c *capi.Client) (place, error) {
+	list, err := onePage[capi.Space](ctx, c, "/v3/spaces", capi.Filter{"per_page": {"1"}, "include": {"organization"}})
+	if err != nil {
+		return place{}, err
 	}
-	list, err := onePage[capi.App](ctx, c, "/v3/apps", f)
+	if len(list.Resources) == 1 {
+		s := list.Resources[0]
+		return place{s.GUID, namesOf(list.Included).orgs[s.Relationships.Organization.GUID()].Name, s.Name}, nil
+	}
+	orgs, err := onePage[capi.Organization](ctx, c, "/v3/organizations", capi.Filter{"per_page": {"1"}})
+	if err != nil || len(orgs.Resources) == 0 {
+		return place{}, err
+	}
+	return place{Org: orgs.Resources[0].Name}, nil
+}
+
+// buildRow is a build in a list.
+type buildRow struct {
+	GUID, AppGUID, App string
+	State              state
+	Began              time.Time
+	Took               string
+	By, Error          string
+}
+
+func readBuilds(ctx context.Context, c *capi.Client, v *overviewView) error {
+	list, err := onePage[capi.Build](ctx, c, "/v3/builds", capi.Filter{"order_by": {"-created_at"}, "per_page": {"6"}})
 	if err != nil {
 		return err
 	}
-	v.Pager = newPager(r, "page", "app", f, list.Pagination)
-	v.Apps, err = d.appRows(ctx, c, list)
+	v.Builds, err = buildRows(ctx, c, list.Resources)
 	return err
 }
 
-func readPlace(ctx context.Context, c *capi.Client, spaceGUID string) (*place, error) {
-	space, err := c.Space(ctx, spaceGUID)
-	if err != nil {
-		return nil, err
-	}
-	org, err := c.Organization(ctx, space.Relationships.Organization.GUID())
-	if err != nil {
-		return nil, err
-	}
-	return &place{space.GUID, org.Name, space.Name}, nil
-}
-
-// appRows joins the apps of one page with their processes and routes: two more reads, however many apps.
-func (d *Dashboard) appRows(ctx context.Context, c *capi.Client, list *capi.List[capi.App]) ([]appRow, error) {
-	if len(list.Resources) == 0 {
-		return nil, nil
-	}
+func buildRows(ctx context.Context, c *capi.Client, builds []capi.Build) ([]buildRow, error) {
 	var guids []string
-	for _, a := range list.Resources {
-		guids = append(guids, a.GUID)
+	for _, b := range builds {
+		guids = append(guids, b.Relationships.App.GUID())
 	}
-	of := capi.Filter{"app_guids": guids, "per_page": {"1000"}}
-	processes, err := onePage[capi.Process](ctx, c, "/v3/processes", of.With("embed", "process_instances"))
+	apps, err := appNames(ctx, c, guids)
 	if err != nil {
 		return nil, err
 	}
-	routes, err := onePage[capi.Route](ctx, c, "/v3/routes", of)
-	if err != nil {
-		return nil, err
-	}
-	byApp := map[string][]capi.Process{}
-	for _, p := range processes.Resources {
-		guid := p.Relationships.App.GUID()
-		byApp[guid] = append(byApp[guid], p)
-	}
-	links := d.linksByApp(routes.Resources)
-	known := namesOf(list.Included)
-	rows := make([]appRow, 0, len(guids))
-	for _, a := range list.Resources {
-		row := appRow{GUID: a.GUID, Name: a.Name, Place: known.place(a.Relationships.Space.GUID()), Changed: a.UpdatedAt.Time}
-		row.State, row.Counts = appState(a.State, byApp[a.GUID])
-		row.Routes = links[a.GUID]
-		if len(row.Routes) > 2 {
-			row.Routes, row.More = row.Routes[:2], len(row.Routes)-2
+	var rows []buildRow
+	for _, b := range builds {
+		row := buildRow{
+			GUID: b.GUID, AppGUID: b.Relationships.App.GUID(), App: apps[b.Relationships.App.GUID()], State: buildState(b.State),
+			Began: b.CreatedAt.Time, By: b.CreatedBy.Name,
+		}
+		if b.State != "STAGING" {
+			row.Took = took(b.CreatedAt.Time, b.UpdatedAt.Time)
+		}
+		if b.Error != nil {
+			row.Error, _, _ = strings.Cut(*b.Error, "\n")
 		}
 		rows = append(rows, row)
 	}
 	return rows, nil
 }
 
-func (d *Dashboard) linksByApp(routes []capi.Route) map[string][]link {
-	links := map[string][]link{}
-	for _, r := range routes {
-		seen := map[string]bool{}
-		for _, to := range r.Destinations {
-			if guid := to.App.GUID; !seen[guid] {
-				seen[guid] = true
-				links[guid] = append(links[guid], link{r.URL, d.routeURL(r.Protocol, r.URL)})
-			}
-		}
+// took is how long something lasted, in words.
+func took(from, to time.Time) string {
+	if s := span(to.Sub(from)); s != "" {
+		return s
 	}
-	return links
+	return "under 1 s"
 }
 
-// appState sums up the instances of an app, and counts them by process type.
-func appState(wanted string, processes []capi.Process) (state, []string) {
-	running, all, crashed := 0, 0, 0
-	var counts []string
-	for _, p := range processes {
-		n := 0
-		if p.Embedded != nil {
-			for _, i := range *p.Embedded {
-				switch i.State {
-				case "RUNNING":
-					n++
-				case "CRASHED":
-					crashed++
-				}
-			}
-		}
-		running, all = running+n, all+p.Instances
-		if p.Instances > 0 || n > 0 || p.Type == "web" {
-			counts = append(counts, fmt.Sprintf("%s %d/%d", p.Type, n, p.Instances))
-		}
+func buildState(s string) state {
+	switch s {
+	case "STAGED":
+		return state{toneOK, "built"}
+	case "FAILED":
+		return state{toneBad, "failed"}
 	}
-	switch {
-	case wanted != "STARTED":
-		return state{toneOff, "stopped"}, counts
-	case all == 0:
-		return state{toneOff, "no instances"}, counts
-	case running == all:
-		return state{toneOK, "running"}, counts
-	case crashed > 0 && running == 0:
-		return state{toneBad, "crashed"}, counts
-	case running > 0:
-		return state{toneWait, "partly running"}, counts
-	}
-	return state{toneWait, "starting"}, counts
+	return state{toneWait, "building"}
 }
 
-// readPlaces reads a page of orgs and the spaces in them.
-func (d *Dashboard) readPlaces(ctx context.Context, r *http.Request, c *capi.Client, v *overviewView) error {
-	f := paged(r, "orgs").With("order_by", "name")
-	orgs, err := onePage[capi.Organization](ctx, c, "/v3/organizations", f)
+// appNames are the names of apps by GUID, as far as the reader may see them, asked for in bounded groups.
+func appNames(ctx context.Context, c *capi.Client, guids []string) (map[string]string, error) {
+	names := map[string]string{}
+	guids = unique(guids)
+	for from := 0; from < len(guids); from += 100 {
+		some := guids[from:min(from+100, len(guids))]
+		list, err := onePage[capi.App](ctx, c, "/v3/apps", capi.Filter{"guids": some, "per_page": {"100"}})
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range list.Resources {
+			names[a.GUID] = a.Name
+		}
+	}
+	return names, nil
+}
+
+// eventRow is an audit event in a list.
+type eventRow struct {
+	At         time.Time
+	What, Whom string
+	Target     link
+	Kind       string
+	Details    string
+}
+
+func readEvents(ctx context.Context, c *capi.Client, f capi.Filter) ([]eventRow, error) {
+	list, err := onePage[capi.AuditEvent](ctx, c, "/v3/audit_events", f.With("order_by", "-created_at"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	v.Places = newPager(r, "orgs", "org", f, orgs.Pagination)
-	if len(orgs.Resources) == 0 {
-		return nil
+	return eventRows(list.Resources), nil
+}
+
+func eventRows(events []capi.AuditEvent) []eventRow {
+	var rows []eventRow
+	for _, e := range events {
+		row := eventRow{At: e.CreatedAt.Time, What: eventWords(e.Type), Kind: e.Type, Whom: e.Actor.Name, Target: link{Text: e.Target.Name}}
+		if e.Target.Type == "app" && e.Target.GUID != "" {
+			row.Target.Href = "/apps/" + e.Target.GUID
+		}
+		row.Details = eventDetails(e)
+		rows = append(rows, row)
 	}
-	var guids []string
-	for _, o := range orgs.Resources {
-		guids = append(guids, o.GUID)
+	return rows
+}
+
+// eventWords makes "app process scale" of audit.app.process.scale.
+func eventWords(kind string) string {
+	return strings.NewReplacer("audit.", "", ".", " ", "_", " ", "-", " ").Replace(kind)
+}
+
+// eventDetails is what a crash says of itself.
+func eventDetails(e capi.AuditEvent) string {
+	if s, ok := e.Data["exit_description"].(string); ok {
+		return s
 	}
-	spaces, err := onePage[capi.Space](ctx, c, "/v3/spaces", capi.Filter{"organization_guids": guids, "order_by": {"name"}, "per_page": {"500"}})
+	return ""
+}
+
+// accountView is the page of who is signed in.
+type accountView struct {
+	frame
+	Claims capi.Claims
+	Roles  []roleRow
+	API    string
+}
+
+func (d *Dashboard) account(ctx context.Context, q *ask) (screen, error) {
+	claims, err := q.c.Claims(ctx)
 	if err != nil {
-		return err
+		return screen{}, err
 	}
-	v.More = spaces.Pagination.TotalResults - len(spaces.Resources)
-	byOrg := map[string][]spaceRow{}
-	for _, s := range spaces.Resources {
-		org := s.Relationships.Organization.GUID()
-		byOrg[org] = append(byOrg[org], spaceRow{s.GUID, s.Name, s.GUID == r.URL.Query().Get("space")})
+	v := accountView{Claims: claims, API: d.apiURL}
+	if v.Roles, err = readRoles(ctx, q.c, capi.Filter{"user_guids": {claims.UserID}, "per_page": {"200"}}); err != nil {
+		return screen{}, err
 	}
-	for _, o := range orgs.Resources {
-		v.Orgs = append(v.Orgs, orgRow{o.Name, byOrg[o.GUID]})
+	v.Title, v.Section = "Your account", "/account"
+	return screen{"account", &v}, nil
+}
+
+func (d *Dashboard) accountActions() map[string]writer { return map[string]writer{} }
+
+// roleRow is a role in a list.
+type roleRow struct {
+	GUID, Type, User, UserGUID string
+	Place                      link
+}
+
+func readRoles(ctx context.Context, c *capi.Client, f capi.Filter) ([]roleRow, error) {
+	list, err := onePage[capi.Role](ctx, c, "/v3/roles", f.With("include", "user", "space", "organization"))
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	known := namesOf(list.Included)
+	users := map[string]string{}
+	if list.Included != nil {
+		for _, u := range list.Included.Users {
+			users[u.GUID] = u.PresentationName
+		}
+	}
+	var rows []roleRow
+	for _, r := range list.Resources {
+		row := roleRow{GUID: r.GUID, Type: roleWords(r.Type), UserGUID: r.Relationships.User.GUID(), User: users[r.Relationships.User.GUID()]}
+		if guid := r.Relationships.Space.GUID(); guid != "" {
+			row.Place = link{known.spaces[guid].Name, "/spaces/" + guid}
+		} else {
+			guid := r.Relationships.Organization.GUID()
+			row.Place = link{known.orgs[guid].Name, "/orgs/" + guid}
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// roleWords makes "space developer" of space_developer.
+func roleWords(kind string) string {
+	return strings.ReplaceAll(strings.Replace(kind, "organization", "org", 1), "_", " ")
 }

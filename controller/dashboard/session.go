@@ -1,11 +1,14 @@
 package dashboard
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,9 +21,14 @@ const (
 	lastsFor    = 12 * time.Hour
 )
 
-// session is one browser that is signed in. user, csrf, client and began never change.
+// maxStreams is how many open pages of one session keep themselves fresh.
+const maxStreams = 30
+
+// session is one browser that is signed in. The first fields never change.
 type session struct {
 	user   string
+	userID string
+	admin  bool // shows what only administrators have a use for; the API decides what they may do
 	csrf   string
 	client *capi.Client
 	began  time.Time
@@ -28,6 +36,43 @@ type session struct {
 	mu    sync.Mutex // guards the rest
 	seen  time.Time
 	flash notice
+	open  int // streams
+
+	shownGUID, shownKey string // the variables of an app whose values the next page shows
+}
+
+// reveal has the next page of an app's environment show values.
+func (s *session) reveal(guid, key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shownGUID, s.shownKey = guid, key
+}
+
+// revealed says which values to show, once.
+func (s *session) revealed(guid string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := s.shownKey
+	if s.shownGUID != guid {
+		return ""
+	}
+	s.shownGUID, s.shownKey = "", ""
+	return key
+}
+
+// listen counts one more open stream; false when there are too many. done must be called at its end.
+func (s *session) listen() (done func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open >= maxStreams {
+		return nil, false
+	}
+	s.open++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.open--
+	}, true
 }
 
 // notice is one sentence for the next page.
@@ -64,7 +109,13 @@ func (s *session) touch(now time.Time) {
 }
 
 // allows compares the token of a form.
-func (s *session) allows(r *http.Request) bool { return sameSecret(s.csrf, r.PostFormValue("csrf")) }
+// Uploads bring it in a header, because their forms are read as they come.
+func (s *session) allows(r *http.Request) bool {
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+		return r.URL.Path == "/push" // which checks it when it reads the form's first part
+	}
+	return sameSecret(s.csrf, r.PostFormValue("csrf"))
+}
 
 // sessions are bounded: the oldest makes room for a new one, and only a right password makes a new one.
 type sessions struct {
@@ -78,14 +129,20 @@ func newSessions(now func() time.Time) *sessions {
 }
 
 // add keeps a new session and returns its id, which only the browser's cookie holds.
-func (s *sessions) add(user string, client *capi.Client) (id string) {
+func (s *sessions) add(who capi.Claims, client *capi.Client) (id string, made *session) {
 	now := s.now()
 	id = newSecret()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.makeRoomLocked(now)
-	s.by[sha256.Sum256([]byte(id))] = &session{user: user, csrf: newSecret(), client: client, began: now, seen: now}
-	return id
+	made = &session{
+		user: cmp.Or(who.UserName, "somebody"), userID: who.UserID, csrf: newSecret(), client: client, began: now, seen: now,
+		admin: slices.ContainsFunc(who.Scope, func(s string) bool {
+			return strings.HasPrefix(s, "cloud_controller.") && (strings.HasSuffix(s, ".admin") || strings.Contains(s, "admin_read_only"))
+		}),
+	}
+	s.by[sha256.Sum256([]byte(id))] = made
+	return id, made
 }
 
 func (s *sessions) makeRoomLocked(now time.Time) {
@@ -120,6 +177,17 @@ func (s *sessions) drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.by, sha256.Sum256([]byte(id)))
+}
+
+// dropUser drops every session of a user.
+func (s *sessions) dropUser(userID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, one := range s.by {
+		if one.userID == userID {
+			delete(s.by, key)
+		}
+	}
 }
 
 // newSecret has 256 bits.

@@ -18,23 +18,35 @@ var templateFiles embed.FS
 // frame is what is around every page. Without User nobody is signed in.
 type frame struct {
 	Title, User, CSRF string
-	Section           string // of the navigation
+	Section           string // of the navigation: the address of its page
+	Nav               []navGroup
+	Admin             bool
 	Notice            notice
+	Live              bool // the page keeps itself fresh
+	At                time.Time
 }
 
-func newFrame(s *session, title, section string) frame {
-	return frame{Title: title, User: s.user, CSRF: s.csrf, Section: section, Notice: s.take()}
+func (f *frame) base() *frame { return f }
+
+// framed is a view with a frame in it.
+type framed interface{ base() *frame }
+
+// dress fills what each page's frame says of who looks at it.
+func (d *Dashboard) dress(q *ask, f *frame) {
+	f.User, f.CSRF, f.Admin, f.At = q.s.user, q.s.csrf, q.s.admin, d.now()
+	f.Nav = navigation(f.Section)
 }
 
 // templates returns each page with the layout around it.
 func (d *Dashboard) templates() (map[string]*template.Template, error) {
 	base, err := template.New("").Funcs(template.FuncMap{
-		"asset": d.assets.url,
+		"asset": d.assets.url, "icon": icon, "arg": shellArg, "confirm": confirm, "size": size, "mb": megabytes, "percent": percent,
 		"ago":   func(t time.Time) string { return ago(d.now(), t) },
 		"utc":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-		"arg":   shellArg,
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	}).ParseFS(templateFiles, "templates/layout.html")
+		"list":  func(all ...any) []any { return all },
+		"lower": strings.ToLower,
+	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}
@@ -45,10 +57,14 @@ func (d *Dashboard) templates() (map[string]*template.Template, error) {
 	pages := map[string]*template.Template{}
 	for _, name := range names {
 		key := strings.TrimSuffix(strings.TrimPrefix(name, "templates/"), ".html")
-		if key == "layout" {
+		if key == "layout" || key == "parts" {
 			continue
 		}
-		one, err := template.Must(base.Clone()).ParseFS(templateFiles, name)
+		files := []string{name}
+		if strings.HasPrefix(key, "app-") {
+			files = append(files, "templates/app.html")
+		}
+		one, err := template.Must(base.Clone()).ParseFS(templateFiles, files...)
 		if err != nil {
 			return nil, err
 		}
@@ -89,15 +105,19 @@ type state struct {
 // link is a text that may lead somewhere.
 type link struct{ Text, Href string }
 
-// ago is how long before now t was, in the largest unit that fits.
+// ago is how long before now t was, in the largest unit that fits; below a minute it does not count, so that pages
+// that keep themselves fresh have no news each second.
 func ago(now, t time.Time) string {
-	if t.IsZero() {
+	switch d := now.Sub(t); {
+	case t.IsZero():
 		return "–"
+	case d < -time.Minute:
+		return "in " + span(-d)
+	case d < time.Minute:
+		return "just now"
+	default:
+		return span(d) + " ago"
 	}
-	if s := span(now.Sub(t)); s != "" {
-		return s + " ago"
-	}
-	return "just now"
 }
 
 // span is a duration in words, empty for less than a second.
@@ -135,6 +155,41 @@ func shellArg(name string) string {
 		return name
 	}
 	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}
+
+// megabytes is a number of MB in words.
+func megabytes(n int) string { return size(int64(n) << 20) }
+
+// percent is how much of a whole a part is, within 0 and 100; 0 of nothing.
+func percent(part, whole int64) int {
+	if whole <= 0 || part <= 0 {
+		return 0
+	}
+	return int(min(100, part*100/whole))
+}
+
+// cut is a text of at most n bytes.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return strings.ToValidUTF8(text[:n], "") + " …"
+}
+
+// confirmation is a button that asks before it acts. Its form is a popover, which needs no script.
+type confirmation struct {
+	CSRF, ID, Button, Question, Text, Do, Action string
+	Danger                                       bool
+	Fields                                       [][2]string // sent along
+}
+
+// confirm makes one; fields are pairs of names and values. A question that begins with "!" is about a loss.
+func confirm(csrf, id, button, question, text, do, action string, fields ...string) confirmation {
+	c := confirmation{CSRF: csrf, ID: id, Button: button, Question: strings.TrimPrefix(question, "!"), Text: text, Do: do, Action: action, Danger: strings.HasPrefix(question, "!")}
+	for i := 0; i+1 < len(fields); i += 2 {
+		c.Fields = append(c.Fields, [2]string{fields[i], fields[i+1]})
+	}
+	return c
 }
 
 // plural is "1 app", "2 apps".
