@@ -99,7 +99,9 @@ func (d *Dashboard) shows(read reader) page {
 			return err
 		}
 		d.dress(q, shown.view.base())
-		shown.view.base().Notice = s.take()
+		if r.Header.Get("Sec-Purpose") == "" { // a page that is only loaded ahead shows nothing
+			shown.view.base().Notice = s.take()
+		}
 		d.render(w, http.StatusOK, shown.template, shown.view)
 		return nil
 	}

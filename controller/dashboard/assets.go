@@ -41,8 +41,13 @@ func loadAssets() (*assets, error) {
 	if err := a.add("style.css", styles...); err != nil {
 		return nil, err
 	}
+	for _, name := range scripts {
+		if err := a.add(name, name); err != nil {
+			return nil, err
+		}
+	}
 	for _, f := range files {
-		if path.Ext(f.Name()) == ".css" {
+		if ext := path.Ext(f.Name()); ext == ".css" || ext == ".js" {
 			continue
 		}
 		if err := a.add(f.Name(), f.Name()); err != nil {
@@ -51,6 +56,9 @@ func loadAssets() (*assets, error) {
 	}
 	return a, nil
 }
+
+// scripts are the modules, those that others import first: an import is written anew to the name with the hash.
+var scripts = []string{"tree.js", "live.js", "page.js", "log.js", "push.js"}
 
 // styles are the style sheets by concern, served as one file in this order.
 var styles = []string{"base.css", "frame.css", "parts.css", "app.css", "print.css"}
@@ -64,6 +72,9 @@ func (a *assets) add(name string, files ...string) error {
 			return err
 		}
 		body = append(body, b...)
+	}
+	for module, at := range a.named {
+		body = bytes.ReplaceAll(body, []byte(`from "./`+module+`"`), []byte(`from "`+at+`"`))
 	}
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)

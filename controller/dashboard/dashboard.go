@@ -66,6 +66,8 @@ type Dashboard struct {
 	ending context.Context // ends with Run: open streams do then
 	end    context.CancelFunc
 	pushes sync.WaitGroup
+
+	pushRoom chan struct{} // as many as may go on
 }
 
 // New makes a dashboard.
@@ -83,6 +85,7 @@ func New(o Options) (*Dashboard, error) {
 	d := &Dashboard{
 		url: own, apiURL: o.APIURL, loginURL: strings.TrimRight(o.LoginURL, "/"), clientID: o.ClientID, secure: own.Scheme != "http",
 		http: o.HTTP, now: o.Clock, log: cmp.Or(o.Log, slog.Default()), policy: contentPolicy(o.LoginURL),
+		pushRoom: make(chan struct{}, pushesAtOnce),
 	}
 	d.ending, d.end = context.WithCancel(context.Background())
 	if d.now == nil {
@@ -115,7 +118,7 @@ func (d *Dashboard) Run(ctx context.Context) error {
 func (d *Dashboard) readers() map[string]reader {
 	all := map[string]reader{}
 	for _, some := range []map[string]reader{
-		d.overviewPages(), d.appPages(),
+		d.overviewPages(), d.appPages(), d.tenantPages(), d.routePages(), d.buildPages(), d.platformPages(), d.pushPages(), d.servicePages(),
 	} {
 		for pattern, p := range some {
 			all[pattern] = p
@@ -127,7 +130,7 @@ func (d *Dashboard) readers() map[string]reader {
 func (d *Dashboard) writers() map[string]writer {
 	all := map[string]writer{}
 	for _, some := range []map[string]writer{
-		d.appActions(), d.accountActions(),
+		d.appActions(), d.tenantActions(), d.routeActions(), d.buildActions(), d.platformActions(), d.serviceActions(),
 	} {
 		for pattern, a := range some {
 			all[pattern] = a
@@ -149,6 +152,7 @@ func (d *Dashboard) routes() http.Handler {
 		mux.Handle("POST "+pattern, d.signedIn(d.does(a)))
 	}
 	mux.Handle("GET /apps/{guid}/logs/stream", d.signedIn(d.streamLogs))
+	mux.Handle("POST /push", d.signedIn(d.push))
 	mux.Handle("POST /sign-out", d.signedIn(d.signOut))
 	mux.Handle("POST /sign-out-everywhere", d.signedIn(d.signOutEverywhere))
 	mux.Handle("/", d.signedIn(func(http.ResponseWriter, *http.Request, *session) error { return errNoPage }))

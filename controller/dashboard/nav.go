@@ -23,6 +23,24 @@ func navigation(section string) []navGroup {
 		{"", []navItem{
 			{Href: "/", Text: "Overview", Icon: "overview", Key: "o"},
 			{Href: "/apps", Text: "Apps", Icon: "apps", Key: "a"},
+			{Href: "/push", Text: "Push", Icon: "push", Key: "p"},
+			{Href: "/builds", Text: "Builds", Icon: "builds", Key: "b"},
+		}},
+		{"Services", []navItem{
+			{Href: "/services", Text: "Instances", Icon: "services", Key: "i"},
+			{Href: "/marketplace", Text: "Marketplace", Icon: "market", Key: "m"},
+			{Href: "/brokers", Text: "Brokers", Icon: "brokers", Key: "w"},
+		}},
+		{"Network", []navItem{
+			{Href: "/routes", Text: "Routes", Icon: "routes", Key: "r"},
+			{Href: "/domains", Text: "Domains", Icon: "domains", Key: "d"},
+		}},
+		{"Platform", []navItem{
+			{Href: "/orgs", Text: "Orgs and spaces", Icon: "orgs", Key: "s"},
+			{Href: "/buildpacks", Text: "Buildpacks, stacks", Icon: "buildpack", Key: "k"},
+			{Href: "/feature-flags", Text: "Feature flags", Icon: "flags", Key: "f"},
+			{Href: "/audit", Text: "Audit log", Icon: "audit", Key: "l"},
+			{Href: "/platform", Text: "Settings, health", Icon: "platform", Key: "h"},
 		}},
 	}
 	for g := range groups {
@@ -43,7 +61,7 @@ var icons = map[string]string{
 	"market":    "M2.5 6l1-3.5h9l1 3.5M2.5 6h11M3.5 6v7.5h9V6M6.5 13.5V9h3v4.5",
 	"routes":    "M2.5 8h11M9.5 4l4 4-4 4",
 	"domains":   "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM2.5 8h11M8 2.5c-4 3.5-4 7.5 0 11M8 2.5c4 3.5 4 7.5 0 11",
-	"orgs":      "M6 7.5a2.2 2.2 0 1 0 0-.01M1.8 13.5c.3-3 2-4.2 4.2-4.2s3.9 1.2 4.2 4.2M10.5 3.3a2.2 2.2 0 0 1 0 4M11.8 9.5c1.5.5 2.3 1.8 2.4 4",
+	"orgs":      "M6 3a2.3 2.3 0 1 0 0 4.6A2.3 2.3 0 0 0 6 3zM1.5 13.5c.3-3 2-4 4.5-4s4.2 1 4.5 4M10.8 3.2a2.3 2.3 0 0 1 0 4.2M12 9.6c1.5.4 2.4 1.6 2.5 3.9",
 	"builds":    "M8 2.5l5.5 3v5L8 13.5l-5.5-3v-5zM2.5 5.5L8 8.5l5.5-3M8 8.5v5",
 	"nodes":     "M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.01M5 11h.01",
 	"buildpack": "M3 13.5V6l5-3.5L13 6v7.5zM6 13.5V9.5h4v4",
@@ -51,7 +69,7 @@ var icons = map[string]string{
 	"flags":     "M3.5 14V2.5h8l-1.5 3 1.5 3h-8",
 	"audit":     "M4 2.5h6l2.5 2.5v8.5H4zM6 7h4.5M6 9.5h4.5M6 12h3",
 	"platform":  "M8 5.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5zM8 1.5v2M8 12.5v2M1.5 8h2M12.5 8h2M3.4 3.4l1.4 1.4M11.2 11.2l1.4 1.4M3.4 12.6l1.4-1.4M11.2 4.8l1.4-1.4",
-	"me":        "M8 8a2.8 2.8 0 1 0 0-.01M2.8 14c.4-3.2 2.4-4.6 5.2-4.6s4.8 1.4 5.2 4.6",
+	"me":        "M8 2.5a2.7 2.7 0 1 0 0 5.4 2.7 2.7 0 0 0 0-5.4zM2.8 13.8c.4-3 2.4-4.2 5.2-4.2s4.8 1.2 5.2 4.2",
 	"menu":      "M2.5 4h11M2.5 8h11M2.5 12h11",
 	"search":    "M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9zM10.3 10.3l3.2 3.2",
 	"ok":        "M3 8.5l3.5 3.5L13 5",

@@ -280,8 +280,6 @@ func (d *Dashboard) account(ctx context.Context, q *ask) (screen, error) {
 	return screen{"account", &v}, nil
 }
 
-func (d *Dashboard) accountActions() map[string]writer { return map[string]writer{} }
-
 // roleRow is a role in a list.
 type roleRow struct {
 	GUID, Type, User, UserGUID string

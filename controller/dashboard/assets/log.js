@@ -6,6 +6,7 @@ const form = document.getElementById("log-filter");
 const pause = document.getElementById("log-pause");
 const count = document.getElementById("log-count");
 const keep = 2000;
+const only = log.dataset.only; // lines of sources that begin so
 let after = log.dataset.after;
 let waiting = [];
 let paused = false;
@@ -18,12 +19,14 @@ function element(name, text, className) {
 }
 
 function wanted(li) {
+  if (!form) return true;
   const { q, level, source } = form.elements;
   return (!source.value || li.children[1].textContent === source.value) && (!level.value || li.classList.contains("err")) &&
     (!q.value || li.lastElementChild.textContent.toLowerCase().includes(q.value.toLowerCase()));
 }
 
 function filter() {
+  if (!form) return;
   let shown = 0;
   for (const li of log.children) {
     li.hidden = !wanted(li);
@@ -33,6 +36,7 @@ function filter() {
 }
 
 function known(source) {
+  if (!form) return;
   const select = form.elements.source;
   if (![...select.options].some((o) => o.text === source)) select.append(new Option(source));
 }
@@ -40,6 +44,7 @@ function known(source) {
 function add(lines) {
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   for (const line of lines) {
+    if (only && !line.source.startsWith(only)) continue;
     const li = element("li", "", line.err ? "err" : "");
     const time = element("time", line.clock);
     time.dateTime = line.at;
@@ -61,19 +66,21 @@ function said() {
   pause.setAttribute("aria-pressed", String(paused));
 }
 
-pause.hidden = false;
-form.querySelector(".without").hidden = true;
-pause.addEventListener("click", () => {
-  paused = !paused;
-  if (!paused) add(waiting.splice(0));
-  said();
-});
-form.addEventListener("input", filter);
-form.addEventListener("submit", (e) => { e.preventDefault(); filter(); });
+if (form) {
+  pause.hidden = false;
+  form.querySelector(".without").hidden = true;
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    if (!paused) add(waiting.splice(0));
+    said();
+  });
+  form.addEventListener("input", filter);
+  form.addEventListener("submit", (e) => { e.preventDefault(); filter(); });
+}
 log.scrollTop = log.scrollHeight;
 filter();
 
-follow(() => `${log.dataset.stream}?after=${after}`, {
+if (log.dataset.stream) follow(() => `${log.dataset.stream}?after=${after}`, {
   lines(news) {
     after = news.after;
     if (!paused) return add(news.lines);

@@ -13,7 +13,7 @@ if ("stream" in document.body.dataset) {
   });
 }
 
-// "/" searches, "g" and a letter goes to a page, "?" is for nothing: keys are few so that one can remember them.
+// "/" searches, "g" and a letter goes to a page, and letters are few so that one can remember them.
 let g = 0;
 addEventListener("keydown", (e) => {
   if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, select, textarea, [contenteditable]")) return;
