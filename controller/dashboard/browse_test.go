@@ -53,11 +53,14 @@ func TestDayInABrowser(t *testing.T) {
 	b.see("#log", "said meanwhile")
 
 	b.visit("/apps/" + guid + "/scale")
+	b.click("button", "Scale web")
+	b.see(".notice", "Nothing was changed.")
+	b.visit("/apps/" + names["gateway"] + "/scale")
 	b.run(chromedp.Evaluate(`(() => { const r = document.querySelector("input[type=range]"); r.value = 5; r.dispatchEvent(new Event("input", {bubbles: true})); })()`, nil))
 	b.see("[data-total]", "1,280 MB in all")
 	b.click("button", "Scale web")
 	b.see(".notice", "web is scaled.")
-	b.see("main", "3 of 5 running")
+	b.see("main", "3 of 5 running") // gateway has three
 
 	b.visit("/apps/" + guid + "/environment")
 	if got := b.eval(`document.body.innerText.includes("s3cr3t")`); got != "false" {

@@ -42,8 +42,9 @@ func TestPagesInABrowser(t *testing.T) {
 func (w *world) furnish() map[string]string { //nolint:funlen // one thing after the other
 	w.t.Helper()
 	guid := w.app("shop", 3, 2, map[string]string{"API_KEY": "s3cr3t", "GREETING": "hello"})
+	other := ""
 	for i, name := range []string{"blog", "billing", "worker-mail", "search", "images", "gateway"} {
-		w.app(name, 1+i%3, 1+i%3, nil)
+		other = w.app(name, 1+i%3, 1+i%3, nil)
 	}
 	for _, line := range []string{"listening on 8080", "GET /cart 200", "warning: cache is cold", "Error: connect ECONNREFUSED 10.0.0.7:5432"} {
 		w.say(guid, line)
@@ -81,6 +82,6 @@ func (w *world) furnish() map[string]string { //nolint:funlen // one thing after
 		w.must(store.ServiceBindings.Put(tx, &store.ServiceBinding{Type: "app", AppGUID: guid, SpaceGUID: w.space, InstanceGUID: si.GUID}))
 		return store.Tasks.Put(tx, &store.Task{AppGUID: guid, SpaceGUID: w.space, Name: "migrate", State: "RUNNING", SequenceID: 1, MemoryMB: 256})
 	}))
-	return map[string]string{"{guid}": guid, "{other}": revision, "/orgs/{guid}": "/orgs/" + w.org, "/spaces/{guid}": "/spaces/" + w.space, "/builds/{guid}": "/builds/" + build,
+	return map[string]string{"gateway": other, "{guid}": guid, "{other}": revision, "/orgs/{guid}": "/orgs/" + w.org, "/spaces/{guid}": "/spaces/" + w.space, "/builds/{guid}": "/builds/" + build,
 		"/stacks/{guid}": "/stacks/" + stack, "/services/{guid}": "/services/" + service, "/pushing": "/pushing?build=" + build}
 }
