@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -207,8 +208,8 @@ func TestDashboardSignIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	browser := &http.Client{Transport: shared.transport(nil), Jar: jar, Timeout: 10 * time.Second}
-	page := func(method, path string, form url.Values) (int, string) {
-		req, err := http.NewRequestWithContext(t.Context(), method, shared.url("dashboard", path), strings.NewReader(form.Encode()))
+	page := func(method, name, path string, form url.Values) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), method, shared.url(name, path), strings.NewReader(form.Encode()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,14 +223,14 @@ func TestDashboardSignIn(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		return resp.StatusCode, string(body)
 	}
-	token := regexp.MustCompile(`name="csrf" value="([^"]+)"`)
-	for _, c := range []struct{ password, want string }{{"wrong-password", "password"}, {password, "admin"}} {
-		_, body := page(http.MethodGet, "/sign-in", nil)
+	hidden := regexp.MustCompile(`name="(X-Uaa-Csrf|next)" value="([^"]*)"`)
+	for _, c := range []struct{ password, want string }{{"wrong-password", "is not right"}, {password, "Sign out"}} {
+		_, body := page(http.MethodGet, "dashboard", "/", nil) // leads to the login page
 		form := url.Values{"username": {"admin"}, "password": {c.password}}
-		if m := token.FindStringSubmatch(body); m != nil {
-			form.Set("csrf", m[1])
+		for _, m := range hidden.FindAllStringSubmatch(body, -1) {
+			form.Set(m[1], html.UnescapeString(m[2]))
 		}
-		status, body := page(http.MethodPost, "/sign-in", form)
+		status, body := page(http.MethodPost, "login", "/login.do", form)
 		if !strings.Contains(body, c.want) {
 			t.Errorf("sign-in with %q: %d, the page lacks %q:\n%.600s", c.password, status, c.want, body)
 		}

@@ -12,6 +12,7 @@ command -v debootstrap >/dev/null || packages+=(debootstrap)
 command -v iptables >/dev/null || packages+=(iptables)
 command -v curl >/dev/null || packages+=(curl)
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
+if [ "${CUPOLA_BROWSER_TESTS:-}" = 1 ] && ! command -v chromium >/dev/null; then packages+=(chromium); fi
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages+=(debian-archive-keyring)
 if [ ${#packages[@]} -gt 0 ]; then
 	command -v apt-get >/dev/null || fail "no apt-get here: install ${packages[*]} yourself, then run this again"

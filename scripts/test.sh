@@ -2,7 +2,8 @@
 # Everything that proves the platform, on a machine that has only Go, git, make and curl.
 source "$(dirname "$0")/lib.sh"
 began=$SECONDS
-scripts/setup.sh
+CUPOLA_BROWSER_TESTS=1 scripts/setup.sh # with Chromium, for the dashboard
+scripts/axe.sh
 say "building"
 make --no-print-directory build
 say "lint"

@@ -47,15 +47,16 @@ func (w *world) chromium() *real {
 	_, port, err := net.SplitHostPort(w.srv.Listener.Addr().String())
 	w.must(err)
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(w.t.TempDir()), chromedp.DisableGPU,
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("host-resolver-rules", "MAP * 127.0.0.1:"+port), chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("force-color-profile", "srgb"),
 	)
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
-	ctx, cancel := chromedp.NewContext(alloc)
+	ctx, cancel := chromedp.NewContext(alloc, chromedp.WithErrorf(func(string, ...any) {}))
 	ctx, timeout := context.WithTimeout(ctx, 4*time.Minute)
 	b := &real{w: w, ctx: ctx}
 	w.t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // waits for its end; what it left is removed with it
 		timeout()
 		cancel()
 		stop()

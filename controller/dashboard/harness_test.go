@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -101,13 +102,15 @@ func (w *world) serve(o Options) {
 	w.must(err)
 	login := w.hosts["login.example.com"]
 	w.dashboard = d
-	w.srv = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	w.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.Host, "login.") {
 			login.ServeHTTP(rw, r)
 			return
 		}
 		d.ServeHTTP(rw, r)
 	}))
+	w.srv.Config.ErrorLog = log.New(io.Discard, "", 0) // broken handshakes of a browser's first guesses
+	w.srv.StartTLS()
 	w.t.Cleanup(w.srv.Close)
 	w.t.Cleanup(d.end)
 	w.browser = w.newBrowser()
