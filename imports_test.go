@@ -13,6 +13,7 @@ var house = map[string][]string{
 	"cli":                           {"cli", "controller", "controller/capi", "buildpack/embedded"},
 	"controller":                    {"controller", "store", "router", "node", "buildpack"},
 	"controller/capi":               {},
+	"controller/capi/explain":       {"controller/capi"},
 	"controller/appenv":             {"store"},
 	"controller/appusage":           {"store"},
 	"controller/auth":               {"controller/capi", "store"},
