@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/serviceop"
@@ -82,7 +81,7 @@ func (t *task) refusal() error {
 	if t.left == nil {
 		return nil
 	}
-	return fmt.Errorf("A binding of the service instance could not be deleted, so the service instance was kept: %s", t.left.Description)
+	return sentence("A binding of the service instance could not be deleted, so the service instance was kept: " + t.left.Description)
 }
 
 // send asks the broker for what the operation is.
@@ -131,7 +130,12 @@ func (l *Loop) sent(t *task, r *osb.Result, err error) error {
 	})
 }
 
-var errUnfetchable = errors.New("The service broker works on the binding asynchronously, but its catalog does not say bindings_retrievable, so the credentials cannot be had")
+// sentence is an error that a user reads as it is.
+type sentence string
+
+func (s sentence) Error() string { return string(s) }
+
+var errUnfetchable = sentence("The service broker works on the binding asynchronously, but its catalog does not say bindings_retrievable, so the credentials cannot be had")
 
 // unfetchable reports whether the credentials of a binding that is made later can't be asked for.
 func (t *task) unfetchable() bool {
@@ -215,7 +219,7 @@ func (l *Loop) polled(ctx context.Context, t *task, c Client, last *osb.LastOper
 		case last.State == osb.Succeeded:
 			return t.succeedSaying(tx, dashboard, bound, last.Description)
 		case last.State == osb.Failed && t.op.Orphan:
-			return l.tryAgain(tx, t, errors.New(last.Description))
+			return l.tryAgain(tx, t, failedText(last.Description))
 		case last.State == osb.Failed:
 			return fail(tx, t, failedText(last.Description), true)
 		case tx.Now.After(t.op.Deadline) && t.op.Orphan:
@@ -241,13 +245,13 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-var errTooLong = errors.New("The service broker did not end the operation within the time that it has for it")
+var errTooLong = sentence("The service broker did not end the operation within the time that it has for it")
 
 func failedText(description string) error {
 	if description == "" {
 		description = "The service broker says that it failed, and not why"
 	}
-	return errors.New(description)
+	return sentence(description)
 }
 
 // fetch asks for the credentials of a binding that was made asynchronously.
