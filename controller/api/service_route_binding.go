@@ -185,14 +185,15 @@ func (c *Ctx) bindRoute(tx *store.Tx, in *capi.RouteBindingCreate) (*store.Servi
 	if instance.Type == store.ServiceUserProvided {
 		return b, nil, c.bindOwnRoute(tx, b, instance, in)
 	}
-	plan, offering, _, err := serviceop.Plan(tx, instance)
+	_, offering, _, err := serviceop.Plan(tx, instance)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !slices.Contains(offering.Requires, "route_forwarding") {
 		return nil, nil, errInvalid("This service instance does not support route binding.")
 	}
-	if plan, err = bindable(tx, instance); err != nil {
+	plan, err := bindable(tx, instance)
+	if err != nil {
 		return nil, nil, err
 	}
 	parameters, err := checkParameters(in.Parameters, plan.BindSchema)
