@@ -149,7 +149,8 @@ func (l *Loop) Step(ctx context.Context) (time.Duration, error) {
 	return wait, err
 }
 
-// blocked reports whether an operation must wait for others: a service instance is deleted after its bindings.
+// blocked reports whether an operation must wait for others: a service instance is deleted after its bindings. Only what
+// nobody waits for itself waits for the clean-up of orphans, which may take hours.
 func (l *Loop) blocked(tx *store.Tx, o *store.ServiceOperation) (bool, error) {
 	if o.On != store.OnInstance || o.Type != store.OperationDelete {
 		return false, nil
@@ -157,7 +158,7 @@ func (l *Loop) blocked(tx *store.Tx, o *store.ServiceOperation) (bool, error) {
 	n := 0
 	others, _, err := store.ServiceOperations.List(tx, store.Query[store.ServiceOperation]{Where: []store.Cond{store.By("instance", o.InstanceGUID)}})
 	for _, other := range others {
-		if other.On != store.OnInstance {
+		if other.On != store.OnInstance && (o.Orphan || !other.Orphan) {
 			n++
 		}
 	}

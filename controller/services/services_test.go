@@ -517,6 +517,21 @@ func TestFailedUnbindingKeepsTheInstance(t *testing.T) {
 	wantJob(t, m.job(m.delete(guid, binding).GUID), capi.JobComplete)
 }
 
+// TestDeletionDoesNotWaitForOrphans: what a failed binding may have left is cleaned up beside the deletion.
+func TestDeletionDoesNotWaitForOrphans(t *testing.T) {
+	m := newMarket(t, func(l *Loop) { l.OrphanPause = time.Hour })
+	wantJob(t, m.register(), capi.JobComplete)
+	guid, job := m.create("small")
+	wantJob(t, m.job(job.GUID), capi.JobComplete)
+	m.broker.answer("bind", answer{status: 500, body: `{}`})
+	m.broker.answer("unbind", answer{status: 500, body: `{}`})
+	binding, job := m.bind(guid)
+	wantJob(t, m.job(job.GUID), capi.JobFailed)
+	m.await("the first try to unbind", func(*store.Tx) bool { return len(m.broker.requests("unbind")) == 1 })
+	m.update(func(tx *store.Tx) error { return store.ServiceBindings.Delete(tx, binding) })
+	wantJob(t, m.job(m.delete(guid).GUID), capi.JobComplete)
+}
+
 func TestRouteBinding(t *testing.T) {
 	m := newMarket(t)
 	wantJob(t, m.register(), capi.JobComplete)
