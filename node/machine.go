@@ -1,6 +1,12 @@
 package node
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+// ErrMachineUp refuses to forget a machine that may still run something.
+var ErrMachineUp = errors.New("it is up: stop it first")
 
 // Machine is one of the machines of an engine that has several.
 type Machine struct {
@@ -24,6 +30,6 @@ type Machines interface {
 	// SetEligible says whether new workloads may be placed on a machine. Of one where they may not, the
 	// workloads have Status.Leaving. ErrNotFound: there is no such machine.
 	SetEligible(ctx context.Context, id string, eligible bool) error
-	// RemoveMachine forgets a machine that is down. ErrNotFound: there is no such one.
+	// RemoveMachine forgets a machine that is down. ErrNotFound: there is no such one; ErrMachineUp: it is not down.
 	RemoveMachine(ctx context.Context, id string) error
 }

@@ -160,14 +160,14 @@ var bare = map[string]string{
 
 // shapeless answer with nothing, with a file, or with what has a form for itself.
 var shapeless = []string{
-	"POST /v3/spaces/{guid}/actions/apply_manifest", "POST /v3/apps/{guid}/actions/apply_manifest", "POST /v3/apps/{guid}/actions/clear_buildpack_cache", "POST /v3/admin/actions/clear_buildpack_cache",
+	"POST /v3/spaces/{guid}/actions/apply_manifest", "POST /v3/apps/{guid}/actions/apply_manifest", "POST /v3/apps/{guid}/actions/clear_buildpack_cache", "POST /v3/admin/actions/clear_buildpack_cache", "POST /v3/admin/nodes/{guid}/actions/drain", "POST /v3/admin/nodes/{guid}/actions/resume",
 	"POST /v3/app_usage_events/actions/destructively_purge_all_and_reseed", "POST /v3/service_usage_events/actions/destructively_purge_all_and_reseed",
 	"POST /v3/stacks/{guid}/actions/refresh", "POST /v3/deployments/{guid}/actions/cancel", "POST /v3/deployments/{guid}/actions/continue",
 	"GET /v3/packages/{guid}/download", "GET /v3/droplets/{guid}/download", "GET /v3/apps/{guid}/manifest", "GET /v3/info",
 	"GET /v3/service_instances/{guid}/credentials",                                                         // whatever a user put there
 	"GET /v3/service_instances/{guid}/parameters", "GET /v3/service_credential_bindings/{guid}/parameters", // whatever a broker says
 	"GET /v3/service_route_bindings/{guid}/parameters",
-	"GET /v3/apps/{guid}/request_stats", "GET /v3/request_stats", "GET /v3/summary", // our own
+	"GET /v3/apps/{guid}/request_stats", "GET /v3/request_stats", "GET /v3/admin/nodes", "GET /v3/summary", // our own
 }
 
 // shapes says, for a method and pattern, what a success has.

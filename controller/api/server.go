@@ -54,9 +54,11 @@ type Options struct {
 	Dashboards Dashboards
 	// NoBuildpackURLs refuses buildpacks that are not in the catalogue.
 	NoBuildpackURLs bool
-	TempDir         string        // for uploads under way; empty: the system's
-	MaxHold         time.Duration // of a long poll; zero: 20 s
-	Log             *slog.Logger  // nil: slog.Default
+	// Nodes are the machines of the cluster; nil: all runs on this one.
+	Nodes   Nodes
+	TempDir string        // for uploads under way; empty: the system's
+	MaxHold time.Duration // of a long poll; zero: 20 s
+	Log     *slog.Logger  // nil: slog.Default
 }
 
 // Links are the addresses of the other services that GET / names (contract, 1.1). Empty ones are null.
@@ -130,6 +132,7 @@ type Server struct {
 	writeDroplet    func(ctx context.Context, repository, digest, start string, w io.Writer) error
 	rebase          func(ctx context.Context, repository, digest, runImage string) (string, error)
 	requests        func(string) capi.RequestStats
+	nodes           Nodes
 	brokers         Brokers
 	dashboards      Dashboards
 	tempDir         string
@@ -146,7 +149,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
-		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
+		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, nodes: o.Nodes, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
 	s.brokers, s.dashboards, s.noBuildpackURLs = o.Brokers, o.Dashboards, o.NoBuildpackURLs
 	s.fillDefaults()

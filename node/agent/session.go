@@ -185,6 +185,9 @@ func listen(ctx context.Context, r io.Reader, input *io.PipeWriter, sizes chan<-
 
 // dial connects from inside a workload and copies both ways.
 func (a *Agent) dial(w http.ResponseWriter, r *http.Request) {
+	if !read(w, r, &struct{}{}) { // what is left of a body would be taken for what is sent to the workload
+		return
+	}
 	q := r.URL.Query()
 	target, err := a.local.Dial(r.Context(), r.PathValue("id"), q.Get("network"), q.Get("address"))
 	if err != nil {

@@ -111,7 +111,9 @@ func (e *Nomad) dispatch(x *api.Event) {
 	switch x.Topic {
 	case api.TopicAllocation:
 		if a, err := x.Allocation(); err == nil && a != nil {
-			e.allocChanged(a.Stub())
+			s := a.Stub()
+			s.AllocatedResources = a.AllocatedResources
+			e.allocChanged(s)
 		}
 	case api.TopicJob:
 		if _, ours := e.idOf(x.Key); ours {
@@ -139,19 +141,17 @@ func (e *Nomad) allocChanged(s *api.AllocationListStub) {
 	if have := w.allocs[s.ID]; have != nil && have.modify > s.ModifyIndex {
 		return
 	}
-	w.allocs[s.ID] = allocOf(s)
+	now := allocOf(s)
+	if have := w.allocs[s.ID]; have != nil && s.AllocatedResources == nil { // not every list has them
+		now.ports, now.memoryMB = have.ports, have.memoryMB
+	}
+	w.allocs[s.ID] = now
 	e.refreshLocked(w)
 }
 
-// jobChanged deals with a job of ours that somebody wrote or removed.
+// jobChanged deals with a job of ours that somebody wrote, stopped or removed.
 func (e *Nomad) jobChanged(x *api.Event) {
 	id, _ := e.idOf(x.Key)
-	if x.Type == "JobDeregistered" || x.Type == "JobBatchDeregistered" {
-		if _, deleted, err := x.DeregisteredJob(); err == nil && deleted {
-			e.removed(id, x.Index)
-			return
-		}
-	}
 	e.mu.RLock()
 	w := e.workloads[id]
 	other := w != nil && !w.stopping && w.jobModify != 0 && x.Index > w.jobModify
@@ -159,17 +159,6 @@ func (e *Nomad) jobChanged(x *api.Event) {
 	if other {
 		e.wg.Go(func() { e.mend(e.ctx, id) })
 	}
-}
-
-// removed forgets a workload whose job is gone, unless the job was made after that.
-func (e *Nomad) removed(id string, at uint64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	w := e.workloads[id]
-	if w == nil || w.jobModify > at || w.stopping { // a Stop under way removes it itself
-		return
-	}
-	e.dropLocked(w)
 }
 
 func (e *Nomad) dropLocked(w *workload) {

@@ -112,8 +112,9 @@ func (b *builder) group(w node.Workload, x node.Extra) (*api.TaskGroup, error) {
 		g.Disconnect = &api.DisconnectStrategy{LostAfter: ptr(b.backoffMax), Replace: ptr(false)}
 	}
 	if len(w.Ports) > 0 {
+		// No service is registered with Nomad: a client that is started while the servers have no leader cannot do that,
+		// and ends the instance for it.
 		g.Networks = []*api.NetworkResource{{Mode: "host", DynamicPorts: ports(w)}}
-		g.Services = []*api.Service{b.service(w)}
 	}
 	return g, nil
 }
@@ -150,29 +151,6 @@ func ports(w node.Workload) []api.Port {
 		all = append(all, api.Port{Label: portLabel(p), To: p})
 	}
 	return all
-}
-
-// service is the registration that Nomad itself keeps: what people see who look at the cluster. Who gets
-// requests is decided by the agents' checks, which know readiness, too.
-func (b *builder) service(w node.Workload) *api.Service {
-	name := w.Labels["process"]
-	if name == "" {
-		name = w.ID
-	}
-	s := &api.Service{Name: "cupola-" + name, Provider: "nomad", PortLabel: portLabel(w.Ports[0])}
-	c := api.ServiceCheck{
-		Name: "liveness", Type: "tcp", PortLabel: s.PortLabel,
-		Interval: max(w.Liveness.Interval, 30*time.Second), Timeout: max(w.Liveness.InvocationTimeout, time.Second),
-	}
-	switch w.Liveness.Type {
-	case "http":
-		c.Type, c.Path = "http", escapeEnv(path.Join("/", w.Liveness.Endpoint))
-	case "port":
-	default:
-		return s
-	}
-	s.Checks = []api.ServiceCheck{c}
-	return s
 }
 
 func (b *builder) task(w node.Workload, x node.Extra) (*api.Task, error) {

@@ -3,7 +3,6 @@ package nomad
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -13,9 +12,6 @@ import (
 )
 
 var _ node.Machines = (*Nomad)(nil)
-
-// errMachineUp refuses to forget a machine that may still run something.
-var errMachineUp = errors.New("it is up: stop Nomad's client there first")
 
 // Machines implements node.Machines, from memory.
 func (e *Nomad) Machines(context.Context) ([]node.Machine, error) {
@@ -76,7 +72,7 @@ func (e *Nomad) RemoveMachine(ctx context.Context, id string) error {
 	down := m.down
 	e.mu.RUnlock()
 	if !down {
-		return fmt.Errorf("node %s: %w", m.hostname, errMachineUp)
+		return fmt.Errorf("node %s: %w", m.hostname, node.ErrMachineUp)
 	}
 	if _, _, err := e.api.Nodes().Purge(id, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
 		return failed("node "+id, err)

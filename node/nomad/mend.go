@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/hashicorp/nomad/api"
 )
@@ -22,20 +23,32 @@ func (e *Nomad) mend(ctx context.Context, id string) {
 	index, err := e.putBack(ctx, id)
 	e.mu.Lock()
 	w.mending = false
+	if errors.Is(err, errNoJob) || notFound(err) {
+		if e.workloads[id] == w && !w.stopping { // else a Stop under way forgets it
+			e.dropLocked(w)
+		}
+		err = nil
+	}
 	if err == nil && index > w.jobModify {
 		w.jobModify = index
 	}
 	e.mu.Unlock()
-	if err != nil && ctx.Err() == nil && !notFound(err) {
+	if err != nil && ctx.Err() == nil {
 		e.log.Warn("a job that was edited by hand is not yet put back", "instance", id, "error", err)
 	}
 }
+
+// errNoJob says that somebody removed the job.
+var errNoJob = errors.New("there is no such job")
 
 // putBack returns the index of the job that is as it should be.
 func (e *Nomad) putBack(ctx context.Context, id string) (uint64, error) {
 	jobID := e.build.jobID(id)
 	versions, _, _, err := e.api.Jobs().Versions(jobID, false, (&api.QueryOptions{}).WithContext(ctx))
-	if err != nil || len(versions) == 0 {
+	if err == nil && len(versions) == 0 {
+		err = errNoJob
+	}
+	if err != nil {
 		return 0, err
 	}
 	newest, ours := versions[0], (*api.Job)(nil)

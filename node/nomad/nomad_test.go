@@ -25,9 +25,15 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// cluster starts a Nomad that is server and client at once, on loopback ports of its own; it ends with the test.
-// It skips where there is no nomad, no Docker, or no right to run containers.
-func cluster(t *testing.T) string {
+// cluster is a Nomad that is server and client at once, on loopback ports of its own.
+type cluster struct {
+	address, dir, program, config string
+	cmd                           *exec.Cmd
+}
+
+// startCluster starts one that ends with the test. It skips where there is no nomad, no Docker, or no right to run
+// containers.
+func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	program, err := exec.LookPath("nomad")
 	if err != nil {
@@ -81,30 +87,44 @@ plugin "docker" {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := os.Create(filepath.Join(dir, "nomad.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "agent", "-config", config)
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	c := &cluster{address: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), dir: dir, program: program, config: config}
+	c.run(t)
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
-		out.Close()
+		c.stop(t)
 		if t.Failed() {
-			log, _ := os.ReadFile(out.Name())
-			keep := filepath.Join(os.TempDir(), "nomad-"+filepath.Base(dir)+".log")
+			log, _ := os.ReadFile(filepath.Join(dir, "nomad.log"))
+			keep := filepath.Join(os.TempDir(), "nomad-test.log")
 			_ = os.WriteFile(keep, log, 0o600)
 			t.Logf("Nomad's log is in %s", keep)
 		}
 		unmount(t, filepath.Join(dir, "data"))
 	})
-	address := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	awaitNode(t, address)
-	return address
+	awaitNode(t, c.address)
+	return c
+}
+
+// run starts Nomad, with what it has on disk.
+func (c *cluster) run(t *testing.T) {
+	t.Helper()
+	out, err := os.OpenFile(filepath.Join(c.dir, "nomad.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	c.cmd = exec.Command(c.program, "agent", "-config", c.config)
+	c.cmd.Stdout, c.cmd.Stderr = out, out
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stop ends it; containers go on.
+func (c *cluster) stop(t *testing.T) {
+	t.Helper()
+	if err := c.cmd.Process.Signal(os.Interrupt); err != nil {
+		return // it has been stopped
+	}
+	_ = c.cmd.Wait() // it ends with the status of a signal
 }
 
 // unmount takes away what Nomad leaves mounted in its folder, so that the folder can be removed.
@@ -190,7 +210,6 @@ func opener(t *testing.T, address, installation string) func(t *testing.T, image
 }
 
 func TestEngine(t *testing.T) {
-	address := cluster(t)
-	open := opener(t, address, "t"+uuid.NewString()[:7])
+	open := opener(t, startCluster(t).address, "t"+uuid.NewString()[:7])
 	enginetest.Run(t, func(t *testing.T, images string) node.Engine { return open(t, images) })
 }

@@ -1,0 +1,29 @@
+package capi
+
+// Node is a machine of the cluster that runs instances. Cupola's own: Cloud Foundry has no such resource.
+type Node struct {
+	GUID     string `json:"guid"` // Nomad's
+	Name     string `json:"name"`
+	Address  string `json:"address"` // empty: the machine of the server
+	Pool     string `json:"pool"`    // the isolation segment that it is for; empty: the shared one
+	Zone     string `json:"zone"`
+	Version  string `json:"version"` // of Nomad
+	State    string `json:"state"`   // one of NodeReady and those below it
+	Memory   int    `json:"memory_in_mb"`
+	Reserved int    `json:"reserved_memory_in_mb"` // by instances and tasks
+	Count    int    `json:"instances"`             // tasks among them
+}
+
+// States of a Node.
+const (
+	NodeReady    = "READY"
+	NodeDraining = "DRAINING" // instances leave it, and no new ones come
+	NodeDrained  = "DRAINED"  // there are none left
+	NodeDown     = "DOWN"
+	NodeForeign  = "NO AGENT" // of the cluster, but nobody of ours is there, so nothing is placed on it
+)
+
+// Nodes are all nodes.
+type Nodes struct {
+	Resources Array[Node] `json:"resources"`
+}

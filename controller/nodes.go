@@ -1,0 +1,68 @@
+package controller
+
+import (
+	"context"
+	"errors"
+
+	"github.com/cupola-paas/cupola/controller/api"
+	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/node"
+)
+
+// nodes gives the API the machines of the engine, nil if it has but this one.
+func (s *Server) nodes() api.Nodes {
+	if m, ok := s.engine.(node.Machines); ok {
+		return machines{m}
+	}
+	return nil
+}
+
+type machines struct{ engine node.Machines }
+
+func (m machines) List(ctx context.Context) ([]capi.Node, error) {
+	all, err := m.engine.Machines(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]capi.Node, 0, len(all))
+	for _, x := range all {
+		out = append(out, capi.Node{
+			GUID: x.ID, Name: x.Name, Address: x.Address, Pool: x.Pool, Zone: x.Zone, Version: x.Version,
+			State: machineState(x), Memory: x.MemoryMB, Reserved: x.ReservedMB, Count: x.Workloads,
+		})
+	}
+	return out, nil
+}
+
+func machineState(x node.Machine) string {
+	switch {
+	case !x.Up:
+		return capi.NodeDown
+	case !x.Agent:
+		return capi.NodeForeign
+	case !x.Eligible && x.Workloads > 0:
+		return capi.NodeDraining
+	case !x.Eligible:
+		return capi.NodeDrained
+	}
+	return capi.NodeReady
+}
+
+func (m machines) Drain(ctx context.Context, guid string, drain bool) error {
+	return nodeError(m.engine.SetEligible(ctx, guid, !drain))
+}
+
+func (m machines) Remove(ctx context.Context, guid string) error {
+	return nodeError(m.engine.RemoveMachine(ctx, guid))
+}
+
+// nodeError says in the API's words what an engine said about a machine.
+func nodeError(err error) error {
+	switch {
+	case errors.Is(err, node.ErrNotFound):
+		return capi.ResourceNotFound.Errorf("Node not found")
+	case errors.Is(err, node.ErrMachineUp):
+		return capi.UnprocessableEntity.Errorf("%s", err.Error())
+	}
+	return err
+}
