@@ -168,34 +168,111 @@ func (c *cluster) jobs(t *testing.T) []string {
 	return names
 }
 
+// ownPlatform is one for the test alone, not started yet. It skips where no cluster can be had.
+func ownPlatform(t *testing.T) *platform {
+	t.Helper()
+	if _, err := exec.LookPath("nomad"); err != nil {
+		t.Skip("no nomad on PATH: the cluster is not tested here")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("not root: Nomad's client needs that")
+	}
+	p, err := newPlatform(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func (p *platform) mustStart(t *testing.T) {
+	t.Helper()
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.ready(20 * time.Minute); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFromOneMachineToACluster: what ran on Docker goes on when the platform is given a cluster, and moves there
+// with no failed request.
+func TestFromOneMachineToACluster(t *testing.T) {
+	p := ownPlatform(t)
+	p.mustStart(t)
+	u := newUser(t, p)
+	u.must("push", "mover", "-p", "apps/static", "-m", "64M")
+	u.answers("mover", "/", http.StatusOK, "")
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.onNomad(); err != nil {
+		t.Fatal(err)
+	}
+	p.mustStart(t)
+	u.answers("mover", "/", http.StatusOK, "")
+	if jobs := p.cluster.jobs(t); len(jobs) != 0 {
+		t.Fatalf("just after the start Nomad has the jobs %v: nothing was restarted yet", jobs)
+	}
+	if got := u.must("nodes"); !strings.Contains(got, "READY") {
+		t.Errorf("cupola nodes says:\n%s", got)
+	}
+	done, failed := make(chan struct{}), make(chan string, 1)
+	go func() {
+		defer close(failed)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if status, body, err := p.get("mover", "/"); err != nil || status != http.StatusOK {
+				failed <- fmt.Sprintf("%d %q %v", status, body, err)
+				return
+			}
+		}
+	}()
+	u.must("restart", "mover", "--strategy", "rolling")
+	close(done)
+	if why, is := <-failed; is {
+		t.Errorf("a request failed while the app moved: %s", why)
+	}
+	if jobs := p.cluster.jobs(t); len(jobs) != 1 {
+		t.Errorf("after the move Nomad has the jobs %v, want one", jobs)
+	}
+	u.answers("mover", "/", http.StatusOK, "")
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+	back := *p
+	back.env = append(p.env, "CUPOLA_ENGINE=docker", "CUPOLA_NOMAD_ADDR=")
+	if err := back.start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-back.exited:
+		if err == nil || !strings.Contains(p.tail(5), "instances run in the Nomad cluster") {
+			t.Errorf("the way back with instances in the cluster: %v\n%s", err, p.tail(5))
+		}
+	case <-time.After(time.Minute):
+		back.kill()
+		t.Error("the server went back to Docker while instances run in the cluster")
+	}
+}
+
 // TestOnNomad: the same push on a cluster.
 func TestOnNomad(t *testing.T) {
 	p := shared
 	if p.cluster == nil {
-		if _, err := exec.LookPath("nomad"); err != nil {
-			t.Skip("no nomad on PATH: the cluster is not tested here")
-		}
-		if os.Getuid() != 0 {
-			t.Skip("not root: Nomad's client needs that")
-		}
-		var err error
-		if p, err = newPlatform(t.TempDir()); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := p.remove(); err != nil {
-				t.Error(err)
-			}
-		})
+		p = ownPlatform(t)
 		if err := p.onNomad(); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.start(); err != nil {
-			t.Fatal(err)
-		}
-		if err := p.ready(20 * time.Minute); err != nil {
-			t.Fatal(err)
-		}
+		p.mustStart(t)
 	}
 	u := newUser(t, p)
 	u.must("push", "on-nomad", "-p", "apps/static", "-i", "2", "-m", "64M")
