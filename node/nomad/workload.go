@@ -23,9 +23,8 @@ type workload struct {
 	allocs      map[string]*alloc
 	placement   string // why there is no node for it; empty: there is, or it is not known yet
 
-	status  node.Status
-	details string        // the agent's, of the last end
-	news    chan struct{} // closed and replaced when something about it changed
+	status node.Status
+	news   chan struct{} // closed and replaced when something about it changed
 }
 
 // alloc is what Nomad says of one attempt to run a workload.
