@@ -41,7 +41,9 @@ func talk(conn net.Conn, answers int, lines ...string) ([]string, error) {
 		if err != nil {
 			return got, fmt.Errorf("after %q: %w", got, err)
 		}
-		got = append(got, strings.TrimRight(l, "\r\n"))
+		if got = append(got, strings.TrimRight(l, "\r\n")); strings.HasPrefix(l, "-") || strings.HasPrefix(l, "CLIENT_ERROR") {
+			return got, errors.New(got[len(got)-1]) // nothing more may come
+		}
 	}
 	return got, nil
 }
