@@ -97,6 +97,8 @@ func serverFlags() []cli.Flag {
 		text("oidc-ca", "CUPOLA_OIDC_CA", "PEM `FILE` with the CA of the provider's certificate (default: the system's CAs)"),
 		&cli.IntFlag{Name: "log-app-mb", EnvVars: []string{"CUPOLA_LOG_APP_MB"}, Usage: "`MB` of each app's logs that are kept (default: 16)"},
 		&cli.IntFlag{Name: "log-mb", EnvVars: []string{"CUPOLA_LOG_MB"}, Usage: "`MB` of all apps' logs that are kept (default: 1024)"},
+		&cli.DurationFlag{Name: "backup-every", EnvVars: []string{"CUPOLA_BACKUP_EVERY"}, Usage: "`TIME` between backups of data services; negative: only when asked for (default: 24h)"},
+		&cli.IntFlag{Name: "backup-keep", EnvVars: []string{"CUPOLA_BACKUP_KEEP"}, Usage: "`NUMBER` of backups of each data service that stay (default: 7)"},
 		&cli.DurationFlag{Name: "log-age", EnvVars: []string{"CUPOLA_LOG_AGE"}, Usage: "`TIME` that logs are kept, such as 168h (default: 720h)"},
 		text("broker-ca", "CUPOLA_BROKER_CA", "`FILE` with CAs in PEM form that service brokers' certificates may chain to, besides the machine's"),
 		&cli.DurationFlag{Name: "broker-timeout", EnvVars: []string{"CUPOLA_BROKER_TIMEOUT"}, Usage: "`TIME` that a service broker has for an answer (default: 60s)"},
@@ -118,7 +120,7 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		StackCache: c.String("stack-cache"), BuildImage: c.String("stack-build-image"), RunImage: c.String("stack-run-image"),
 		Builder: c.String("builder"), Builds: c.Int("builds"), BuildMemoryMB: c.Int("build-memory"), BuildDiskMB: c.Int("build-disk"),
 		BuildTimeout: c.Duration("build-timeout"), NoBuildpackURLs: c.Bool("no-buildpack-urls"), OIDC: oidcConfig(c),
-		LogAppMB: c.Int("log-app-mb"), LogMB: c.Int("log-mb"), LogAge: c.Duration("log-age"), DrainAllow: c.StringSlice("drain-allow"),
+		LogAppMB: c.Int("log-app-mb"), LogMB: c.Int("log-mb"), LogAge: c.Duration("log-age"), BackupEvery: c.Duration("backup-every"), BackupKeep: c.Int("backup-keep"), DrainAllow: c.StringSlice("drain-allow"),
 		BrokerCA: c.String("broker-ca"), BrokerTimeout: c.Duration("broker-timeout"), BrokerPolling: c.Duration("broker-polling"),
 		Log: logger,
 	}, err
@@ -196,11 +198,12 @@ func runServer(c *cli.Context) error {
 func (k *console) purgeCommand() *cli.Command {
 	purge := k.command(spec{name: "server purge", noJSON: true, summary: "remove what a stopped platform has left in Docker",
 		details: "Containers, images, networks and firewall rules go, and all its apps stop. The data folder stays: delete it\n" +
-			"yourself when nothing of it is wanted any more.",
-		examples: []string{"cupola server purge --yes", "cupola server purge --data-dir ~/cupola --yes"},
+			"yourself when nothing of it is wanted any more. The data of its databases and queues stays too, unless you give --volumes.",
+		examples: []string{"cupola server purge --yes", "cupola server purge --data-dir ~/cupola --yes", "cupola server purge --volumes --yes   # destroys databases"},
 		flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"CUPOLA_DATA_DIR"}, Usage: "`FOLDER` of the platform"},
 			&cli.StringFlag{Name: "docker-host", EnvVars: []string{"CUPOLA_DOCKER_HOST"}, Usage: "`URL` of the Docker Engine"},
+			&cli.BoolFlag{Name: "volumes", Usage: "destroy the data of databases and queues too"},
 			&cli.BoolFlag{Name: "yes", Usage: "do it"},
 		}, nomadFlags()...)})
 	purge.Name = "purge"
@@ -211,7 +214,7 @@ func (k *console) purgeCommand() *cli.Command {
 		if !c.Bool("yes") {
 			return badUsage("purge stops and removes all apps of the platform").withHint("to do it: --yes")
 		}
-		return controller.Purge(c.Context, controller.Config{DataDir: c.String("data-dir"), DockerHost: c.String("docker-host"), Nomad: nomadConfig(c)}, c.App.Writer)
+		return controller.Purge(c.Context, controller.Config{DataDir: c.String("data-dir"), DockerHost: c.String("docker-host"), Nomad: nomadConfig(c)}, c.Bool("volumes"), c.App.Writer)
 	}
 	return purge
 }

@@ -46,6 +46,8 @@ type Config struct {
 	LogAppMB        int           // logs of one app on disk; zero: 16
 	LogMB           int           // logs of all apps; zero: 1024
 	LogAge          time.Duration // how long logs are kept; zero: 30 days
+	BackupEvery     time.Duration // between backups of data services; zero: a day; negative: only when they are asked for
+	BackupKeep      int           // how many backups of each stay; zero: 7
 	BrokerCA        string        // PEM file with CAs that service brokers' certificates may chain to, besides the machine's
 	BrokerTimeout   time.Duration // for one answer of a service broker; zero: a minute
 	BrokerPolling   time.Duration // for an operation of a broker that neither it nor its plan bounds; zero: a day
@@ -79,6 +81,12 @@ func (c Config) WithDefaults() Config {
 	set(&c.StackCache, filepath.Join(c.DataDir, "stack"))
 	if c.LogAge == 0 {
 		c.LogAge = 30 * 24 * time.Hour
+	}
+	if c.BackupEvery == 0 {
+		c.BackupEvery = 24 * time.Hour
+	}
+	if c.BackupKeep == 0 {
+		c.BackupKeep = 7
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -152,6 +160,9 @@ func (c Config) Validate() error {
 	}
 	if c.LogAppMB < 0 || c.LogAppMB > 1024 || c.LogMB < 0 || c.LogAge < 0 {
 		return fmt.Errorf("--log-app-mb is from 1 to 1024, --log-mb and --log-age are more than nothing: give such ones, or none for the defaults")
+	}
+	if c.BackupKeep < 0 || c.BackupEvery > 0 && c.BackupEvery < time.Minute {
+		return fmt.Errorf("--backup-keep is 1 or more and --backup-every a minute or more: give such ones, or none for the defaults")
 	}
 	for _, text := range c.DrainAllow {
 		if _, err := parseNetwork(text); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -13,9 +14,12 @@ import (
 	"github.com/cupola-paas/cupola/buildpack/stack"
 	"github.com/cupola-paas/cupola/controller/dataservice"
 	"github.com/cupola-paas/cupola/controller/dataservice/images"
+	"github.com/cupola-paas/cupola/controller/dataservice/vault"
 	"github.com/cupola-paas/cupola/controller/identity"
 	"github.com/cupola-paas/cupola/controller/logs"
+	"github.com/cupola-paas/cupola/controller/services"
 	"github.com/cupola-paas/cupola/node"
+	"github.com/cupola-paas/cupola/node/docker"
 )
 
 // The platform's own broker in the marketplace.
@@ -56,15 +60,16 @@ func (s *Server) openDataServices(who *identity.Loop) (*dataServices, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the broker of data services: %w", err)
 	}
-	manager := &dataservice.Manager{
+	data := &dataServices{listener: listener}
+	data.manager = &dataservice.Manager{
 		DB: s.db, Engine: s.engine, Issuer: who.Issuer, Catalogue: catalogue, Logs: s.sink, Log: s.log,
 		Images:   &images.Maker{Stack: stack.Options{CacheDir: s.config.StackCache}, Registry: registry, Keeper: program},
 		Registry: dataservice.Registry{Host: registry.Host, Username: registry.Username, Password: registry.Password},
+		Vault:    vault.Folder{Dir: s.dir("backups")}, BackupEvery: s.config.BackupEvery, BackupKeep: s.config.BackupKeep,
 	}
-	return &dataServices{
-		manager: manager, listener: listener,
-		broker: &dataservice.Broker{Manager: manager, Username: dataBrokerName, Password: password, Log: s.log},
-	}, nil
+	data.broker = &dataservice.Broker{Manager: data.manager, Username: dataBrokerName, Password: password, Log: s.log}
+	s.builtIn = append(s.builtIn, services.BuiltIn{Name: dataBrokerName, URL: data.url(), Username: dataBrokerName, Password: password})
+	return data, nil
 }
 
 // Run serves the broker until ctx ends.
@@ -92,3 +97,20 @@ func (s *logSink) ServiceLine(guid string, line node.LogLine) {
 
 // LastService implements dataservice.Logs.
 func (s *logSink) LastService(guid string) time.Time { return s.store.Last(guid) }
+
+// purgeVolumes destroys the data of data services, or says that it stays.
+func purgeVolumes(ctx context.Context, engine *docker.Docker, destroy bool, out io.Writer) error {
+	all, err := engine.Volumes(ctx)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	if !destroy {
+		fmt.Fprintf(out, "the data of %d data services stays; `cupola server purge --volumes --yes` destroys it\n", len(all))
+		return nil
+	}
+	for _, v := range all {
+		err = errors.Join(err, engine.RemoveVolume(ctx, v.ID))
+	}
+	fmt.Fprintf(out, "destroyed the data of %d data services\n", len(all))
+	return err
+}

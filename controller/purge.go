@@ -14,8 +14,8 @@ import (
 )
 
 // Purge removes all containers, networks, firewall rules and pulled images of the platform whose data is in
-// c.DataDir. The server must not run. Data on disk is left to the caller.
-func Purge(ctx context.Context, c Config, out io.Writer) error {
+// c.DataDir, and with volumes the data of its data services. The server must not run. Data on disk is left to the caller.
+func Purge(ctx context.Context, c Config, volumes bool, out io.Writer) error {
 	c = c.WithDefaults()
 	if _, err := os.Stat(filepath.Join(c.DataDir, "store")); err != nil {
 		return fmt.Errorf("%s has no data of a platform: %w", c.DataDir, err)
@@ -55,7 +55,7 @@ func Purge(ctx context.Context, c Config, out io.Writer) error {
 		return fmt.Errorf("purge installation %s: %w", s.installation, err)
 	}
 	fmt.Fprintf(out, "removed containers, networks, rules and images of installation %s\n", s.installation)
-	return nil
+	return purgeVolumes(ctx, engine, volumes, out)
 }
 
 // purgeNomad removes the jobs in the cluster, on all its nodes.

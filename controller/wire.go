@@ -156,6 +156,13 @@ func (s *Server) ready() (bool, []string) {
 // loops wires everything that runs beside the router.
 func (s *Server) loops() ([]func(context.Context) error, error) {
 	env := appenv.Env{API: s.url("api")}
+	who, err := s.identities()
+	if err != nil {
+		return nil, err
+	}
+	if s.data, err = s.openDataServices(who); err != nil { // before the brokers are registered
+		return nil, err
+	}
 	servicesLoop, err := s.openServices()
 	if err != nil {
 		return nil, err
@@ -172,15 +179,8 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 		Adopter: s.builder, Blobs: droplets{s.blobs},
 		Copier: imagecopy.Copier{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
 	}
-	who, err := s.identities()
-	if err != nil {
-		return nil, err
-	}
 	networkLoops, err := s.networkLoops(context.Background(), who)
 	if err != nil {
-		return nil, err
-	}
-	if s.data, err = s.openDataServices(who); err != nil {
 		return nil, err
 	}
 	schedulingLoop := &scheduling.Loop{

@@ -186,7 +186,7 @@ func (p *platform) purge() error {
 	if _, err := os.Stat(filepath.Join(p.dir, "data", "store")); err != nil {
 		return nil // it never started, or its data is gone after an earlier purge
 	}
-	cmd := exec.Command(p.binary, "server", "purge", "--yes")
+	cmd := exec.Command(p.binary, "server", "purge", "--volumes", "--yes")
 	cmd.Env = p.env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("purge: %w: %s", err, out)

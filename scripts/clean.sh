@@ -4,7 +4,7 @@ source "$(dirname "$0")/lib.sh"
 stop_server
 if [ -d "$CUPOLA_DATA_DIR" ] && [ -x bin/cupola ]; then
 	say "removing containers, networks and data of $CUPOLA_DATA_DIR"
-	bin/cupola server purge --data-dir "$CUPOLA_DATA_DIR" --yes
+	bin/cupola server purge --data-dir "$CUPOLA_DATA_DIR" --volumes --yes
 fi
 rm -rf "$CUPOLA_DATA_DIR"
 [ -w /etc/hosts ] && { kept=$(grep -v "api\.$CUPOLA_DOMAIN .*# cupola\$" /etc/hosts || true); printf '%s\n' "$kept" >/etc/hosts; }

@@ -107,7 +107,7 @@ func (p *platform) enable(ctx context.Context, o options, flag string) error {
 func (p *platform) remove() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	<-p.exited
-	purge := exec.Command(p.cupola, "server", "purge", "--yes")
+	purge := exec.Command(p.cupola, "server", "purge", "--volumes", "--yes")
 	purge.Env = p.env
 	out, err := purge.CombinedOutput()
 	if err != nil {

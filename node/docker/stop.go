@@ -108,5 +108,11 @@ func (d *Docker) Purge(ctx context.Context) error {
 		}
 		work.Go(func() error { return failed("remove container "+c.ID, d.remove(ctx, c.ID)) })
 	}
-	return errors.Join(work.Wait(), d.removeNetworks(ctx), d.fw.remove())
+	err = work.Wait()
+	for _, c := range list {
+		if i := d.find(c.Labels[labelID]); i != nil && err == nil {
+			d.forget(i) // now, and not when Docker tells: volumes may be removed next
+		}
+	}
+	return errors.Join(err, d.removeNetworks(ctx), d.fw.remove())
 }
