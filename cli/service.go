@@ -45,7 +45,9 @@ func (k *console) serviceCommands() []*cli.Command {
 				return s.rename(ctx, instanceKind, s.inSpace(), c.Args().Get(0), c.Args().Get(1))
 			}}),
 		k.command(spec{name: "delete-service", aliases: []string{"ds"}, category: serviceCategory, summary: "delete a service instance with what it holds", args: "SERVICE_INSTANCE", min: 1, max: 1,
-			flags: []cli.Flag{forceFlag, waitFlag}, need: aSpace, run: deleteService, api: with("DELETE "+path+"/:guid", "GET /v3/jobs/:guid")}),
+			details: "The data of the platform's own data services stays for 7 days: see deleted-services and restore-deleted-service.",
+			flags:   []cli.Flag{forceFlag, waitFlag, &cli.BoolFlag{Name: "purge", Usage: "destroy its data now"}}, need: aSpace, run: deleteService,
+			api: with("DELETE "+path+"/:guid", "GET /v3/jobs/:guid", "DELETE /v3/deleted_service_instances/:guid")}),
 		k.command(spec{name: "purge-service-instance", category: serviceCategory, summary: "forget a service instance without asking its broker", args: "SERVICE_INSTANCE", min: 1, max: 1,
 			details: "For a broker that is gone. What it has made is not removed.", flags: []cli.Flag{forceFlag}, need: aSpace, run: purgeService, api: with("DELETE " + path + "/:guid?purge=true")}),
 		k.command(spec{name: "create-user-provided-service", aliases: []string{"cups"}, category: serviceCategory, summary: "make a service instance of credentials that you have", args: "NEW_NAME", min: 1, max: 1,

@@ -185,6 +185,9 @@ func deleteService(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil || instance == nil {
 		return err
 	}
+	if c.Bool("purge") {
+		return s.deleteForEver(ctx, instance)
+	}
 	done, err := s.serviceAct(ctx, c, http.MethodDelete, instanceKind.path+"/"+instance.GUID, nil)
 	if notFound(err) {
 		done, err = true, nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cupola-paas/cupola/buildpack/embedded"
 	"github.com/cupola-paas/cupola/buildpack/stack"
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/controller/dataservice"
 	"github.com/cupola-paas/cupola/controller/dataservice/images"
 	"github.com/cupola-paas/cupola/controller/dataservice/vault"
@@ -20,6 +21,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/services"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/node/docker"
+	"github.com/cupola-paas/cupola/store"
 )
 
 // The platform's own broker in the marketplace.
@@ -68,7 +70,9 @@ func (s *Server) openDataServices(who *identity.Loop) (*dataServices, error) {
 		Vault:    vault.Folder{Dir: s.dir("backups")}, BackupEvery: s.config.BackupEvery, BackupKeep: s.config.BackupKeep,
 	}
 	data.broker = &dataservice.Broker{Manager: data.manager, Username: dataBrokerName, Password: password, Log: s.log}
-	s.builtIn = append(s.builtIn, services.BuiltIn{Name: dataBrokerName, URL: data.url(), Username: dataBrokerName, Password: password})
+	if s.config.Engine == engineDocker { // addresses of this machine's containers mean nothing to other nodes
+		s.builtIn = append(s.builtIn, services.BuiltIn{Name: dataBrokerName, URL: data.url(), Username: dataBrokerName, Password: password})
+	}
 	return data, nil
 }
 
@@ -112,5 +116,29 @@ func purgeVolumes(ctx context.Context, engine *docker.Docker, destroy bool, out 
 		err = errors.Join(err, engine.RemoveVolume(ctx, v.ID))
 	}
 	fmt.Fprintf(out, "destroyed the data of %d data services\n", len(all))
+	return err
+}
+
+// dataActions gives the API what the broker can do besides, with errors for callers.
+type dataActions struct{ m *dataservice.Manager }
+
+func (d dataActions) Backup(guid string) (*store.DataBackup, error) {
+	b, err := d.m.Backup(guid)
+	return b, forCaller(err)
+}
+func (d dataActions) Restore(guid, backup string) error { return forCaller(d.m.Restore(guid, backup)) }
+func (d dataActions) Undelete(guid string) error        { return forCaller(d.m.Undelete(guid)) }
+func (d dataActions) Purge(guid string) error           { return forCaller(d.m.Purge(guid)) }
+
+// forCaller turns what a caller can mend into an answer.
+func forCaller(err error) error {
+	if errors.Is(err, dataservice.ErrBusy) {
+		return capi.InstanceOperationRunning.Errorf("An operation for the service instance is in progress.")
+	}
+	for _, known := range []error{dataservice.ErrNoBackups, dataservice.ErrNotUsable, dataservice.ErrOtherOffering, dataservice.ErrNotWhole} {
+		if errors.Is(err, known) {
+			return capi.UnprocessableEntity.Errorf("That cannot be done: %v.", err)
+		}
+	}
 	return err
 }

@@ -232,7 +232,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 			NetworkPolicy: s.networkPolicyURL()},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
 		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Requests: s.requestStats, Nodes: s.nodes(), Log: s.log, WriteDroplet: s.writeDroplet,
-		Brokers: s.brokers, Rebase: s.rebase, Dashboards: s.auth, NoBuildpackURLs: s.config.NoBuildpackURLs,
+		Brokers: s.brokers, Rebase: s.rebase, Dashboards: s.auth, Data: dataActions{s.data.manager}, NoBuildpackURLs: s.config.NoBuildpackURLs,
 	})
 	s.api = handler
 	if err := os.MkdirAll(s.dir("build", "uploads"), 0o700); err != nil {

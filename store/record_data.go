@@ -13,6 +13,12 @@ const (
 	DataFailed    = "failed"    // it never became usable
 )
 
+// Types of a DataService's Operation besides those of the marketplace.
+const (
+	DataRestore  = "restore"
+	DataUndelete = "undelete"
+)
+
 // DataService is an instance of an offering of the platform's own broker; its GUID is the one that the marketplace
 // knows it by. The broker alone writes it.
 type DataService struct {

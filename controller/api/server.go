@@ -52,6 +52,8 @@ type Options struct {
 	Brokers Brokers
 	// Dashboards keeps the OAuth2 clients of brokers' dashboards; nil: there are none.
 	Dashboards Dashboards
+	// Data is what the platform's own broker can do besides; nil: there is none.
+	Data DataServices
 	// NoBuildpackURLs refuses buildpacks that are not in the catalogue.
 	NoBuildpackURLs bool
 	// Nodes are the machines of the cluster; nil: all runs on this one.
@@ -135,6 +137,7 @@ type Server struct {
 	nodes           Nodes
 	brokers         Brokers
 	dashboards      Dashboards
+	data            DataServices
 	tempDir         string
 	maxHold         time.Duration
 	noBuildpackURLs bool

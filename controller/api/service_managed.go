@@ -22,6 +22,7 @@ func (s *Server) presentManaged(tx *store.Tx, i *store.ServiceInstance, out *cap
 		return err
 	}
 	base := "/v3/service_instances/" + i.GUID
+	out.LastOperation = presentOperation(ownOperation(tx, i))
 	out.Relationships.ServicePlan = capi.To(i.PlanGUID)
 	out.MaintenanceInfo, out.DashboardURL = objectOr(i.MaintenanceInfo), optional(i.DashboardURL)
 	upgrade := !i.Unmade && versionOf(plan.MaintenanceInfo) != "" && versionOf(plan.MaintenanceInfo) != versionOf(i.MaintenanceInfo)

@@ -40,7 +40,7 @@ func (m *Manager) Restore(guid, backupGUID string) error {
 			return ErrNoBackups
 		}
 		s.State, s.RestoreFrom = store.DataRestoring, backupGUID
-		beginOperation(tx, s, "restore")
+		beginOperation(tx, s, store.DataRestore)
 		return nil
 	})
 }
@@ -168,7 +168,7 @@ func (m *Manager) Undelete(guid string) error {
 			return ErrNotUsable
 		}
 		s.State, s.NextPlanID, s.PurgeAt = store.DataUpdating, s.PlanID, time.Time{}
-		beginOperation(tx, s, "create")
+		beginOperation(tx, s, store.DataUndelete)
 		return nil
 	})
 }

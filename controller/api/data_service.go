@@ -1,0 +1,250 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// DataServices is what the platform's own broker can do besides the Open Service Broker API. Its errors that a caller
+// can mend are *capi.Error.
+type DataServices interface {
+	// Backup asks for a backup and returns its record; it is made meanwhile.
+	Backup(instanceGUID string) (*store.DataBackup, error)
+	// Restore asks for the content of a backup in place of an instance's.
+	Restore(instanceGUID, backupGUID string) error
+	// Undelete brings the data of a deleted instance back to life.
+	Undelete(instanceGUID string) error
+	// Purge destroys the data of a deleted instance.
+	Purge(instanceGUID string) error
+}
+
+// deletedAt is the space that a deleted data service was in.
+func deletedAt(tx *store.Tx, c *Ctx) (Place, error) {
+	s, err := store.DataServices.Get(tx, c.Path("guid"))
+	if err == nil && s.State != store.DataDeleted {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return Place{}, err
+	}
+	return placeOf(tx, s.SpaceGUID)
+}
+
+// dataServiceRoutes are our own: backups of data services, and those that were deleted but whose data is still there.
+func (s *Server) dataServiceRoutes() []Route {
+	const one, gone = "/v3/service_instances/{guid}", "/v3/deleted_service_instances"
+	see := on(serviceInstanceAt, "Service instance", SeeSpace, SeeSpace)
+	develop := on(serviceInstanceAt, "Service instance", SeeSpace, Develop)
+	again := on(deletedAt, "Deleted service instance", SeeSpace, Develop)
+	return []Route{
+		index(one+"/backups", see, s.listBackups),
+		post(one+"/backups", develop, s.createBackup),
+		post(one+"/actions/restore", develop, s.restoreBackup),
+		index(gone, signedIn(), s.listDeleted, "names", "space_guids"),
+		post(gone+"/{guid}/actions/restore", again, s.undelete),
+		del(gone+"/{guid}", again, s.purgeDeleted),
+	}
+}
+
+var errNoDataServices = errInvalid("The service instance is not one of the platform's own data services: its broker keeps its data.")
+
+// dataService is the data service behind a service instance.
+func (s *Server) dataService(tx *store.Tx, c *Ctx) (*store.DataService, error) {
+	d, err := store.DataServices.Get(tx, c.Path("guid"))
+	if errors.Is(err, store.ErrNotFound) || err == nil && s.data == nil {
+		return nil, errNoDataServices
+	}
+	return d, err
+}
+
+func presentBackup(b *store.DataBackup) capi.Backup {
+	out := capi.Backup{Resource: resource(&b.Meta),
+		State: b.State, Error: b.Error, Bytes: b.Bytes, SHA256: b.SHA256, Proof: b.Proof}
+	out.FinishedAt, out.ProvedAt = timeOrNil(b.FinishedAt), timeOrNil(b.ProvedAt)
+	return out
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func (s *Server) listBackups(c *Ctx) error {
+	return c.answer(func(tx *store.Tx) (any, error) {
+		if _, err := s.dataService(tx, c); err != nil {
+			return nil, err
+		}
+		found, _, err := store.DataBackups.List(tx, store.Query[store.DataBackup]{Where: []store.Cond{store.By("service", c.Path("guid"))}})
+		all := make([]capi.Backup, len(found))
+		for i, b := range found {
+			all[i] = presentBackup(b)
+		}
+		return pageOf(c, all), err
+	})
+}
+
+func (s *Server) createBackup(c *Ctx) error {
+	if err := c.View(func(tx *store.Tx) error { _, err := s.dataService(tx, c); return err }); err != nil {
+		return err
+	}
+	b, err := s.data.Backup(c.Path("guid"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, presentBackup(b))
+}
+
+func (s *Server) restoreBackup(c *Ctx) error {
+	var in capi.RestoreRequest
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	err := c.View(func(tx *store.Tx) error {
+		if _, err := s.dataService(tx, c); err != nil {
+			return err
+		}
+		b, err := store.DataBackups.Get(tx, in.Backup.GUID)
+		if err != nil {
+			return orElse(err, errInvalid("There is no such backup: name one as backup.guid."))
+		}
+		return c.maySeeBackup(tx, b)
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.data.Restore(c.Path("guid"), in.Backup.GUID); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusAccepted, struct{}{})
+}
+
+// maySeeBackup: who restores a backup must be a developer where it comes from, too.
+func (c *Ctx) maySeeBackup(tx *store.Tx, b *store.DataBackup) error {
+	none := errInvalid("There is no such backup: name one as backup.guid.")
+	from, err := store.DataServices.Get(tx, b.ServiceGUID)
+	if err != nil {
+		return orElse(err, none)
+	}
+	place, err := placeOf(tx, from.SpaceGUID)
+	if err != nil {
+		return orElse(err, none)
+	}
+	ok, err := c.Can(tx, place, Develop)
+	if err == nil && !ok {
+		err = none
+	}
+	return err
+}
+
+func (s *Server) listDeleted(c *Ctx) error {
+	return c.answer(func(tx *store.Tx) (any, error) {
+		all := []capi.DeletedServiceInstance{}
+		found, _, err := store.DataServices.List(tx, store.Query[store.DataService]{Where: []store.Cond{store.By("state", store.DataDeleted)}})
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range found {
+			place, err := placeOf(tx, d.SpaceGUID)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			ok, err := c.Can(tx, place, SeeSpace)
+			if err != nil {
+				return nil, err
+			}
+			if ok && d.PurgeAt.After(tx.Now) && wanted(c, "names", d.Name) && wanted(c, "space_guids", d.SpaceGUID) {
+				all = append(all, capi.DeletedServiceInstance{Resource: resource(&d.Meta),
+					Name: d.Name, PurgeAt: d.PurgeAt, Relationships: capi.ServiceInstanceRelatesTo{Space: capi.To(d.SpaceGUID)}})
+			}
+		}
+		return pageOf(c, all), nil
+	})
+}
+
+// wanted reports whether a filter of the request lets a value pass.
+func wanted(c *Ctx, filter, value string) bool {
+	list, asked := c.Filter.List(filter)
+	if !asked {
+		return true
+	}
+	for _, v := range list {
+		if v == value {
+			return true
+		}
+	}
+	return false
+}
+
+// undelete makes the service instance anew under its old GUID, without bindings, and lets its data live.
+func (s *Server) undelete(c *Ctx) error {
+	if s.data == nil {
+		return errNoDataServices
+	}
+	var i *store.ServiceInstance
+	err := c.Update(func(tx *store.Tx) error {
+		d, err := store.DataServices.Get(tx, c.Path("guid"))
+		if err != nil {
+			return err
+		}
+		plan, err := planByCatalog(tx, d.PlanID)
+		if err != nil {
+			return err
+		}
+		i = &store.ServiceInstance{
+			Meta: store.Meta{GUID: d.GUID}, Name: d.Name, Type: store.ServiceManaged, SpaceGUID: d.SpaceGUID, PlanGUID: plan.GUID, MaintenanceInfo: plan.MaintenanceInfo,
+			LastOperation: store.Operation{Type: store.OperationCreate, State: store.OperationSucceeded, Description: "restored", CreatedAt: tx.Now, UpdatedAt: tx.Now},
+		}
+		return firstOf(nameFree(tx, i), checkServiceQuota(tx, i, plan), putServiceInstance(tx, i))
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.data.Undelete(i.GUID); err != nil {
+		return err
+	}
+	return c.answer(func(tx *store.Tx) (any, error) { return s.presentServiceInstance(tx, i) })
+}
+
+func planByCatalog(tx *store.Tx, catalogID string) (*store.ServicePlan, error) {
+	for p := range store.ServicePlans.All(tx) {
+		if p.CatalogID != catalogID {
+			continue
+		}
+		b, err := store.ServiceBrokers.Get(tx, p.BrokerGUID)
+		if err == nil && b.BuiltIn {
+			return p, nil
+		}
+	}
+	return nil, errInvalid("The plan of the service instance is offered no more: put its catalogue file back first.")
+}
+
+func (s *Server) purgeDeleted(c *Ctx) error {
+	if s.data == nil {
+		return errNoDataServices
+	}
+	if err := s.data.Purge(c.Path("guid")); err != nil {
+		return err
+	}
+	return c.NoContent()
+}
+
+// ownOperation is the last operation of an instance. What its owner asked of the platform's own broker directly, a
+// restore, is an update to clients.
+func ownOperation(tx *store.Tx, i *store.ServiceInstance) store.Operation {
+	d, err := store.DataServices.Get(tx, i.GUID)
+	if err != nil || d.Operation.Type != store.DataRestore && d.Operation.Type != store.DataUndelete || d.Operation.CreatedAt.Before(i.LastOperation.CreatedAt) {
+		return i.LastOperation
+	}
+	o := d.Operation
+	o.Type = store.OperationUpdate
+	return o
+}

@@ -1,0 +1,30 @@
+package capi
+
+import "time"
+
+// Backup is the content of one of the platform's own data services at a moment (ours, not in CAPI v3).
+type Backup struct {
+	Resource
+	State      string     `json:"state"` // in progress, succeeded or failed
+	Error      string     `json:"error"`
+	Bytes      int64      `json:"bytes"`
+	SHA256     string     `json:"sha256"`
+	FinishedAt *time.Time `json:"finished_at"`
+	ProvedAt   *time.Time `json:"proved_at"` // when it was restored and queried; null: it never was
+	Proof      string     `json:"proof"`     // what the query answered, or why it could not be restored
+}
+
+// RestoreRequest names a backup.
+type RestoreRequest struct {
+	Backup struct {
+		GUID string `json:"guid"`
+	} `json:"backup"`
+}
+
+// DeletedServiceInstance is one whose data is still there (ours, not in CAPI v3).
+type DeletedServiceInstance struct {
+	Resource
+	Name          string                   `json:"name"`
+	PurgeAt       time.Time                `json:"purge_at"` // when its data is destroyed
+	Relationships ServiceInstanceRelatesTo `json:"relationships"`
+}
