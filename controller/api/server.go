@@ -154,7 +154,7 @@ func New(o Options) *Server {
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
 		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, nodes: o.Nodes, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
-	s.brokers, s.dashboards, s.noBuildpackURLs = o.Brokers, o.Dashboards, o.NoBuildpackURLs
+	s.brokers, s.dashboards, s.data, s.noBuildpackURLs = o.Brokers, o.Dashboards, o.Data, o.NoBuildpackURLs
 	s.fillDefaults()
 	s.system = s.hosts(o.SystemHosts)
 	s.compile(s.table())

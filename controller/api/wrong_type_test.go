@@ -33,6 +33,7 @@ var fullBodies = map[string]string{
 	"PATCH /v3/apps/{guid}":                               appBody + metadataBody + `}`,
 	"PATCH /v3/apps/{guid}/environment_variables":         `{"var":{"A":"b"}}`,
 	"PATCH /v3/apps/{guid}/features/{name}":               `{"enabled":true}`,
+	"POST /v3/service_instances/{guid}/actions/restore":   `{"backup":{"guid":"x"}}`,
 	"PATCH /v3/apps/{guid}/relationships/current_droplet": `{"data":{"guid":"{droplet}"}}`,
 	"PATCH /v3/processes/{guid}":                          processBody,
 	"PATCH /v3/apps/{guid}/processes/{type}":              processBody,
