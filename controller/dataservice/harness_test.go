@@ -323,14 +323,6 @@ func (i *instance) delete() {
 	}
 }
 
-// write puts a catalogue file into the operator's folder.
-func (p *platform) write(name, text string) {
-	p.t.Helper()
-	if err := os.WriteFile(filepath.Join(p.folder, name), []byte(text), 0o600); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
 func text(v any) string { return fmt.Sprint(v) }
 
 // waitALittle is between two looks at something that nobody tells of.
