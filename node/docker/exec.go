@@ -127,18 +127,27 @@ func (d *Docker) resize(ctx context.Context, execID string, sizes <-chan [2]uint
 
 // execStatus asks for the exit status; Docker notes it a moment after the output has ended.
 func (d *Docker) execStatus(ctx context.Context, execID string) (int, error) {
+	x, err := d.awaitExec(ctx, execID, func(x container.ExecInspect) bool { return !x.Running })
+	if ctx.Err() != nil {
+		d.killExec(execID)
+		return 0, ctx.Err()
+	}
+	if err != nil {
+		return 0, failed("exec", err)
+	}
+	return x.ExitCode, nil
+}
+
+// awaitExec looks at a command again and again until done likes what it sees, or ctx ends.
+func (d *Docker) awaitExec(ctx context.Context, execID string, done func(container.ExecInspect) bool) (container.ExecInspect, error) {
 	for pause := time.Millisecond; ; pause = min(pause*2, 100*time.Millisecond) {
 		x, err := d.api.ContainerExecInspect(ctx, execID)
-		if err != nil {
-			return 0, failed("exec", err)
-		}
-		if !x.Running {
-			return x.ExitCode, nil
+		if err != nil || done(x) {
+			return x, err
 		}
 		select {
 		case <-ctx.Done():
-			d.killExec(execID)
-			return 0, ctx.Err()
+			return x, ctx.Err()
 		case <-time.After(pause):
 		}
 	}
@@ -168,30 +177,15 @@ func (d *Docker) killExec(execID string) {
 	d.kill(ctx, execID, syscall.SIGKILL)
 }
 
-// kill sends a signal to the process group of a command, which runc makes the leader of a session of its own.
+// kill sends a signal to the process group of a command, which runc makes the leader of a session of its own. Docker
+// notes the number of a process only after it has begun, so that a command's first output may come before it.
 func (d *Docker) kill(ctx context.Context, execID string, s syscall.Signal) {
-	x, err := d.execStarted(ctx, execID)
+	x, err := d.awaitExec(ctx, execID, func(x container.ExecInspect) bool { return x.Pid > 1 })
 	if err != nil || !x.Running || !d.info.local || !inContainer(x.Pid, x.ContainerID) {
 		return
 	}
 	if err := syscall.Kill(-x.Pid, s); err != nil {
 		d.log.Debug("signal a command", "signal", s, "error", err)
-	}
-}
-
-// execStarted waits until Docker knows the process of a command: it notes the number only after the process
-// has begun, so that a command's first output may come before it.
-func (d *Docker) execStarted(ctx context.Context, execID string) (container.ExecInspect, error) {
-	for pause := time.Millisecond; ; pause = min(pause*2, 100*time.Millisecond) {
-		x, err := d.api.ContainerExecInspect(ctx, execID)
-		if err != nil || x.Pid > 1 {
-			return x, err
-		}
-		select {
-		case <-ctx.Done():
-			return x, ctx.Err()
-		case <-time.After(pause):
-		}
 	}
 }
 
