@@ -195,9 +195,21 @@ func Env(address string) map[string]string {
 	return env
 }
 
-// issue makes a key and signs its certificate, which comes with that of the CA behind it.
+// issue makes an instance's key and certificate.
 func (i *Issuer) issue(of Instance) (cert, key []byte, err error) {
-	if i.ca.NotAfter.Sub(i.now()) < caRenew/2 { // this process has run for that long
+	return i.sign(&x509.Certificate{
+		Subject: pkix.Name{CommonName: of.GUID, OrganizationalUnit: []string{
+			"organization:" + of.OrgGUID, "space:" + of.SpaceGUID, "app:" + of.AppGUID,
+		}},
+		DNSNames:    []string{of.GUID},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}, of.Address, validFor)
+}
+
+// sign makes a key and signs a certificate of that template for it, which comes with that of the CA behind it. An
+// address that is an IP is one of its names. The CA is renewed first unless it outlives the certificate.
+func (i *Issuer) sign(template *x509.Certificate, address string, life time.Duration) (cert, key []byte, err error) {
+	if i.ca.NotAfter.Sub(i.now()) < max(life, caRenew/2) { // this process has run for that long
 		if err := i.open(); err != nil {
 			return nil, nil, err
 		}
@@ -206,21 +218,12 @@ func (i *Issuer) issue(of Instance) (cert, key []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	serial, err := newSerial()
-	if err != nil {
+	if template.SerialNumber, err = newSerial(); err != nil {
 		return nil, nil, err
 	}
-	template := &x509.Certificate{
-		SerialNumber: serial,
-		Subject: pkix.Name{CommonName: of.GUID, OrganizationalUnit: []string{
-			"organization:" + of.OrgGUID, "space:" + of.SpaceGUID, "app:" + of.AppGUID,
-		}},
-		DNSNames:  []string{of.GUID},
-		NotBefore: i.now().Add(-early), NotAfter: i.now().Add(validFor),
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyAgreement,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	}
-	if ip := net.ParseIP(of.Address); ip != nil {
+	template.NotBefore, template.NotAfter = i.now().Add(-early), i.now().Add(life)
+	template.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyAgreement
+	if ip := net.ParseIP(address); ip != nil {
 		template.IPAddresses = []net.IP{ip}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, i.ca, &private.PublicKey, i.key)
