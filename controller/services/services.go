@@ -211,17 +211,22 @@ func (l *Loop) later(guid string) {
 	}
 }
 
-// InstanceParameters asks the broker of a managed service instance for its parameters, a JSON object.
-func (l *Loop) InstanceParameters(ctx context.Context, guid string, who osb.Identity) (json.RawMessage, error) {
-	var t *task
-	err := l.DB.View(func(tx *store.Tx) error {
-		i, err := store.ServiceInstances.Get(tx, guid)
+// about is what a question on a managed service instance needs: the instance, its plan, its broker.
+func (l *Loop) about(instanceGUID string) (t *task, err error) {
+	err = l.DB.View(func(tx *store.Tx) error {
+		i, err := store.ServiceInstances.Get(tx, instanceGUID)
 		if err != nil {
 			return err
 		}
 		t = &task{instance: i}
 		return t.loadPlan(tx)
 	})
+	return t, err
+}
+
+// InstanceParameters asks the broker of a managed service instance for its parameters, a JSON object.
+func (l *Loop) InstanceParameters(ctx context.Context, guid string, who osb.Identity) (json.RawMessage, error) {
+	t, err := l.about(guid)
 	if err != nil {
 		return nil, err
 	}
@@ -234,15 +239,7 @@ func (l *Loop) InstanceParameters(ctx context.Context, guid string, who osb.Iden
 
 // BindingParameters asks the broker of a credential or route binding for its parameters, a JSON object.
 func (l *Loop) BindingParameters(ctx context.Context, instanceGUID, bindingGUID string, who osb.Identity) (json.RawMessage, error) {
-	var t *task
-	err := l.DB.View(func(tx *store.Tx) error {
-		i, err := store.ServiceInstances.Get(tx, instanceGUID)
-		if err != nil {
-			return err
-		}
-		t = &task{instance: i}
-		return t.loadPlan(tx)
-	})
+	t, err := l.about(instanceGUID)
 	if err != nil {
 		return nil, err
 	}
