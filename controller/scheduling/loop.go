@@ -149,8 +149,8 @@ func (l *Loop) Step(ctx context.Context) (time.Duration, error) {
 	}
 	next, errInstances := l.stepInstances(ctx, seen)
 	due, errDeployments := l.stepDeployments()
-	errTasks := l.stepTasks(ctx, seen)
-	return sooner(next, due), errors.Join(errInstances, errDeployments, errTasks)
+	gone, errTasks := l.stepTasks(ctx, seen)
+	return sooner(sooner(next, due), gone), errors.Join(errInstances, errDeployments, errTasks)
 }
 
 // nudge asks for another pass.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,11 +126,14 @@ type world struct {
 	engine *engine
 	app    *store.App
 	web    *store.Process
+	later  atomic.Int64 // how far the store's clock is ahead, in ns
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db, err := store.Open(store.Options{Dir: t.TempDir(), NoSync: true})
+	w := &world{t: t}
+	clock := func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }
+	db, err := store.Open(store.Options{Dir: t.TempDir(), NoSync: true, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,11 +143,11 @@ func newWorld(t *testing.T) *world {
 		}
 		db.Close()
 	})
-	e := newEngine()
-	w := &world{t: t, engine: e, Loop: &Loop{
-		DB: db, Engine: e, Router: drained{}, Env: noEnv{}, Logs: noLogs{}, Pace: -1,
+	w.engine = newEngine()
+	w.Loop = &Loop{
+		DB: db, Engine: w.engine, Router: drained{}, Env: noEnv{}, Logs: noLogs{}, Pace: -1,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	}}
+	}
 	w.update(func(tx *store.Tx) error {
 		org := &store.Org{Name: "example"}
 		if err := store.Orgs.Put(tx, org); err != nil {
@@ -415,6 +419,14 @@ func TestTasksRunOnce(t *testing.T) {
 	if got := state(); got.State != taskFailed || got.FailureReason != "exited with status 3" {
 		t.Errorf("task = %s %q", got.State, got.FailureReason)
 	}
+	if _, there := w.engine.there[task.GUID]; !there {
+		t.Error("the container of a finished task went before its log can have been read")
+	}
+	if due, err := w.Step(context.Background()); err != nil || due <= 0 || due > lastWords {
+		t.Errorf("step = %v, %v; want to be called again within %v", due, err, lastWords)
+	}
+	w.later.Add(int64(lastWords))
+	w.step()
 	if _, there := w.engine.there[task.GUID]; there {
 		t.Error("the container of a finished task was left")
 	}

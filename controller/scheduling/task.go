@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/node"
@@ -19,29 +20,45 @@ const (
 	taskFailed    = "FAILED"
 )
 
-// stepTasks starts pending tasks, stops cancelled ones and writes down how finished ones ended.
-func (l *Loop) stepTasks(ctx context.Context, seen map[string]node.Status) error {
+// lastWords is how long the workload of an ended task stays, because its log goes with it: a task that lives for some
+// milliseconds has ended before package collect, which asks again 200 ms after it asked too early, reads what it said.
+const lastWords = 2 * time.Second
+
+// stepTasks starts pending tasks, stops cancelled ones, writes down how finished ones ended and removes their
+// workloads. It returns after how long another one may be removed, zero if there is none.
+func (l *Loop) stepTasks(ctx context.Context, seen map[string]node.Status) (time.Duration, error) {
 	var open []*store.Task
+	left := map[string]time.Duration{} // how long an ended task's workload stays, by id
 	err := l.DB.View(func(tx *store.Tx) (err error) {
+		for id, s := range seen {
+			if t, err := store.Tasks.Get(tx, id); s.State == node.Exited && err == nil {
+				left[id] = lastWords - tx.Now.Sub(t.UpdatedAt)
+			}
+		}
 		open, _, err = store.Tasks.List(tx, store.Query[store.Task]{
 			Where: []store.Cond{store.By("state", taskPending, taskRunning, taskCanceling)},
 		})
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("read tasks: %w", err)
+		return 0, fmt.Errorf("read tasks: %w", err)
 	}
 	live := map[string]bool{}
 	for _, t := range open {
 		live[t.GUID] = true
 		l.stepTask(ctx, t, seen)
 	}
+	var due time.Duration
 	for id, s := range seen {
-		if s.State == node.Exited && !live[id] && s.Labels[labelProcess] == "" {
+		switch {
+		case s.State != node.Exited || live[id] || s.Labels[labelProcess] != "":
+		case left[id] > 0:
+			due = sooner(due, left[id])
+		default:
 			l.goStop(ctx, id) // its end is written down; the container may go
 		}
 	}
-	return nil
+	return due, nil
 }
 
 func (l *Loop) stepTask(ctx context.Context, t *store.Task, seen map[string]node.Status) {
@@ -73,7 +90,7 @@ func taskFailure(s node.Status) string {
 	return fmt.Sprintf("exited with status %d", s.ExitStatus)
 }
 
-// endTask writes the end first; the container is removed by the next pass.
+// endTask writes the end first; a later pass removes the workload.
 func (l *Loop) endTask(t *store.Task, state, reason string) {
 	l.setTask(t.GUID, t.State, func(t *store.Task) { t.State, t.FailureReason = state, reason })
 }
