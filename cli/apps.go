@@ -29,7 +29,7 @@ func (k *console) appCommands() []*cli.Command {
 		k.command(spec{name: "delete", aliases: []string{"d"}, category: appCategory, summary: "delete an app", args: "APP_NAME", min: 1, max: 1,
 			examples: []string{"cupola delete my-app", "cupola delete my-app -r -f"},
 			flags:    []cli.Flag{forceFlag, &cli.BoolFlag{Name: "r", Usage: "delete its routes too"}},
-			need:     aSpace, run: deleteApp, api: []string{"GET /v3/apps", "GET /v3/apps/:guid/routes", "DELETE /v3/apps/:guid", "DELETE /v3/routes/:guid", "GET /v3/jobs/:guid"}}),
+			need:     aSpace, run: deleteApp, api: []string{"GET /v3/apps", "GET /v3/apps/:guid/routes", "GET /v3/service_credential_bindings", "GET /v3/service_instances", "DELETE /v3/apps/:guid", "DELETE /v3/routes/:guid", "GET /v3/jobs/:guid"}}),
 	}
 }
 
@@ -150,6 +150,13 @@ func deleteApp(ctx context.Context, s *session, c *cli.Context) error {
 		if err := onlyFor(app, routes); err != nil {
 			return err
 		}
+	}
+	staying, err := s.staying(ctx, app)
+	if err != nil {
+		return err
+	}
+	if staying != "" {
+		s.ui.Notef("It is bound to %s; these service instances stay, with their data.", staying)
 	}
 	if ok, err := s.sure(c, question, quote(name)); !ok {
 		return err

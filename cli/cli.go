@@ -65,7 +65,7 @@ func (k *console) commands() []*cli.Command {
 		k.routeCommands(), k.routeShareCommands(), k.domainCommands(),
 		k.securityGroupCommands(), k.networkPolicyCommands(), k.orgCommands(), k.spaceCommands(),
 		k.userCommands(), k.roleCommands(), k.quotaCommands(), k.segmentCommands(), k.nodeCommands(), k.featureFlagCommands(), k.environmentGroupCommands(), k.labelCommands(),
-		k.serviceCommands(), k.dataServiceCommands(), k.serviceBindingCommands(), k.serviceRouteCommands(), k.marketplaceCommands(),
+		k.serviceCommands(), k.dataServiceCommands(), k.rotateCommands(), k.serviceBindingCommands(), k.serviceRouteCommands(), k.marketplaceCommands(),
 		k.catalogueCommands(), k.patchCommands(), k.buildpackCommands(), k.toolCommands(), k.preferenceCommands(), []*cli.Command{k.serverCommand()},
 	)
 }

@@ -38,7 +38,8 @@ func (f *fakeAPI) put(collection string, resource map[string]any) {
 // anyCollections are those that serveAny answers for.
 var anyCollections = []string{"organizations", "spaces", "apps", "domains", "routes", "processes", "feature_flags", "organization_quotas", "space_quotas",
 	"isolation_segments", "security_groups", "environment_variable_groups", "users", "roles", "buildpacks", "stacks", "revisions", "droplets", "packages", "sidecars",
-	"service_instances", "service_credential_bindings", "service_route_bindings", "service_brokers", "service_offerings", "service_plans"}
+	"service_instances", "service_credential_bindings", "service_route_bindings", "service_brokers", "service_offerings", "service_plans",
+	"deleted_service_instances"}
 
 // serveAny answers /v3/COLLECTION, /v3/COLLECTION/GUID and what is below.
 func (f *fakeAPI) serveAny(w http.ResponseWriter, r *http.Request) {

@@ -34,7 +34,9 @@ func (k *console) orgCommands() []*cli.Command {
 		k.command(spec{name: "rename-org", category: orgCategory, summary: "give an org another name", args: "ORG NEW_NAME", min: 2, max: 2, need: aLogin,
 			api: []string{"GET /v3/organizations", "PATCH /v3/organizations/:guid"}, run: renameOrg}),
 		k.command(spec{name: "delete-org", category: orgCategory, summary: "delete an org with all that is in it", args: "ORG", min: 1, max: 1,
-			flags: []cli.Flag{forceFlag}, need: aLogin, run: deleteOrg, api: []string{"GET /v3/organizations", "DELETE /v3/organizations/:guid", "GET /v3/jobs/:guid"}}),
+			details: "Where service instances hold data, it names them and needs --with-data.",
+			flags:   []cli.Flag{forceFlag, withDataFlag}, need: aLogin, run: deleteOrg,
+			api: []string{"GET /v3/organizations", "GET /v3/service_instances", "GET /v3/spaces", "DELETE /v3/organizations/:guid", "GET /v3/jobs/:guid"}}),
 	}
 }
 
@@ -186,7 +188,11 @@ func deleteOrg(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if ok, err := s.sure(c, "Delete org %s with all its spaces, apps and routes?", quote(org.Name)); !ok {
+	held, err := s.holders(ctx, capi.Filter{"organization_guids": {org.GUID}}, true)
+	if err != nil {
+		return err
+	}
+	if ok, err := s.mayDelete(c, "org "+quote(org.Name), "spaces, apps and routes", held); !ok {
 		return err
 	}
 	if err := s.client.DeleteOrganization(ctx, org.GUID); err != nil && !notFound(err) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"os"
@@ -57,6 +58,15 @@ func TestScripts(t *testing.T) {
 				defer fake.mu.Unlock()
 				lines := map[string][]string{"requests": fake.requests, "manifests": fake.manifests, "uploads": fake.uploads}[args[0]]
 				ts.Check(os.WriteFile(ts.Getenv("WORK")+"/seen", []byte(strings.Join(lines, "\n")+"\n"), 0o644))
+			},
+			// put COLLECTION JSON puts a resource into a collection of the fake API.
+			"put": func(ts *testscript.TestScript, _ bool, args []string) {
+				fake := ts.Value(key{}).(*fakeAPI)
+				fake.mu.Lock()
+				defer fake.mu.Unlock()
+				var resource map[string]any
+				ts.Check(json.Unmarshal([]byte(args[1]), &resource))
+				fake.put("/v3/"+args[0], resource)
 			},
 			"forget": func(ts *testscript.TestScript, _ bool, _ []string) {
 				fake := ts.Value(key{}).(*fakeAPI)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +37,12 @@ func (k *console) dataServiceCommands() []*cli.Command {
 			examples: []string{"cupola restore-service db", "cupola create-service postgres small copy && cupola restore-service copy BACKUP_GUID"},
 			flags:    []cli.Flag{forceFlag}, need: aSpace, noJSON: true, run: restoreService, api: with("GET "+one+"/backups", "POST "+one+"/actions/restore", "GET "+one)}),
 		k.command(spec{name: "deleted-services", category: serviceCategory, summary: "show deleted data services whose data is still there",
-			need: aSpace, noJSON: true, run: deletedServices, api: []string{"GET " + deletedPath}}),
-		k.command(spec{name: "restore-deleted-service", category: serviceCategory, summary: "bring a deleted data service back with its data", args: "SERVICE_INSTANCE", min: 1, max: 1,
-			details: "Apps are bound to it anew with bind-service.", need: aSpace, noJSON: true, run: restoreDeleted,
+			details: "With --all also those of other spaces, and of spaces that are gone.", flags: []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "of all spaces that you see"}},
+			need: aSpace, noJSON: true, run: deletedServices, api: []string{"GET " + deletedPath, "GET /v3/spaces"}}),
+		k.command(spec{name: "restore-deleted-service", category: serviceCategory, summary: "bring a deleted data service back with its data", args: "SERVICE_INSTANCE|GUID", min: 1, max: 1,
+			details:  "Apps are bound to it anew with bind-service. By its GUID one of another space, or of a space that is gone, comes into the targeted one.",
+			examples: []string{"cupola restore-deleted-service db", "cupola restore-deleted-service db --as old-db"},
+			flags:    []cli.Flag{&cli.StringFlag{Name: "as", Usage: "`NAME` that it gets (default: the one it had)"}}, need: aSpace, noJSON: true, run: restoreDeleted,
 			api: []string{"GET " + deletedPath, "POST " + deletedPath + "/:guid/actions/restore", "GET " + one}}),
 	}
 }
@@ -166,33 +170,78 @@ func (s *session) untilDone(ctx context.Context, guid string) error {
 	})
 }
 
-func deletedServices(ctx context.Context, s *session, _ *cli.Context) error {
-	all, err := capi.All[capi.DeletedServiceInstance](ctx, s.client, deletedPath, s.inSpace())
+func deletedServices(ctx context.Context, s *session, c *cli.Context) error {
+	f := s.inSpace()
+	if c.Bool("all") {
+		f = nil
+	}
+	all, err := capi.All[capi.DeletedServiceInstance](ctx, s.client, deletedPath, f)
+	if err != nil {
+		return err
+	}
+	spaces, err := s.spaceNames(ctx, all)
 	if err != nil {
 		return err
 	}
 	var rows [][]string
 	for _, d := range all {
-		rows = append(rows, []string{d.Name, d.GUID, d.PurgeAt.Local().Format(time.DateTime)})
+		space := cmp.Or(spaces[d.Relationships.Space.GUID()], "(is gone)")
+		rows = append(rows, []string{d.Name, space, d.GUID, d.PurgeAt.Local().Format(time.DateTime)})
 	}
-	s.ui.Table("There are no deleted service instances with data.", []string{"name", "guid", "data goes at"}, rows)
+	s.ui.Table("There are no deleted service instances with data.", []string{"name", "space", "guid", "data goes at"}, rows)
 	return nil
 }
 
-func restoreDeleted(ctx context.Context, s *session, c *cli.Context) error {
-	name := c.Args().First()
+// spaceNames are the names of the spaces of deleted instances, by GUID; those that are gone have none.
+func (s *session) spaceNames(ctx context.Context, all []capi.DeletedServiceInstance) (map[string]string, error) {
+	names := map[string]string{}
+	for some := range slices.Chunk(all, guidBatch) {
+		guids := make([]string, len(some))
+		for i, d := range some {
+			guids[i] = d.Relationships.Space.GUID()
+		}
+		spaces, err := capi.All[capi.Space](ctx, s.client, "/v3/spaces", capi.Filter{"guids": guids})
+		if err != nil {
+			return nil, err
+		}
+		for _, space := range spaces {
+			names[space.GUID] = space.Name
+		}
+	}
+	return names, nil
+}
+
+// deletedNamed is the newest deleted instance of the space by its name, or any by its GUID.
+func (s *session) deletedNamed(ctx context.Context, name string) (*capi.DeletedServiceInstance, error) {
 	found, err := capi.All[capi.DeletedServiceInstance](ctx, s.client, deletedPath, s.inSpace().With("names", name))
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		all, err := capi.All[capi.DeletedServiceInstance](ctx, s.client, deletedPath, nil)
+		if err != nil {
+			return nil, err
+		}
+		found = slices.DeleteFunc(all, func(d capi.DeletedServiceInstance) bool { return d.GUID != name })
+	}
+	if len(found) == 0 {
+		return nil, withHint(fmt.Errorf("there is no deleted service instance %s whose data is still there", quote(name)), "see: cupola deleted-services --all")
+	}
+	newest := slices.MaxFunc(found, func(a, b capi.DeletedServiceInstance) int { return a.PurgeAt.Compare(b.PurgeAt) })
+	return &newest, nil
+}
+
+func restoreDeleted(ctx context.Context, s *session, c *cli.Context) error {
+	gone, err := s.deletedNamed(ctx, c.Args().First())
 	if err != nil {
 		return err
 	}
-	if len(found) == 0 {
-		return withHint(fmt.Errorf("there is no deleted service instance %s whose data is still there", quote(name)), "see: cupola deleted-services")
-	}
-	newest := slices.MaxFunc(found, func(a, b capi.DeletedServiceInstance) int { return a.PurgeAt.Compare(b.PurgeAt) })
-	if err := s.client.Act(ctx, http.MethodPost, deletedPath+"/"+newest.GUID+"/actions/restore", struct{}{}); err != nil {
+	in := capi.UndeleteRequest{Name: c.String("as"), Relationships: capi.ServiceInstanceRelatesTo{Space: capi.To(s.cfg.Space.GUID)}}
+	if err := s.client.Act(ctx, http.MethodPost, deletedPath+"/"+gone.GUID+"/actions/restore", in); err != nil {
 		return err
 	}
-	if err := s.untilDone(ctx, newest.GUID); err != nil {
+	name := cmp.Or(in.Name, gone.Name)
+	if err := s.untilDone(ctx, gone.GUID); err != nil {
 		return fmt.Errorf("service instance %s was not brought back: %w", quote(name), err)
 	}
 	s.ui.Notef("Service instance %s is back with its data.", s.ui.Name(name))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -106,6 +107,33 @@ func (s *session) boundApps(ctx context.Context, instances []capi.ServiceInstanc
 
 func lastOperation(o capi.LastOperation) string { return strings.TrimSpace(o.Type + " " + o.State) }
 
+// lastProof is when a backup of a data service was last restored on trial; empty for what has none.
+func lastProof(i capi.ServiceInstance) string {
+	switch {
+	case i.Data == nil || !i.Data.Backups:
+		return ""
+	case i.Data.LastProof == nil:
+		return "never"
+	}
+	return i.Data.LastProof.ProvedAt.Local().Format(time.DateTime)
+}
+
+// dataFields tell of what a data service holds.
+func dataFields(i capi.ServiceInstance) [][2]string {
+	switch {
+	case i.Data == nil:
+		return nil
+	case !i.Data.KeepsData:
+		return [][2]string{{"data", "it keeps none through a restart"}}
+	case !i.Data.Backups:
+		return [][2]string{{"backups", "none: the offering has no backups"}}
+	case i.Data.LastProof == nil:
+		return [][2]string{{"last proof", "never: no backup was restored on trial yet"}}
+	}
+	p := i.Data.LastProof
+	return [][2]string{{"last proof", lastProof(i)}, {"of", fmt.Sprintf("backup %s of %s, restored on trial with %s", p.GUID, p.CreatedAt.Local().Format(time.DateTime), p.Proof)}}
+}
+
 func services(ctx context.Context, s *session, c *cli.Context) error {
 	all, plans, err := s.instances(ctx, labelled(c, s.inSpace().With("order_by", "name").With("per_page", "5000")))
 	if err != nil {
@@ -118,12 +146,12 @@ func services(ctx context.Context, s *session, c *cli.Context) error {
 		}
 	}
 	return list(s, c, all, "There is no service instance yet. Make one: cupola create-service, or cupola create-user-provided-service",
-		[]string{"name", "offering", "plan", "bound apps", "last operation", "broker"}, func(i capi.ServiceInstance) []string {
+		[]string{"name", "offering", "plan", "bound apps", "last operation", "broker", "last proof"}, func(i capi.ServiceInstance) []string {
 			n := plans[i.Relationships.ServicePlan.GUID()]
 			if i.Type == capi.ServiceUserProvided {
 				n.offering = "user-provided"
 			}
-			return []string{s.ui.Name(i.Name), n.offering, n.plan, strings.Join(bound[i.GUID], ", "), lastOperation(i.LastOperation), n.broker}
+			return []string{s.ui.Name(i.Name), n.offering, n.plan, strings.Join(bound[i.GUID], ", "), lastOperation(i.LastOperation), n.broker, lastProof(i)}
 		})
 }
 
@@ -151,9 +179,9 @@ func showService(ctx context.Context, s *session, c *cli.Context) error {
 		return s.ui.JSON(i)
 	}
 	n := plans[i.Relationships.ServicePlan.GUID()]
-	s.fields([][2]string{{"name", s.ui.Name(i.Name)}, {"guid", i.GUID}, {"type", i.Type}, {"broker", n.broker}, {"offering", n.offering}, {"plan", n.plan},
+	s.fields(append([][2]string{{"name", s.ui.Name(i.Name)}, {"guid", i.GUID}, {"type", i.Type}, {"broker", n.broker}, {"offering", n.offering}, {"plan", n.plan},
 		{"tags", strings.Join(i.Tags, ", ")}, {"logs go to", i.SyslogDrainURL.Or("")}, {"requests go through", i.RouteServiceURL.Or("")},
-		{"last operation", lastOperation(i.LastOperation)}, {"message", i.LastOperation.Description}, {"since", ui.Time(i.LastOperation.UpdatedAt.Time)}})
+		{"last operation", lastOperation(i.LastOperation)}, {"message", i.LastOperation.Description}, {"since", ui.Time(i.LastOperation.UpdatedAt.Time)}}, dataFields(i)...))
 	return s.showServiceBindings(ctx, i)
 }
 

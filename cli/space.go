@@ -30,8 +30,9 @@ func (k *console) spaceCommands() []*cli.Command {
 		k.command(spec{name: "rename-space", category: orgCategory, summary: "give a space of the org another name", args: "SPACE NEW_NAME", min: 2, max: 2,
 			need: anOrg, run: renameSpace, api: []string{"GET /v3/spaces", "PATCH /v3/spaces/:guid"}}),
 		k.command(spec{name: "delete-space", category: orgCategory, summary: "delete a space with all that is in it", args: "SPACE", min: 1, max: 1,
-			flags: []cli.Flag{forceFlag, inOrg}, need: aLogin, run: deleteSpace,
-			api: []string{"GET /v3/spaces", "DELETE /v3/spaces/:guid", "GET /v3/jobs/:guid"}}),
+			details: "Where service instances hold data, it names them and needs --with-data.",
+			flags:   []cli.Flag{forceFlag, withDataFlag, inOrg}, need: aLogin, run: deleteSpace,
+			api: []string{"GET /v3/spaces", "GET /v3/service_instances", "DELETE /v3/spaces/:guid", "GET /v3/jobs/:guid"}}),
 	}
 }
 
@@ -158,7 +159,11 @@ func deleteSpace(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if ok, err := s.sure(c, "Delete space %s with all its apps and routes?", quote(name)); !ok {
+	held, err := s.holders(ctx, capi.Filter{"space_guids": {space.GUID}}, false)
+	if err != nil {
+		return err
+	}
+	if ok, err := s.mayDelete(c, "space "+quote(name), "apps and routes", held); !ok {
 		return err
 	}
 	if err := s.client.DeleteSpace(ctx, space.GUID); err != nil && !notFound(err) {

@@ -122,13 +122,20 @@ func purgeVolumes(ctx context.Context, engine *docker.Docker, destroy bool, out 
 // dataActions gives the API what the broker can do besides, with errors for callers.
 type dataActions struct{ m *dataservice.Manager }
 
-func (d dataActions) Backup(guid string) (*store.DataBackup, error) {
-	b, err := d.m.Backup(guid)
+func (d dataActions) Backup(guid string, also func(*store.Tx, *store.DataService) error) (*store.DataBackup, error) {
+	b, err := d.m.Backup(guid, also)
 	return b, forCaller(err)
 }
-func (d dataActions) Restore(guid, backup string) error { return forCaller(d.m.Restore(guid, backup)) }
-func (d dataActions) Undelete(guid string) error        { return forCaller(d.m.Undelete(guid)) }
-func (d dataActions) Purge(guid string) error           { return forCaller(d.m.Purge(guid)) }
+func (d dataActions) Restore(guid, backup string, also func(*store.Tx, *store.DataService) error) error {
+	return forCaller(d.m.Restore(guid, backup, also))
+}
+func (d dataActions) Undelete(guid string, also func(*store.Tx, *store.DataService) error) error {
+	return forCaller(d.m.Undelete(guid, also))
+}
+func (d dataActions) Purge(guid string, also func(*store.Tx, *store.DataService) error) error {
+	return forCaller(d.m.Purge(guid, also))
+}
+func (d dataActions) Keeps(offeringID string) (data, backups bool) { return d.m.Keeps(offeringID) }
 
 // forCaller turns what a caller can mend into an answer.
 func forCaller(err error) error {

@@ -275,7 +275,7 @@ func newUserOf(t *testing.T, p *platform, org string) *user {
 	u.must("create-org", org)
 	u.must("create-space", "dev", "-o", org)
 	u.must("target", "-o", org, "-s", "dev")
-	t.Cleanup(func() { p.run(u.home, "delete-org", "-f", org) })
+	t.Cleanup(func() { p.run(u.home, "delete-org", "-f", "--with-data", org) })
 	return u
 }
 

@@ -1,28 +1,32 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"time"
 
+	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
 
 // DataServices is what the platform's own broker can do besides the Open Service Broker API. Its errors that a caller
-// can mend are *capi.Error.
+// can mend are *capi.Error. What also writes is written in the transaction of the change.
 type DataServices interface {
 	// Backup asks for a backup and returns its record; it is made meanwhile.
-	Backup(instanceGUID string) (*store.DataBackup, error)
+	Backup(instanceGUID string, also func(*store.Tx, *store.DataService) error) (*store.DataBackup, error)
 	// Restore asks for the content of a backup in place of an instance's.
-	Restore(instanceGUID, backupGUID string) error
-	// Undelete brings the data of a deleted instance back to life.
-	Undelete(instanceGUID string) error
+	Restore(instanceGUID, backupGUID string, also func(*store.Tx, *store.DataService) error) error
+	// Undelete brings the data of a deleted instance back to life; also may give it another name and space.
+	Undelete(instanceGUID string, also func(*store.Tx, *store.DataService) error) error
 	// Purge destroys the data of a deleted instance.
-	Purge(instanceGUID string) error
+	Purge(instanceGUID string, also func(*store.Tx, *store.DataService) error) error
+	// Keeps tells whether instances of an offering keep what was written to them, and whether that can be backed up.
+	Keeps(offeringID string) (data, backups bool)
 }
 
-// deletedAt is the space that a deleted data service was in.
+// deletedAt is the space that a deleted data service was in, and just the org when the space has gone.
 func deletedAt(tx *store.Tx, c *Ctx) (Place, error) {
 	s, err := store.DataServices.Get(tx, c.Path("guid"))
 	if err == nil && s.State != store.DataDeleted {
@@ -31,7 +35,15 @@ func deletedAt(tx *store.Tx, c *Ctx) (Place, error) {
 	if err != nil {
 		return Place{}, err
 	}
-	return placeOf(tx, s.SpaceGUID)
+	return placeOfDeleted(tx, s)
+}
+
+func placeOfDeleted(tx *store.Tx, d *store.DataService) (Place, error) {
+	place, err := placeOf(tx, d.SpaceGUID)
+	if errors.Is(err, store.ErrNotFound) {
+		return Place{OrgGUID: d.OrgGUID}, nil
+	}
+	return place, err
 }
 
 // dataServiceRoutes are our own: backups of data services, and those that were deleted but whose data is still there.
@@ -93,7 +105,7 @@ func (s *Server) createBackup(c *Ctx) error {
 	if err := c.View(func(tx *store.Tx) error { _, err := s.dataService(tx, c); return err }); err != nil {
 		return err
 	}
-	b, err := s.data.Backup(c.Path("guid"))
+	b, err := s.data.Backup(c.Path("guid"), c.auditData("backup", nil))
 	if err != nil {
 		return err
 	}
@@ -118,7 +130,7 @@ func (s *Server) restoreBackup(c *Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := s.data.Restore(c.Path("guid"), in.Backup.GUID); err != nil {
+	if err := s.data.Restore(c.Path("guid"), in.Backup.GUID, c.auditData("restore", in)); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusAccepted, struct{}{})
@@ -150,10 +162,7 @@ func (s *Server) listDeleted(c *Ctx) error {
 			return nil, err
 		}
 		for _, d := range found {
-			place, err := placeOf(tx, d.SpaceGUID)
-			if errors.Is(err, store.ErrNotFound) {
-				continue
-			}
+			place, err := placeOfDeleted(tx, d)
 			if err != nil {
 				return nil, err
 			}
@@ -184,34 +193,73 @@ func wanted(c *Ctx, filter, value string) bool {
 	return false
 }
 
-// undelete makes the service instance anew under its old GUID, without bindings, and lets its data live.
+// auditData tells of what somebody did with the data of a service instance, in the transaction of the change, after
+// asking once more whether they may.
+func (c *Ctx) auditData(what string, asked any) func(*store.Tx, *store.DataService) error {
+	return func(tx *store.Tx, d *store.DataService) error {
+		if err := c.s.guard(c, tx); err != nil {
+			return err
+		}
+		return c.auditDataService(tx, d, what, asked)
+	}
+}
+
+func (c *Ctx) auditDataService(tx *store.Tx, d *store.DataService, what string, asked any) error {
+	place, err := placeOfDeleted(tx, d)
+	if err != nil {
+		return err
+	}
+	e := Event{Type: "audit.service_instance." + what, Target: store.Actor{GUID: d.GUID, Type: "service_instance", Name: d.Name}, Place: place}
+	if asked != nil {
+		e.Data = request(redacted(asked))
+	}
+	return c.audit(tx, e)
+}
+
+// undelete makes the service instance anew under its old GUID, without bindings, and lets its data live: in its space, or
+// in another one, where the caller must be a developer too.
 func (s *Server) undelete(c *Ctx) error {
+	var in capi.UndeleteRequest
+	if err := c.decode(&in); err != nil {
+		return err
+	}
 	if s.data == nil {
 		return errNoDataServices
 	}
 	var i *store.ServiceInstance
-	err := c.Update(func(tx *store.Tx) error {
-		d, err := store.DataServices.Get(tx, c.Path("guid"))
+	err := s.data.Undelete(c.Path("guid"), func(tx *store.Tx, d *store.DataService) (err error) {
+		if err := s.guard(c, tx); err != nil {
+			return err
+		}
+		if in.Name != "" {
+			d.Name = in.Name
+		}
+		place, err := c.placeInBody(tx, cmp.Or(in.Relationships.Space.GUID(), d.SpaceGUID), Develop)
 		if err != nil {
 			return err
 		}
-		plan, err := planByCatalog(tx, d.PlanID)
-		if err != nil {
+		d.OrgGUID, d.SpaceGUID = place.OrgGUID, place.SpaceGUID
+		if i, err = putUndeleted(tx, d); err != nil {
 			return err
 		}
-		i = &store.ServiceInstance{
-			Meta: store.Meta{GUID: d.GUID}, Name: d.Name, Type: store.ServiceManaged, SpaceGUID: d.SpaceGUID, PlanGUID: plan.GUID, MaintenanceInfo: plan.MaintenanceInfo,
-			LastOperation: store.Operation{Type: store.OperationCreate, State: store.OperationSucceeded, Description: "restored", CreatedAt: tx.Now, UpdatedAt: tx.Now},
-		}
-		return firstOf(nameFree(tx, i), checkServiceQuota(tx, i, plan), putServiceInstance(tx, i))
+		return c.auditDataService(tx, d, "undelete", in)
 	})
 	if err != nil {
 		return err
 	}
-	if err := s.data.Undelete(i.GUID); err != nil {
-		return err
-	}
 	return c.answer(func(tx *store.Tx) (any, error) { return s.presentServiceInstance(tx, i) })
+}
+
+func putUndeleted(tx *store.Tx, d *store.DataService) (*store.ServiceInstance, error) {
+	plan, err := planByCatalog(tx, d.PlanID)
+	if err != nil {
+		return nil, err
+	}
+	i := &store.ServiceInstance{
+		Meta: store.Meta{GUID: d.GUID}, Name: d.Name, Type: store.ServiceManaged, SpaceGUID: d.SpaceGUID, PlanGUID: plan.GUID, MaintenanceInfo: plan.MaintenanceInfo,
+		LastOperation: store.Operation{Type: store.OperationCreate, State: store.OperationSucceeded, Description: "restored", CreatedAt: tx.Now, UpdatedAt: tx.Now},
+	}
+	return i, firstOf(validateServiceInstance(i), nameFree(tx, i), checkServiceQuota(tx, i, plan), putServiceInstance(tx, i), appusage.Service(tx, i, appusage.Created))
 }
 
 func planByCatalog(tx *store.Tx, catalogID string) (*store.ServicePlan, error) {
@@ -231,7 +279,7 @@ func (s *Server) purgeDeleted(c *Ctx) error {
 	if s.data == nil {
 		return errNoDataServices
 	}
-	if err := s.data.Purge(c.Path("guid")); err != nil {
+	if err := s.data.Purge(c.Path("guid"), c.auditData("purge_data", nil)); err != nil {
 		return err
 	}
 	return c.NoContent()
@@ -247,4 +295,28 @@ func ownOperation(tx *store.Tx, i *store.ServiceInstance) store.Operation {
 	o := d.Operation
 	o.Type = store.OperationUpdate
 	return o
+}
+
+// presentData tells of the data of an instance of the platform's own broker; nil: it is another's.
+func (s *Server) presentData(tx *store.Tx, i *store.ServiceInstance) (*capi.DataService, error) {
+	d, err := store.DataServices.Get(tx, i.GUID)
+	if errors.Is(err, store.ErrNotFound) || s.data == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := &capi.DataService{}
+	out.KeepsData, out.Backups = s.data.Keeps(d.OfferingID)
+	var last *store.DataBackup
+	err = each(tx, store.DataBackups, func(_ *store.Tx, b *store.DataBackup) error {
+		if !b.ProvedAt.IsZero() && (last == nil || b.ProvedAt.After(last.ProvedAt)) {
+			last = b
+		}
+		return nil
+	}, store.By("service", i.GUID))
+	if last != nil {
+		out.LastProof = &capi.BackupProof{GUID: last.GUID, CreatedAt: capi.At(last.CreatedAt), ProvedAt: capi.At(last.ProvedAt), Proof: last.Proof}
+	}
+	return out, err
 }

@@ -58,7 +58,7 @@ var resourceShapes = map[string]string{
 		service_plan.guid:s? service_plan.name:s? service_offering.guid:s? service_offering.name:s? service_broker.guid:s? service_broker.name:s?`,
 	"isolation segment": labelled + "name:s",
 	"service instance": labelled + `name:s type:s tags:a last_operation.type:s last_operation.state:s last_operation.description:s? last_operation.created_at:t
-		last_operation.updated_at:t relationships.space:1 relationships.service_plan:1- syslog_drain_url:s?- route_service_url:s?- maintenance_info:o- upgrade_available:b- dashboard_url:s?-`,
+		last_operation.updated_at:t relationships.space:1 relationships.service_plan:1- syslog_drain_url:s?- route_service_url:s?- maintenance_info:o- upgrade_available:b- dashboard_url:s?- data_service:o-`,
 	"service broker": labelled + `name:s url:s`,
 	"service offering": labelled + `name:s description:s available:b tags:a requires:a shareable:b documentation_url:s? broker_catalog.id:s broker_catalog.metadata:o
 		broker_catalog.features.plan_updateable:b broker_catalog.features.bindable:b broker_catalog.features.instances_retrievable:b

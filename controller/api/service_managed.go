@@ -27,6 +27,9 @@ func (s *Server) presentManaged(tx *store.Tx, i *store.ServiceInstance, out *cap
 	out.MaintenanceInfo, out.DashboardURL = objectOr(i.MaintenanceInfo), optional(i.DashboardURL)
 	upgrade := !i.Unmade && versionOf(plan.MaintenanceInfo) != "" && versionOf(plan.MaintenanceInfo) != versionOf(i.MaintenanceInfo)
 	out.UpgradeAvailable = &upgrade
+	if out.Data, err = s.presentData(tx, i); err != nil {
+		return err
+	}
 	out.Links["service_plan"] = s.link("/v3/service_plans/" + i.PlanGUID)
 	out.Links["parameters"] = s.link(base + "/parameters")
 	out.Links["shared_spaces"] = s.link(base + "/relationships/shared_spaces")

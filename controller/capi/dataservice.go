@@ -14,6 +14,27 @@ type Backup struct {
 	Proof      string     `json:"proof"`     // what the query answered, or why it could not be restored
 }
 
+// DataService tells of the data in an instance of one of the platform's own data services (ours, not in CAPI v3).
+type DataService struct {
+	KeepsData bool         `json:"keeps_data"` // through restarts; false: it is a cache
+	Backups   bool         `json:"backups"`    // it can be backed up
+	LastProof *BackupProof `json:"last_proof"` // null: no backup was ever restored on trial
+}
+
+// BackupProof is the backup that was last restored and queried.
+type BackupProof struct {
+	GUID      string `json:"guid"`
+	CreatedAt Time   `json:"created_at"`
+	ProvedAt  Time   `json:"proved_at"`
+	Proof     string `json:"proof"` // what the query answered
+}
+
+// UndeleteRequest may name what a service instance that comes back is called then, and the space that it comes into.
+type UndeleteRequest struct {
+	Name          string                   `json:"name,omitempty"`
+	Relationships ServiceInstanceRelatesTo `json:"relationships"`
+}
+
 // RestoreRequest names a backup.
 type RestoreRequest struct {
 	Backup struct {

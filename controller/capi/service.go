@@ -22,6 +22,7 @@ type ServiceInstance struct {
 	MaintenanceInfo  json.RawMessage              `json:"maintenance_info,omitempty"` // this and the two below: of a managed one
 	UpgradeAvailable *bool                        `json:"upgrade_available,omitempty"`
 	DashboardURL     Optional[string]             `json:"dashboard_url,omitzero"`
+	Data             *DataService                 `json:"data_service,omitempty"`
 	Relationships    ServiceInstanceRelationships `json:"relationships"`
 	Metadata         Metadata                     `json:"metadata"`
 	Links            Links                        `json:"links"`

@@ -30,15 +30,28 @@ var (
 	ErrNotWhole = errors.New("the backup is not complete")
 )
 
+// also is what a caller of Backup, Restore, Undelete or Purge writes in the transaction of its wish, such as who had it;
+// nil: nothing. Its error undoes both.
+type also = func(tx *store.Tx, s *store.DataService) error
+
+func with(a also, tx *store.Tx, s *store.DataService) error {
+	if a == nil {
+		return nil
+	}
+	return a(tx, s)
+}
+
 // Backup asks for a backup of an instance and returns its record; it is made meanwhile.
-func (m *Manager) Backup(guid string) (b *store.DataBackup, err error) {
+func (m *Manager) Backup(guid string, more also) (b *store.DataBackup, err error) {
 	err = m.DB.Update(func(tx *store.Tx) error {
 		s, err := store.DataServices.Get(tx, guid)
 		if err != nil {
 			return err
 		}
-		b, err = m.requestBackup(tx, s)
-		return err
+		if b, err = m.requestBackup(tx, s); err != nil {
+			return err
+		}
+		return with(more, tx, s)
 	})
 	return b, err
 }
@@ -81,7 +94,7 @@ func (m *Manager) stepBackups(ctx context.Context, s *store.DataService, all []*
 	}
 	o := m.Catalogue.offering(s.OfferingID)
 	if m.BackupEvery > 0 && s.State == store.DataReady && o != nil && !o.Backup.empty() && time.Since(newest) > m.BackupEvery {
-		if _, err := m.Backup(s.GUID); err != nil {
+		if _, err := m.Backup(s.GUID, nil); err != nil {
 			m.Log.Warn("scheduled backup not begun", "service_instance", s.GUID, "error", err)
 		}
 	}
@@ -243,4 +256,10 @@ func (m *Manager) readBackup(ctx context.Context, b *store.DataBackup, use func(
 		return broken
 	}
 	return err
+}
+
+// Keeps tells whether instances of an offering keep what was written to them, and whether that can be backed up here.
+func (m *Manager) Keeps(offeringID string) (data, backups bool) {
+	o := m.Catalogue.offering(offeringID)
+	return o != nil && o.Volume != "", o != nil && !o.Backup.empty() && m.Vault != nil
 }

@@ -126,7 +126,7 @@ func (p *platform) backUpAndRestore(t *testing.T, i *instance, db *sql.DB) {
 	}
 	run(t, db, "DELETE FROM rows")
 	run(t, db, "CREATE TABLE later (n int)")
-	if err := p.manager.Restore(i.guid, b.GUID); err != nil {
+	if err := p.manager.Restore(i.guid, b.GUID, nil); err != nil {
 		t.Fatal(err)
 	}
 	i.until("succeeded")
@@ -145,7 +145,7 @@ func (p *platform) backUpAndRestore(t *testing.T, i *instance, db *sql.DB) {
 	if err := os.WriteFile(stored, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.manager.Restore(i.guid, b.GUID); err != nil {
+	if err := p.manager.Restore(i.guid, b.GUID, nil); err != nil {
 		t.Fatal(err)
 	}
 	if why := i.untilFailed(); !strings.Contains(why, vault.ErrDamaged.Error()) {
@@ -156,17 +156,17 @@ func (p *platform) backUpAndRestore(t *testing.T, i *instance, db *sql.DB) {
 
 // undeleteAndPurge: what was deleted comes back with its rows, and goes for ever when it is purged.
 func (p *platform) undeleteAndPurge(t *testing.T, i *instance) {
-	if err := p.manager.Undelete(i.guid); err != nil {
+	if err := p.manager.Undelete(i.guid, nil); err != nil {
 		t.Fatal(err)
 	}
 	i.until("succeeded")
 	_, c := i.bind()
 	count(t, openPostgres(t, c), "after the deletion was undone", 2)
-	if err := p.manager.Purge(i.guid); err == nil {
+	if err := p.manager.Purge(i.guid, nil); err == nil {
 		t.Error("what is in use was purged")
 	}
 	i.delete()
-	if err := p.manager.Purge(i.guid); err != nil {
+	if err := p.manager.Purge(i.guid, nil); err != nil {
 		t.Fatal(err)
 	}
 	for range 600 {
@@ -181,7 +181,7 @@ func (p *platform) undeleteAndPurge(t *testing.T, i *instance) {
 // backUp makes a backup and waits for its stamp.
 func (p *platform) backUp(t *testing.T, i *instance) *store.DataBackup {
 	t.Helper()
-	asked, err := p.manager.Backup(i.guid)
+	asked, err := p.manager.Backup(i.guid, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

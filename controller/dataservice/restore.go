@@ -22,7 +22,7 @@ const maxProof = 1024
 
 // Restore asks for the content of a backup in an instance of the same offering, in place of what is there. It goes on
 // meanwhile; the instance's operation tells how.
-func (m *Manager) Restore(guid, backupGUID string) error {
+func (m *Manager) Restore(guid, backupGUID string, more also) error {
 	return m.change(guid, func(tx *store.Tx, s *store.DataService) error {
 		b, err := store.DataBackups.Get(tx, backupGUID)
 		switch {
@@ -41,7 +41,7 @@ func (m *Manager) Restore(guid, backupGUID string) error {
 		}
 		s.State, s.RestoreFrom = store.DataRestoring, backupGUID
 		beginOperation(tx, s, store.DataRestore)
-		return nil
+		return with(more, tx, s)
 	})
 }
 
@@ -161,25 +161,26 @@ func (m *Manager) clear(ctx context.Context) {
 	}
 }
 
-// Undelete brings back an instance that was deleted less than KeepDeleted ago, with its data and without bindings.
-func (m *Manager) Undelete(guid string) error {
+// Undelete brings back an instance that was deleted less than KeepDeleted ago, with its data and without bindings. more
+// may give it another space.
+func (m *Manager) Undelete(guid string, more also) error {
 	return m.change(guid, func(tx *store.Tx, s *store.DataService) error {
 		if s.State != store.DataDeleted {
 			return ErrNotUsable
 		}
 		s.State, s.NextPlanID, s.PurgeAt = store.DataUpdating, s.PlanID, time.Time{}
 		beginOperation(tx, s, store.DataUndelete)
-		return nil
+		return with(more, tx, s)
 	})
 }
 
 // Purge destroys the data of a deleted instance now.
-func (m *Manager) Purge(guid string) error {
+func (m *Manager) Purge(guid string, more also) error {
 	return m.change(guid, func(tx *store.Tx, s *store.DataService) error {
 		if s.State != store.DataDeleted {
 			return fmt.Errorf("%w: delete it first", ErrNotUsable)
 		}
 		s.PurgeAt = tx.Now
-		return nil
+		return with(more, tx, s)
 	})
 }

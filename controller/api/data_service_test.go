@@ -1,0 +1,151 @@
+package api
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/cupola-paas/cupola/controller/dataservice"
+	"github.com/cupola-paas/cupola/controller/dataservice/vault"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// dataWorld is a world with the platform's own broker, of which nothing runs: wishes are written down and stay.
+type dataWorld struct {
+	*world
+	offering *dataservice.Offering
+}
+
+func newDataWorld(t *testing.T) *dataWorld {
+	t.Helper()
+	catalogue, err := dataservice.ReadCatalogue("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &dataWorld{}
+	w.world = newWorld(t, func(o *Options) {
+		o.Data = &dataservice.Manager{DB: o.DB, Catalogue: catalogue, Vault: vault.Folder{Dir: t.TempDir()}}
+	})
+	for _, o := range catalogue {
+		if o.Name == "postgres" {
+			w.offering = o
+		}
+	}
+	w.update(func(tx *store.Tx) error {
+		b := &store.ServiceBroker{Name: "cupola", URL: "http://broker.example.com", BuiltIn: true}
+		w.must(store.ServiceBrokers.Put(tx, b))
+		o := &store.ServiceOffering{BrokerGUID: b.GUID, CatalogID: w.offering.ID, Name: w.offering.Name, Available: true, Bindable: true}
+		w.must(store.ServiceOfferings.Put(tx, o))
+		return store.ServicePlans.Put(tx, &store.ServicePlan{
+			Meta: store.Meta{GUID: "small"}, OfferingGUID: o.GUID, BrokerGUID: b.GUID, CatalogID: w.offering.Plans[0].ID, Name: "small", Available: true, Free: true, Public: true, Bindable: true})
+	})
+	return w
+}
+
+// put writes a data service in the space, and what the marketplace knows of it unless it is deleted.
+func (w *dataWorld) put(guid, name, state string) {
+	w.t.Helper()
+	w.update(func(tx *store.Tx) error {
+		done := store.Operation{Type: store.OperationCreate, State: store.OperationSucceeded, CreatedAt: tx.Now, UpdatedAt: tx.Now}
+		d := &store.DataService{Meta: store.Meta{GUID: guid}, OfferingID: w.offering.ID, PlanID: w.offering.Plans[0].ID,
+			OrgGUID: w.org, SpaceGUID: w.space, Name: name, State: state, Operation: done}
+		if state == store.DataDeleted {
+			d.PurgeAt = tx.Now.Add(dataservice.KeepDeleted)
+			return store.DataServices.Put(tx, d)
+		}
+		i := &store.ServiceInstance{Meta: store.Meta{GUID: guid}, Name: name, Type: store.ServiceManaged, SpaceGUID: w.space, PlanGUID: "small", LastOperation: done}
+		w.must(store.DataServices.Put(tx, d))
+		return store.ServiceInstances.Put(tx, i)
+	})
+}
+
+func (w *dataWorld) event(kind, guid string) {
+	w.t.Helper()
+	w.as("admin", "GET", "/v3/audit_events?types="+kind+"&target_guids="+guid, nil).want(200, `"total_results":1`)
+}
+
+// TestProofIsShown: an instance tells whether it keeps data and which backup was last restored on trial.
+func TestProofIsShown(t *testing.T) {
+	w := newDataWorld(t)
+	w.put("db", "db", store.DataReady)
+	w.as("developer", "GET", "/v3/service_instances/db", nil).want(200, `"data_service":{"keeps_data":true,"backups":true,"last_proof":null}`)
+	w.update(func(tx *store.Tx) error {
+		for guid, b := range map[string]*store.DataBackup{
+			"never": {}, "older": {ProvedAt: tx.Now.Add(-1), Proof: "1 tables, 1 rows"}, "newer": {ProvedAt: tx.Now, Proof: "1 tables, 2 rows"},
+		} {
+			b.GUID, b.ServiceGUID, b.State = guid, "db", store.OperationSucceeded
+			w.must(store.DataBackups.Put(tx, b))
+		}
+		return nil
+	})
+	w.as("auditor", "GET", "/v3/service_instances", nil).want(200, `"last_proof":{"guid":"newer"`, `"proof":"1 tables, 2 rows"`)
+	if r := w.makeService("mail", nil).want(201); strings.Contains(r.text, "data_service") {
+		t.Errorf("a user-provided one tells of data: %s", r.text)
+	}
+}
+
+// TestBackupAndRestoreAreAudited: the event is written with the wish, and not without it.
+func TestBackupAndRestoreAreAudited(t *testing.T) {
+	w := newDataWorld(t)
+	w.put("db", "db", store.DataReady)
+	w.as("auditor", "POST", "/v3/service_instances/db/backups", nil).want(403)
+	backup := w.as("developer", "POST", "/v3/service_instances/db/backups", nil).want(201).guid()
+	w.event("audit.service_instance.backup", "db")
+	if r := w.as("developer", "POST", "/v3/service_instances/db/backups", nil); r.status < 400 {
+		t.Errorf("a second backup meanwhile: %d", r.status)
+	}
+	w.event("audit.service_instance.backup", "db")
+	w.update(func(tx *store.Tx) error {
+		b, err := store.DataBackups.Get(tx, backup)
+		w.must(err)
+		b.State = store.OperationSucceeded
+		return store.DataBackups.Put(tx, b)
+	})
+	restore := map[string]any{"backup": map[string]any{"guid": backup}}
+	w.as("stranger", "POST", "/v3/service_instances/db/actions/restore", restore).want(404)
+	w.as("developer", "POST", "/v3/service_instances/db/actions/restore", restore).want(202)
+	w.event("audit.service_instance.restore", "db")
+}
+
+// TestUndelete: a deleted instance comes back in its space, and from a space that is gone into another.
+func TestUndelete(t *testing.T) {
+	w := newDataWorld(t)
+	w.put("db", "db", store.DataDeleted)
+	const again = "/v3/deleted_service_instances/db/actions/restore"
+	w.as("auditor", "POST", again, nil).want(403)
+	w.as("stranger", "POST", again, map[string]any{"relationships": map[string]any{"space": one(w.otherSpace)}}).want(404)
+	w.as("developer", "POST", again, map[string]any{"relationships": map[string]any{"space": one(w.otherSpace)}}).want(422, "Invalid space")
+	w.put("other", "taken", store.DataReady)
+	w.as("developer", "POST", again, map[string]any{"name": "taken"}).want(422, "The service instance name is taken: taken")
+	w.as("developer", "GET", "/v3/deleted_service_instances", nil).want(200, `"guid":"db"`)
+	w.as("developer", "POST", again, map[string]any{"name": "back"}).want(200, `"name":"back"`)
+	w.event("audit.service_instance.undelete", "db")
+	w.as("developer", "GET", "/v3/deleted_service_instances", nil).want(200, `"resources":[]`)
+
+	w.put("lost", "lost", store.DataDeleted)
+	w.as("admin", "DELETE", "/v3/spaces/"+w.space, nil).want(202)
+	w.as("stranger", "GET", "/v3/deleted_service_instances", nil).want(200, `"resources":[]`)
+	w.as("orgmanager", "GET", "/v3/deleted_service_instances", nil).want(200, `"guid":"lost"`)
+	const lost = "/v3/deleted_service_instances/lost/actions/restore"
+	w.as("admin", "POST", lost, nil).want(422, "Invalid space")
+	w.as("orgmanager", "POST", lost, map[string]any{"relationships": map[string]any{"space": one(w.otherSpace)}}).want(403)
+	w.as("admin", "POST", lost, map[string]any{"relationships": map[string]any{"space": one(w.otherSpace)}}).want(200, `"name":"lost"`, w.otherSpace)
+	w.view(func(tx *store.Tx) error {
+		d, err := store.DataServices.Get(tx, "lost")
+		w.must(err)
+		if d.SpaceGUID != w.otherSpace || d.OrgGUID != w.otherOrg || d.State != store.DataUpdating || !d.PurgeAt.IsZero() {
+			t.Errorf("the data service is %+v", d)
+		}
+		return nil
+	})
+}
+
+// TestPurgeDeleted: only what is deleted is destroyed, and the event says who did it.
+func TestPurgeDeleted(t *testing.T) {
+	w := newDataWorld(t)
+	w.put("live", "live", store.DataReady)
+	w.put("db", "db", store.DataDeleted)
+	w.as("admin", "DELETE", "/v3/deleted_service_instances/live", nil).want(404)
+	w.as("auditor", "DELETE", "/v3/deleted_service_instances/db", nil).want(403)
+	w.as("developer", "DELETE", "/v3/deleted_service_instances/db", nil).want(204)
+	w.event("audit.service_instance.purge_data", "db")
+}
