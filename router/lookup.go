@@ -46,6 +46,7 @@ type route struct {
 	name      Name
 	path      string // Name.Path without slashes at its end
 	appGUID   string
+	app       *appRecord // of appGUID
 	handler   http.Handler
 	pool      pool
 	allowHTTP bool

@@ -25,7 +25,7 @@ func compileHosts(t testing.TB, names ...string) *lookup {
 	if err := validate(table.Routes); err != nil {
 		t.Fatal(err)
 	}
-	return newRegistry(&dialing{}).compileLocked(newEdit(&lookup{}), table.Routes)
+	return newRegistry(&dialing{}, &callers{}).compileLocked(newEdit(&lookup{}), table.Routes)
 }
 
 func TestMatch(t *testing.T) {

@@ -32,6 +32,11 @@ type exchange struct {
 	upgrade string
 	access  Access
 	app     *appRecord // of the instance that was tried last; nil if none was
+	// caller is the app that sends the request, if it is one; edge counts its calls of app. unserved says that
+	// there was no instance to choose.
+	caller   string
+	edge     *edge
+	unserved bool
 
 	mu       sync.Mutex // 1xx responses come on another goroutine
 	answered bool       // no 1xx from here on
@@ -40,7 +45,7 @@ type exchange struct {
 
 // proxy answers r from an endpoint of route.
 func (rt *Router) proxy(w http.ResponseWriter, r *http.Request, m *route, host string, body *requestBody, started time.Time) {
-	x := &exchange{rt: rt, w: w, r: r, route: m, host: host, body: body}
+	x := &exchange{rt: rt, w: w, r: r, route: m, host: host, body: body, caller: rt.callers.of(r.RemoteAddr)}
 	x.access = Access{
 		Started: started, Host: r.Host, Method: r.Method, URI: r.RequestURI, Proto: r.Proto, AppGUID: m.appGUID,
 		Remote: r.RemoteAddr, UserAgent: r.UserAgent(), Referer: r.Referer(),
@@ -139,10 +144,14 @@ func (x *exchange) attempt(ep *endpoint) (done bool) {
 	x.record(ep)
 	sent := time.Now()
 	defer func() { x.access.Backend = time.Since(sent) }()
+	x.edge.sent(sent)
 	setEndpointHeader(x.header, ep)
 	ctx := httptrace.WithClientTrace(x.r.Context(), &x.trace)
 	res, err := ep.transport(x.upgrade != "").RoundTrip(x.request(ctx, ep))
+	x.access.FirstByte = time.Since(x.access.Started)
+	x.edge.received(x.access.Started.Add(x.access.FirstByte))
 	if err != nil {
+		x.access.FirstByte = 0
 		return x.failed(ep, err)
 	}
 	x.stopInformational()
@@ -150,7 +159,6 @@ func (x *exchange) attempt(ep *endpoint) (done bool) {
 		x.body.relax()
 	}
 	ep.answered()
-	x.access.FirstByte = time.Since(x.access.Started)
 	x.access.Status = res.StatusCode
 	defer func() {
 		ep.counts.count(x.access.Status)
@@ -166,6 +174,7 @@ func (x *exchange) attempt(ep *endpoint) (done bool) {
 func (x *exchange) record(ep *endpoint) {
 	a := &x.access
 	x.app = ep.app
+	x.follow(ep.app)
 	a.InstanceID, a.Index, a.Endpoint, a.ProcessGUID = ep.InstanceID, ep.Index, ep.Address, ep.ProcessGUID
 	if ep.AppGUID != "" {
 		a.AppGUID = ep.AppGUID
@@ -289,6 +298,7 @@ func (x *exchange) refuseFailure(ep *endpoint, err error) {
 
 // refuseEmpty answers where no endpoint can be chosen.
 func (x *exchange) refuseEmpty() {
+	x.unserved = x.choice.only == nil
 	switch {
 	case x.choice.only != nil && len(x.route.pool.endpoints) > 0:
 		x.refuse(http.StatusBadRequest, errUnknownRoute, "The selected instance does not exist for route ('"+x.host+"').")
@@ -317,13 +327,14 @@ func (x *exchange) finish() {
 	if x.body != nil {
 		a.BytesIn += x.body.finish()
 	}
+	took := a.Duration
+	if a.Upgraded {
+		took = a.FirstByte // the rest is the conversation's length
+	}
 	if x.app != nil {
-		took := a.Duration
-		if a.Upgraded {
-			took = a.FirstByte // the rest is the conversation's length
-		}
 		x.app.observe(a.Status, took)
 	}
+	x.countEdge(took)
 	t := &x.rt.tally
 	t.count(a.Status)
 	t.observe(a.Duration)

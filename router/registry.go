@@ -9,7 +9,8 @@ import (
 // registry owns the endpoints: those that the table names, and those that have left it with requests in
 // flight.
 type registry struct {
-	dial *dialing
+	dial    *dialing
+	callers *callers
 
 	mu       sync.Mutex
 	live     map[Endpoint]*endpoint
@@ -22,12 +23,13 @@ type registry struct {
 // appRecord is what outlives the instances of an app while a route names it.
 type appRecord struct {
 	appCounters
+	edges edges
 	named int // by routes and live endpoints; guarded by registry.mu
 }
 
-func newRegistry(d *dialing) *registry {
+func newRegistry(d *dialing, c *callers) *registry {
 	return &registry{
-		dial: d, changed: make(chan struct{}), live: map[Endpoint]*endpoint{}, byID: map[string][]*endpoint{},
+		dial: d, callers: c, changed: make(chan struct{}), live: map[Endpoint]*endpoint{}, byID: map[string][]*endpoint{},
 		draining: map[string][]*endpoint{}, apps: map[string]*appRecord{},
 	}
 }
@@ -59,6 +61,7 @@ func (g *registry) unnameAppLocked(guid string) {
 	if a := g.apps[guid]; a != nil {
 		if a.named--; a.named == 0 {
 			delete(g.apps, guid)
+			a.edges.dropAll(g.callers)
 		}
 	}
 }

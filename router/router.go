@@ -100,6 +100,7 @@ type Router struct {
 	services *routeServices
 	front    *tcpFront
 	tally    tally
+	callers  callers
 	requests sync.WaitGroup // handlers that have not returned; hijacked connections included
 
 	upgrades    context.Context // ends with Serve, and all upgraded connections with it
@@ -129,7 +130,7 @@ func New(opts Options) (*Router, error) {
 		headerTimeout:  opts.ResponseHeaderTimeout,
 		maxIdle:        128,
 		maxHeaderBytes: 1 << 20,
-	})
+	}, &rt.callers)
 	var err error
 	if rt.services, err = newRouteServices(rt, opts.RouteServices); err != nil {
 		return nil, err
@@ -198,7 +199,7 @@ func (g *registry) compileLocked(e *edit, from []Route) *lookup {
 		r.name, r.path = from[i].Name(), trimSlashes(from[i].Path)
 		r.appGUID, r.handler, r.allowHTTP = from[i].AppGUID, from[i].Handler, from[i].AllowHTTP
 		r.service, _ = serviceURL(from[i].ServiceURL) // checked before
-		g.nameAppLocked(r.appGUID)
+		r.app = g.nameAppLocked(r.appGUID)
 		g.fillLocked(&r.pool, &from[i])
 		e.add(r)
 	}

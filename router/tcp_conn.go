@@ -11,14 +11,21 @@ import (
 
 // serve carries one client's connection to an instance and back.
 func (p *tcpPort) serve(client net.Conn) {
+	key := edgeKey{p.rt.callers.of(client.RemoteAddr().String()), true}
 	ep, app := p.connect()
 	if ep == nil {
 		p.failed.Add(1)
+		if r := p.rt.lookup.Load().tcp[p.number]; r != nil {
+			p.rt.callers.enter(r.app, key).leave(Unanswered)
+		}
 		reset(client)
 		return
 	}
 	defer p.rt.registry.release(ep)
 	ep.app.connections.Add(1)
+	edge := p.rt.callers.enter(ep.app, key)
+	defer edge.inFlight.Add(-1)
+	edge.counts[Answered].Add(1) // now: a connection may last for days
 	stop := context.AfterFunc(p.ctx, func() {
 		client.Close()
 		app.Close()

@@ -34,6 +34,10 @@ var appBounds = [...]time.Duration{
 	2 * time.Second, 3 * time.Second, 4 * time.Second, 6 * time.Second, 10 * time.Second, 30 * time.Second, 60 * time.Second,
 }
 
+// Latencies counts requests by how long they took: up to bounds of which each is about a third above the one before, the
+// first half a millisecond, the last a minute, and beyond. Counts wrap around.
+type Latencies [len(appBounds) + 1]uint32
+
 // window counts the requests of the last minute in slots of ten seconds. Requests of one app take turns at its lock,
 // which they hold for some nanoseconds.
 type window struct {
@@ -44,7 +48,7 @@ type window struct {
 type slot struct {
 	turn    int64 // the slot's time since 1970 in slotTime
 	byClass [6]uint32
-	latency [len(appBounds) + 1]uint32
+	latency Latencies
 	sum     time.Duration
 }
 
@@ -82,24 +86,22 @@ func (w *window) snapshot(now time.Time) (sum slot, span time.Duration) {
 		for c, n := range s.byClass {
 			sum.byClass[c] += n
 		}
-		for b, n := range s.latency {
-			sum.latency[b] += n
-		}
+		sum.latency.Add(s.latency)
 		sum.sum += s.sum
 	}
 	return sum, span
 }
 
-// quantile is the latency that the share q of the requests did not exceed, as far as the bounds tell: it is
-// interpolated between two of them. Beyond the last bound it is that bound.
-func (s *slot) quantile(q float64) time.Duration {
+// Quantile is the latency that the share q of the requests did not exceed, as far as the bounds tell: it is
+// interpolated between two of them. Beyond the last bound it is that bound; of no requests it is zero.
+func (l *Latencies) Quantile(q float64) time.Duration {
 	var total uint32
-	for _, n := range s.latency {
+	for _, n := range l {
 		total += n
 	}
 	rank := q * float64(total)
 	var below float64
-	for b, n := range s.latency {
+	for b, n := range l {
 		if n == 0 || below+float64(n) < rank {
 			below += float64(n)
 			continue
@@ -117,6 +119,21 @@ func (s *slot) quantile(q float64) time.Duration {
 		return 0
 	}
 	return appBounds[len(appBounds)-1]
+}
+
+// Add counts other's requests too.
+func (l *Latencies) Add(other Latencies) {
+	for b, n := range other {
+		l[b] += n
+	}
+}
+
+// Since is what was counted after older, which the same counters were before.
+func (l Latencies) Since(older Latencies) Latencies {
+	for b, n := range older {
+		l[b] -= n
+	}
+	return l
 }
 
 // AppStats is what the router has seen of one app: in the last minute, and since a route named it first.
@@ -156,6 +173,6 @@ func (rt *Router) AppStats(guid string) (AppStats, bool) {
 	if out.Recent > 0 {
 		out.Mean = sum.sum / time.Duration(out.Recent)
 	}
-	out.P50, out.P90, out.P95, out.P99 = sum.quantile(0.5), sum.quantile(0.9), sum.quantile(0.95), sum.quantile(0.99)
+	out.P50, out.P90, out.P95, out.P99 = sum.latency.Quantile(0.5), sum.latency.Quantile(0.9), sum.latency.Quantile(0.95), sum.latency.Quantile(0.99)
 	return out, true
 }
