@@ -1,6 +1,9 @@
 package node
 
-import "net/netip"
+import (
+	"context"
+	"net/netip"
+)
 
 // Network is all that workloads may reach, as desired state (see Engine.SetNetwork). What it does not name
 // is refused.
@@ -39,4 +42,19 @@ type Policy struct {
 	From, To string
 	Protocol string // tcp or udp
 	Ports    PortRange
+}
+
+// Flow is how many connections policies let through between two peers. Of UDP it is how many times one side sent
+// something that the other had not answered yet, and a connection that nobody answers counts more than once, because its
+// first packet is sent again: it is the policies' rules that count.
+type Flow struct {
+	From, To    string // peers
+	Connections uint64 // never goes down while the policy is there
+}
+
+// FlowCounter is an Engine that can count what policies let through.
+type FlowCounter interface {
+	// Flows returns one Flow for each two peers that a policy of the last SetNetwork lets connect and of which workloads
+	// run here. It asks the kernel, so it is not for every request.
+	Flows(ctx context.Context) ([]Flow, error)
 }

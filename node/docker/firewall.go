@@ -38,6 +38,7 @@ type firewall struct {
 	members map[string]member // by workload or build
 	written string            // the text that was handed over last
 	seen    []string          // our chains as the kernel's tool showed them then
+	flows   flows             // what the rules counted
 }
 
 func newFirewall(d *Docker) *firewall {
@@ -116,9 +117,13 @@ func (f *firewall) applyLocked(verify bool) error {
 		}
 		return f.hook()
 	}
+	if err := f.countLocked(); err != nil {
+		return err
+	}
 	if err := f.write(want, have); err != nil {
 		return err
 	}
+	f.flows.rewritten(&f.plan, f.network, slices.Collect(maps.Values(f.members)))
 	seen, err := f.list()
 	if err != nil {
 		return err
@@ -184,17 +189,25 @@ func (f *firewall) restore(text string) error {
 	return nil
 }
 
-// list are our chains and their rules as the kernel's tool writes them, without counters.
-func (f *firewall) list() ([]string, error) {
+// save is the table as the kernel's tool writes it.
+func (f *firewall) save(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), kernelTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "iptables-save", "-t", filterTable)
-	out, err := cmd.Output()
+	out, err := exec.CommandContext(ctx, "iptables-save", append([]string{"-t", filterTable}, args...)...).Output()
 	if err != nil {
-		return nil, fmt.Errorf("iptables-save: %w", err)
+		return "", fmt.Errorf("iptables-save: %w", err)
+	}
+	return string(out), nil
+}
+
+// list are our chains and their rules as the kernel's tool writes them, without counters.
+func (f *firewall) list() ([]string, error) {
+	out, err := f.save()
+	if err != nil {
+		return nil, err
 	}
 	var ours []string
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)
 		switch {
 		case strings.HasPrefix(line, ":"+f.prefix):

@@ -117,7 +117,7 @@ func (p *plan) closed(c chains) {
 // policy leads to. Their number follows what runs here, not what exists.
 func (p *plan) open(c chains, n *node.Network, members []member) {
 	egress, host, neighbours := map[netip.Addr]string{}, map[netip.Addr]string{}, map[netip.Addr]string{}
-	byPeer := map[string][]netip.Addr{}
+	byPeer := addressesByPeer(members)
 	for _, m := range members {
 		if !m.address.IsValid() {
 			continue
@@ -131,9 +131,6 @@ func (p *plan) open(c chains, n *node.Network, members []member) {
 				p.chain(c, to, rules, verdicts{"-j ACCEPT", p.refuse}, p.hostRule)
 			}
 			egress[m.address], host[m.address] = out, to
-		}
-		if m.peer != "" {
-			byPeer[m.peer] = append(byPeer[m.peer], m.address)
 		}
 	}
 	for _, policy := range n.Policies {
@@ -166,10 +163,10 @@ func rulesOf(n *node.Network, groups []string) []node.Rule {
 
 // policy adds a rule for each address that the policy leads from, to the chain of the peer it leads to.
 func (p *plan) policy(c chains, policy node.Policy, byPeer map[string][]netip.Addr, neighbours map[netip.Addr]string) {
-	if policy.Protocol != "tcp" && policy.Protocol != "udp" || len(byPeer[policy.To]) == 0 || len(byPeer[policy.From]) == 0 {
+	if !connects(policy, byPeer) {
 		return
 	}
-	chain := p.prefix + "T" + digest(policy.To)
+	chain := p.neighbourOf(policy.To)
 	for _, to := range byPeer[policy.To] {
 		neighbours[to] = chain
 	}
@@ -177,7 +174,7 @@ func (p *plan) policy(c chains, policy node.Policy, byPeer map[string][]netip.Ad
 		if len(c[chain]) >= maxRules {
 			return
 		}
-		c.add(chain, "-s %s/32 -p %s -m %s --dport %s -j ACCEPT", from, policy.Protocol, policy.Protocol, ports(policy.Ports))
+		c.add(chain, "%s", neighbourRule(from, policy))
 	}
 }
 

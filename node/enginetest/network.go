@@ -113,12 +113,29 @@ func (s *suite) policies(t *testing.T) {
 	second := s.start(t, as("back"))
 	dials(t, "one more of them", from, net.JoinHostPort(s.untilReady(t, second.ID).Address, strconv.Itoa(port)), true)
 	s.taskReaches(t, forward)
+	s.counts(t, "front", "back", 3)
 	allow.Ports = node.PortRange{From: 1, To: port - 1}
 	s.setNetwork(t, node.Network{Policies: []node.Policy{allow}})
 	dials(t, "on another port", from, forward, false)
 	allow.Ports, allow.Protocol = node.PortRange{From: port, To: port}, "udp"
 	s.setNetwork(t, node.Network{Policies: []node.Policy{allow}})
 	dials(t, "by another protocol", from, forward, false)
+}
+
+// counts: an engine that counts connections has seen at least as many between two peers.
+func (s *suite) counts(t *testing.T, from, to string, least uint64) {
+	t.Helper()
+	c, ok := s.e.(node.FlowCounter)
+	if !ok {
+		return
+	}
+	all, err := c.Flows(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 1 || all[0].From != from || all[0].To != to || all[0].Connections < least {
+		t.Errorf("flows are %v, want %d connections or more from %s to %s and nothing else", all, least, from, to)
+	}
 }
 
 // taskReaches: a task of a peer is one of it.
