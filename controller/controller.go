@@ -23,6 +23,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/controller/dashboard"
 	"github.com/cupola-paas/cupola/controller/logs"
+	"github.com/cupola-paas/cupola/controller/servicemap"
 	"github.com/cupola-paas/cupola/controller/services"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/node/docker"
@@ -57,6 +58,7 @@ type Server struct {
 	access    *accessLog
 	tags      *tagger
 	figures   *usage
+	calls     *servicemap.Loop
 	data      *dataServices      // made by Run
 	brokers   *services.Loop     // made by Run
 	builtIn   []services.BuiltIn // brokers of the platform's own, registered at every start

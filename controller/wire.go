@@ -168,6 +168,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 		return nil, err
 	}
 	s.brokers = servicesLoop
+	s.calls = s.openMap()
 	system, err := s.systemRoutes()
 	if err != nil {
 		return nil, err
@@ -212,7 +213,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	}
 	loops := []func(context.Context) error{
 		s.access.run, s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
-		metricsLoop.Run, lifeLoop.Run, drainLoop.Run, servicesLoop.Run, s.page.Run,
+		metricsLoop.Run, lifeLoop.Run, drainLoop.Run, s.calls.Run, servicesLoop.Run, s.page.Run,
 		s.data.Run, s.data.manager.Run,
 	}
 	return append(loops, networkLoops...), nil
@@ -231,7 +232,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 			LogStream: s.url("log-stream"), Routing: s.url("api") + api.RoutingPath, Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https"),
 			NetworkPolicy: s.networkPolicyURL()},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
-		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Requests: s.requestStats, Nodes: s.nodes(), Log: s.log, WriteDroplet: s.writeDroplet,
+		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Requests: s.requestStats, Map: s.serviceMap, Nodes: s.nodes(), Log: s.log, WriteDroplet: s.writeDroplet,
 		Brokers: s.brokers, Rebase: s.rebase, Dashboards: s.auth, Data: dataActions{s.data.manager}, NoBuildpackURLs: s.config.NoBuildpackURLs,
 	})
 	s.api = handler

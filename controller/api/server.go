@@ -48,6 +48,8 @@ type Options struct {
 	Rebase func(ctx context.Context, repository, digest, runImage string) (string, error)
 	// Requests tells what the router has seen of an app; nil: nothing.
 	Requests func(appGUID string) capi.RequestStats
+	// Map tells who called whom; nil: nobody watches.
+	Map ServiceMap
 	// Brokers asks service brokers what no record says; nil: nothing can be asked.
 	Brokers Brokers
 	// Dashboards keeps the OAuth2 clients of brokers' dashboards; nil: there are none.
@@ -134,6 +136,7 @@ type Server struct {
 	writeDroplet    func(ctx context.Context, repository, digest, start string, w io.Writer) error
 	rebase          func(ctx context.Context, repository, digest, runImage string) (string, error)
 	requests        func(string) capi.RequestStats
+	serviceMap      ServiceMap
 	nodes           Nodes
 	brokers         Brokers
 	dashboards      Dashboards
@@ -154,6 +157,7 @@ func New(o Options) *Server {
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
 		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, nodes: o.Nodes, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
+	s.serviceMap = o.Map
 	s.brokers, s.dashboards, s.data, s.noBuildpackURLs = o.Brokers, o.Dashboards, o.Data, o.NoBuildpackURLs
 	s.fillDefaults()
 	s.system = s.hosts(o.SystemHosts)
@@ -167,6 +171,9 @@ func (s *Server) fillDefaults() {
 	}
 	if s.logs == nil {
 		s.logs = nothing{}
+	}
+	if s.serviceMap == nil {
+		s.serviceMap = func(func(string) (string, bool)) capi.ServiceMap { return capi.ServiceMap{} }
 	}
 	if s.ca == nil {
 		s.ca = func() []byte { return nil }
