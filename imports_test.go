@@ -34,7 +34,7 @@ var house = map[string][]string{
 	"controller/networking":         {"controller/capi", "store", "node"},
 	"controller/routing":            {"store", "router"},
 	"controller/scheduling":         {"controller/appenv", "controller/appusage", "controller/revision", "store", "node"},
-	"controller/servicemap":         {"router", "node"},
+	"controller/servicemap":         {"controller/capi", "router", "node"},
 	"controller/serviceop":          {"controller/appusage", "controller/capi", "store"},
 	"controller/services":           {"controller/services", "controller/serviceop", "controller/appusage", "controller/capi", "store"},
 	"controller/ssh":                {"controller/ssh", "node"},

@@ -61,7 +61,7 @@ func loadAssets() (*assets, error) {
 var scripts = []string{"tree.js", "live.js", "page.js", "log.js", "push.js"}
 
 // styles are the style sheets by concern, served as one file in this order.
-var styles = []string{"base.css", "frame.css", "parts.css", "app.css", "print.css"}
+var styles = []string{"base.css", "frame.css", "parts.css", "app.css", "map.css", "print.css"}
 
 // add serves files, one after the other, as one asset.
 func (a *assets) add(name string, files ...string) error {

@@ -118,7 +118,7 @@ func (d *Dashboard) Run(ctx context.Context) error {
 func (d *Dashboard) readers() map[string]reader {
 	all := map[string]reader{}
 	for _, some := range []map[string]reader{
-		d.overviewPages(), d.appPages(), d.tenantPages(), d.routePages(), d.buildPages(), d.platformPages(), d.pushPages(), d.servicePages(),
+		d.overviewPages(), d.appPages(), d.tenantPages(), d.routePages(), d.buildPages(), d.platformPages(), d.pushPages(), d.servicePages(), d.mapPages(),
 	} {
 		for pattern, p := range some {
 			all[pattern] = p

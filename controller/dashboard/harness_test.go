@@ -22,6 +22,7 @@ import (
 
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/auth"
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -41,6 +42,7 @@ type world struct {
 	hosts     map[string]http.Handler
 
 	org, space, domain string
+	calls              api.ServiceMap // nil: nobody calls anybody
 }
 
 // clock can be put forward.
@@ -78,6 +80,12 @@ func newWorld(t testing.TB) *world {
 	cc := api.New(api.Options{
 		DB: w.db, Auth: uaa, Blobs: blobs, PublicURL: "https://api.example.com", TempDir: t.TempDir(),
 		Links: api.Links{Login: "https://login.example.com", UAA: "https://uaa.example.com", LogCache: "https://log-cache.example.com"},
+		Map: func(place func(string) (string, bool)) capi.ServiceMap {
+			if w.calls == nil {
+				return capi.ServiceMap{}
+			}
+			return w.calls(place)
+		},
 	})
 	w.seed()
 	w.hosts = map[string]http.Handler{

@@ -32,6 +32,7 @@ func navigation(section string) []navGroup {
 			{Href: "/brokers", Text: "Brokers", Icon: "brokers", Key: "w"},
 		}},
 		{"Network", []navItem{
+			{Href: "/map", Text: "Service map", Icon: "map", Key: "c"},
 			{Href: "/routes", Text: "Routes", Icon: "routes", Key: "r"},
 			{Href: "/domains", Text: "Domains", Icon: "domains", Key: "d"},
 		}},

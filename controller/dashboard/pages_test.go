@@ -17,24 +17,30 @@ func TestPagesInABrowser(t *testing.T) {
 	b := w.chromium()
 	b.signIn("admin", "secret")
 	for name, path := range w.pathsOf(names) {
-		for _, l := range looks {
-			pictures := os.Getenv("CUPOLA_SCREENSHOTS") != ""
-			if !l.checked && !pictures {
-				continue
-			}
-			b.as(l)
-			b.visit(path)
-			if wide := b.eval(`document.documentElement.scrollWidth > document.documentElement.clientWidth ? document.documentElement.scrollWidth : ""`); wide != "" {
-				t.Errorf("%s, %s: the page is %s wide", name, l.name, wide)
-			}
-			if l.checked {
-				b.accessible(name+", "+l.name, axe)
-			}
-			if pictures {
-				b.shoot(name + "-" + l.name)
-			}
-		}
+		b.looksAt(name, path, axe)
 		b.healthy()
+	}
+}
+
+// looksAt opens a page in all ways.
+func (b *real) looksAt(name, path, axe string) {
+	b.w.t.Helper()
+	for _, l := range looks {
+		pictures := os.Getenv("CUPOLA_SCREENSHOTS") != ""
+		if !l.checked && !pictures {
+			continue
+		}
+		b.as(l)
+		b.visit(path)
+		if wide := b.eval(`document.documentElement.scrollWidth > document.documentElement.clientWidth ? document.documentElement.scrollWidth : ""`); wide != "" {
+			b.w.t.Errorf("%s, %s: the page is %s wide", name, l.name, wide)
+		}
+		if l.checked {
+			b.accessible(name+", "+l.name, axe)
+		}
+		if pictures {
+			b.shoot(name + "-" + l.name)
+		}
 	}
 }
 
