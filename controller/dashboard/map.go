@@ -19,7 +19,7 @@ const (
 	// mapLabelsMost is up to how many edges each has its figures beside it; on larger maps those that are not well have.
 	mapLabelsMost = 24
 	// mapRows is how many edges the table has.
-	mapRows = 300
+	mapRows = 100
 	// mapSpacesMost is how many spaces there are to choose from.
 	mapSpacesMost = 500
 	// mapLinesFromInternet is up to how many edges from the internet there is a node for it. Beyond that a mark at each

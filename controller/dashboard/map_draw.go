@@ -213,23 +213,22 @@ var mapIcons = map[string]string{
 }
 
 func (p *mapPainter) box(n *capi.MapNode, at point) mapBox {
-	b := mapBox{ID: n.ID, Icon: icons[mapIcons[n.Kind]], Name: clip(n.Name, 21), Href: mapLink(n).Href, X: num(at.X), Y: num(at.Y), Class: n.Kind}
+	b := mapBox{ID: n.ID, Icon: icons[mapIcons[n.Kind]], Name: clip(n.Name, 17), Href: mapLink(n).Href, X: num(at.X), Y: num(at.Y), Class: n.Kind}
 	b.Say = n.Name
+	if n.Kind == capi.MapSpace {
+		b.Name, b.Say = clip(mapPlace(n), 17), mapPlace(n)
+	}
+	if e, inside := p.loops[n.ID]; inside {
+		b.Sub, _, _ = strings.Cut("within: "+mapLabel(&e), " · ")
+		b.Say += " " + b.Sub + " (" + mapSentence(&e) + ")"
+	}
 	if n.Space != nil && n.Kind != capi.MapSpace {
 		b.Say += ", in " + mapPlace(n)
-	}
-	if n.Kind == capi.MapSpace {
-		b.Name, b.Say = clip(mapPlace(n), 21), "Space "+mapPlace(n)
 	}
 	if e, ok := p.marks[n.ID]; ok {
 		b.Mark, b.MarkBad = mapLabel(&e), troubled(e.State)
 		b.Say += ". From the internet: " + mapSentence(&e)
 		b.Mark, _, _ = strings.Cut(b.Mark, " · ")
-	}
-	if e, ok := p.loops[n.ID]; ok {
-		b.Sub = mapLabel(&e)
-		b.Sub, _, _ = strings.Cut(b.Sub, " · ")
-		b.Say += ". Within itself: " + mapSentence(&e)
 	}
 	return b
 }
@@ -255,7 +254,7 @@ func mapFacts(e *capi.MapEdge) (all []string) {
 		all = append(all, fmt.Sprintf("%d of %d failed", *e.Failed, *e.Calls))
 	}
 	if l := e.LatencyMS; l != nil {
-		all = append(all, "half within "+milliseconds(l.P50), "95 of 100 within "+milliseconds(l.P95))
+		all = append(all, "half within "+milliseconds(l.P50), "95 % within "+milliseconds(l.P95))
 	}
 	if e.InFlight != nil && *e.InFlight > 0 {
 		all = append(all, fmt.Sprintf("%d in flight", *e.InFlight))

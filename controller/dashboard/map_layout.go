@@ -8,12 +8,15 @@ import (
 
 // The map's measures, in the drawing's own units; on a screen one is a CSS pixel.
 const (
-	mapNodeWidth   = 178.0
+	mapNodeWidth   = 152.0
 	mapNodeHeight  = 34.0
 	mapRowHeight   = 52.0  // from node to node in a column
-	mapColumnWidth = 330.0 // from column to column
+	mapColumnWidth = 258.0 // from column to column
 	mapMargin      = 14.0
 	mapPort        = 7.0 // from line to line at a node
+	// mapCentred is up to how many rows columns are in the middle; in taller drawings they begin at the top, where people
+	// begin to look.
+	mapCentred = 12
 )
 
 // graph is what is to be drawn: nodes by index, in an order that depends on nothing but themselves, and edges between
@@ -192,7 +195,7 @@ func (l *layered) sweep(fromLeft bool) {
 	}
 }
 
-// settle gives rows to cells by their order; each column is in the middle.
+// settle gives rows to cells by their order.
 func (l *layered) settle() {
 	for c := range l.columns {
 		l.settleColumn(c)
@@ -204,8 +207,12 @@ func (l *layered) settleColumn(c int) {
 	for _, column := range l.columns {
 		tallest = max(tallest, len(column))
 	}
+	first := 0.0
+	if tallest <= mapCentred {
+		first = float64(tallest-len(l.columns[c])) / 2
+	}
 	for i, cell := range l.columns[c] {
-		l.row[cell] = float64(i) + float64(tallest-len(l.columns[c]))/2
+		l.row[cell] = first + float64(i)
 	}
 }
 

@@ -87,7 +87,7 @@ func TestMapPage(t *testing.T) {
 	w.furnish()
 	guids := w.drawCalls()
 	page := w.get("/map").want(200, "Who called whom in the last 5 min", "What fails", "40 of 720 calls of the last minute failed", "40 answered with an error (5xx)",
-		"12 a second", "95 of 100 within 38 ms", "direct connections", "how they fare is not known", "another space", "shop-db", "not counted",
+		"12 a second", "95 % within 38 ms", "direct connections", "how they fare is not known", "another space", "shop-db", "not counted",
 		"shop to billing, requests: failing", `href="/apps/`+guids["shop"])
 	if strings.Contains(page.text, " style=") || strings.Contains(page.text, "onmouse") {
 		t.Error("the drawing has inline styles or scripts, which the policy forbids")
