@@ -62,7 +62,7 @@ func (k *console) commands() []*cli.Command {
 	return slices.Concat(
 		k.loginCommands(), k.targetCommands(), k.pushCommands(), k.appCommands(), k.appMakeCommands(), k.lifecycleCommands(), k.deploymentCommands(),
 		k.packageCommands(), k.dropletCommands(), k.revisionCommands(), k.copySourceCommands(), k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(), k.explainCommands(), k.topCommands(), k.sshCommands(), k.sshSwitchCommands(),
-		k.routeCommands(), k.routeShareCommands(), k.domainCommands(),
+		k.routeCommands(), k.routeShareCommands(), k.routePolicyCommands(), k.domainCommands(),
 		k.securityGroupCommands(), k.networkPolicyCommands(), k.orgCommands(), k.spaceCommands(),
 		k.userCommands(), k.roleCommands(), k.quotaCommands(), k.segmentCommands(), k.nodeCommands(), k.featureFlagCommands(), k.environmentGroupCommands(), k.labelCommands(),
 		k.serviceCommands(), k.dataServiceCommands(), k.rotateCommands(), k.serviceBindingCommands(), k.serviceRouteCommands(), k.marketplaceCommands(),

@@ -21,11 +21,6 @@ const commandTable = "../docs/cli-commands.md"
 var absent = map[string]string{
 	"add-plugin-repo": "no plugins", "remove-plugin-repo": "no plugins", "list-plugin-repos": "no plugins", "repo-plugins": "no plugins",
 	"plugins": "no plugins", "install-plugin": "no plugins", "uninstall-plugin": "no plugins",
-	"route-policies": "the API has no route policies yet", "add-route-policy": "the API has no route policies yet", "remove-route-policy": "the API has no route policies yet",
-
-	"create-private-domain --enforce-route-policies": "route policies", "create-private-domain --scope": "route policies",
-	"create-shared-domain --enforce-route-policies": "route policies", "create-shared-domain --scope": "route policies",
-	"labels --source": "route policies", "set-label --source": "route policies", "unset-label --source": "route policies",
 	"config --locale": "English only",
 	"help --a":        "help shows all commands",
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -12,18 +13,23 @@ import (
 )
 
 func (k *console) domainCommands() []*cli.Command {
+	policies := []cli.Flag{
+		&cli.BoolFlag{Name: "enforce-route-policies", Usage: "only apps that route policies name may use its routes (see add-route-policy)"},
+		&cli.StringFlag{Name: "scope", Usage: "`SCOPE` that such apps must be in, whatever policies say: any, org or space (of the route)"},
+	}
 	share := "/v3/domains/:guid/relationships/shared_organizations"
 	return []*cli.Command{
 		k.command(spec{name: "domains", category: routeCategory, summary: "list the domains that routes can have",
 			flags: []cli.Flag{jsonFlag, labelFlag}, need: anOrg, run: domains, api: []string{"GET /v3/organizations/:guid/domains", "routing GET /v1/router_groups"}}),
 		k.command(spec{name: "create-private-domain", aliases: []string{"create-domain"}, category: routeCategory, summary: "make a domain for one org", args: "ORG NEW_DOMAIN", min: 2, max: 2,
-			need: aLogin, run: createPrivateDomain, api: []string{"GET /v3/organizations", "POST /v3/domains"}}),
+			flags: policies, need: aLogin, run: createPrivateDomain, api: []string{"GET /v3/organizations", "POST /v3/domains"}}),
 		k.command(spec{name: "delete-private-domain", aliases: []string{"delete-domain"}, category: routeCategory, summary: "delete a domain of an org with its routes", args: "DOMAIN", min: 1, max: 1,
 			flags: []cli.Flag{forceFlag}, need: aLogin, run: deleteDomain(false), api: []string{"GET /v3/domains", "DELETE /v3/domains/:guid"}}),
 		k.command(spec{name: "create-shared-domain", category: routeCategory, summary: "make a domain for all orgs", args: "NEW_DOMAIN", min: 1, max: 1,
-			examples: []string{"cupola create-shared-domain example.com", "cupola create-shared-domain tcp.example.com --router-group default-tcp", "cupola create-shared-domain apps.internal --internal"},
-			flags: []cli.Flag{&cli.StringFlag{Name: "router-group", Usage: "`NAME` of the router group for TCP routes"},
-				&cli.BoolFlag{Name: "internal", Usage: "its routes lead from app to app, and not from outside"}},
+			examples: []string{"cupola create-shared-domain example.com", "cupola create-shared-domain tcp.example.com --router-group default-tcp", "cupola create-shared-domain apps.internal --internal",
+				"cupola create-shared-domain apps.identity --enforce-route-policies --scope org"},
+			flags: append([]cli.Flag{&cli.StringFlag{Name: "router-group", Usage: "`NAME` of the router group for TCP routes"},
+				&cli.BoolFlag{Name: "internal", Usage: "its routes lead from app to app, and not from outside"}}, policies...),
 			need: aLogin, run: createSharedDomain, api: []string{"POST /v3/domains", "routing GET /v1/router_groups"}}),
 		k.command(spec{name: "delete-shared-domain", category: routeCategory, summary: "delete a domain of all orgs with its routes", args: "DOMAIN", min: 1, max: 1,
 			flags: []cli.Flag{forceFlag}, need: aLogin, run: deleteDomain(true), api: []string{"GET /v3/domains", "DELETE /v3/domains/:guid"}}),
@@ -45,19 +51,22 @@ func domains(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return list(s, c, all, "There is no domain yet.", []string{"name", "availability", "internal", "protocols", "router group"}, func(d capi.Domain) []string {
+	return list(s, c, all, "There is no domain yet.", []string{"name", "availability", "internal", "protocols", "router group", "route policies"}, func(d capi.Domain) []string {
 		availability := "shared"
 		if d.Relationships.Organization.GUID() != "" {
 			availability = "private"
 		}
-		internal, group := "", ""
+		internal, group, policies := "", "", ""
+		if d.EnforceRoutePolicies {
+			policies = "enforced (" + d.RoutePoliciesScope + ")"
+		}
 		if d.Internal {
 			internal = "true"
 		}
 		if d.RouterGroup != nil {
 			group = groups[d.RouterGroup.GUID]
 		}
-		return []string{s.ui.Name(d.Name), availability, internal, strings.Join(d.SupportedProtocols, ","), group}
+		return []string{s.ui.Name(d.Name), availability, internal, strings.Join(d.SupportedProtocols, ","), group, policies}
 	})
 }
 
@@ -83,12 +92,34 @@ func createPrivateDomain(ctx context.Context, s *session, c *cli.Context) error 
 		return err
 	}
 	name := c.Args().Get(1)
-	return s.create(ctx, domainKind, name, capi.DomainCreate{Name: name, Relationships: &capi.DomainCreateRelationships{Organization: capi.To(org.GUID)}})
+	in := capi.DomainCreate{Name: name, Relationships: &capi.DomainCreateRelationships{Organization: capi.To(org.GUID)}}
+	if err := enforcePolicies(c, &in); err != nil {
+		return err
+	}
+	return s.create(ctx, domainKind, name, in)
+}
+
+// enforcePolicies brings the flags about route policies into a request.
+func enforcePolicies(c *cli.Context, in *capi.DomainCreate) error {
+	enforce, scope := c.Bool("enforce-route-policies"), c.String("scope")
+	switch {
+	case !enforce && scope == "":
+		return nil
+	case !enforce:
+		return badUsage("--scope needs --enforce-route-policies beside it")
+	case !slices.Contains([]string{"any", "org", "space"}, scope):
+		return badUsage("--enforce-route-policies needs --scope any, org or space")
+	}
+	in.EnforceRoutePolicies, in.RoutePoliciesScope = &enforce, &scope
+	return nil
 }
 
 func createSharedDomain(ctx context.Context, s *session, c *cli.Context) error {
 	name, group := c.Args().First(), c.String("router-group")
 	in := capi.DomainCreate{Name: name}
+	if err := enforcePolicies(c, &in); err != nil {
+		return err
+	}
 	switch {
 	case c.Bool("internal") && group != "":
 		return badUsage("--internal and --router-group exclude each other")

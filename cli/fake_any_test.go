@@ -39,7 +39,7 @@ func (f *fakeAPI) put(collection string, resource map[string]any) {
 var anyCollections = []string{"organizations", "spaces", "apps", "domains", "routes", "processes", "feature_flags", "organization_quotas", "space_quotas",
 	"isolation_segments", "security_groups", "environment_variable_groups", "users", "roles", "buildpacks", "stacks", "revisions", "droplets", "packages", "sidecars",
 	"service_instances", "service_credential_bindings", "service_route_bindings", "service_brokers", "service_offerings", "service_plans",
-	"deleted_service_instances"}
+	"deleted_service_instances", "route_policies"}
 
 // serveAny answers /v3/COLLECTION, /v3/COLLECTION/GUID and what is below.
 func (f *fakeAPI) serveAny(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +90,7 @@ func (f *fakeAPI) listAny(w http.ResponseWriter, r *http.Request, collection str
 	resources := []map[string]any{}
 	for _, one := range f.any[collection] {
 		matches := true
-		for key, field := range map[string]string{"names": "name", "guids": "guid", "usernames": "username", "versions": "version"} {
+		for key, field := range map[string]string{"names": "name", "guids": "guid", "usernames": "username", "versions": "version", "sources": "source"} {
 			if want, ok := r.URL.Query()[key]; ok && !slices.Contains(strings.Split(want[0], ","), strings.Trim(compact(one[field]), `"`)) {
 				matches = false
 			}

@@ -50,7 +50,8 @@ func newFakeAPI() *fakeAPI {
 		env: map[string]map[string]string{}, logs: map[string][]capi.Envelope{}, known: map[string]bool{}, any: map[string][]map[string]any{}}
 	f.orgs = []capi.Organization{{Resource: f.resource("org"), Name: "engines"}}
 	f.spaces = []capi.Space{{Resource: f.resource("space"), Name: "dev", Relationships: capi.SpaceRelationships{Organization: capi.One(f.orgs[0].GUID)}}}
-	f.domains = []capi.Domain{{Resource: f.resource("domain"), Name: "apps.test", SupportedProtocols: []string{"http"}}}
+	f.domains = []capi.Domain{{Resource: f.resource("domain"), Name: "apps.test", SupportedProtocols: []string{"http"}},
+		{Resource: capi.Resource{GUID: "identity"}, Name: "apps.identity", SupportedProtocols: []string{"http"}, EnforceRoutePolicies: true, RoutePoliciesScope: "org"}}
 	mux := http.NewServeMux()
 	f.accountRoutes(mux)
 	f.resourceRoutes(mux)
@@ -135,7 +136,7 @@ func (f *fakeAPI) accountRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		link := func(path string) *capi.RootLink { return &capi.RootLink{Href: f.URL + path} }
 		v3 := link("/v3")
-		v3.Meta = &capi.LinkMeta{Version: "3.211.0"}
+		v3.Meta = &capi.LinkMeta{Version: "3.224.0"}
 		reply(w, 200, capi.Root{Links: map[string]*capi.RootLink{"self": link(""), "cloud_controller_v3": v3, "login": link(""), "uaa": link(""), "log_cache": link(""),
 			"routing": link("/routing"), "network_policy_v1": link("/networking/v1/external")}})
 	})

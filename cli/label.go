@@ -14,16 +14,17 @@ import (
 
 // labelKinds are the kinds that carry labels, under the words of the command line.
 var labelKinds = map[string]kind{"app": appKind, "buildpack": buildpackKind, "domain": domainKind, "org": orgKind, "route": {noun: "route", path: "/v3/routes", list: "routes"},
-	"space": spaceKind, "stack": stackKind, "service-broker": brokerKind, "service-instance": instanceKind, "service-offering": offeringKind,
+	"route-policy": {noun: "route policy", path: routePolicyPath, list: "route-policies"}, "space": spaceKind, "stack": stackKind, "service-broker": brokerKind, "service-instance": instanceKind, "service-offering": offeringKind,
 	"service-plan": {noun: "service plan", path: "/v3/service_plans", list: "marketplace"}}
 
-const labelKindArg = "app|buildpack|domain|org|route|service-broker|service-instance|service-offering|service-plan|space|stack"
+const labelKindArg = "app|buildpack|domain|org|route|route-policy|service-broker|service-instance|service-offering|service-plan|space|stack"
 
 func (k *console) labelCommands() []*cli.Command {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "stack", Aliases: []string{"s"}, Usage: "`STACK` of a buildpack, when there are several of the name"},
 		&cli.StringFlag{Name: "lifecycle", Aliases: []string{"l"}, Usage: "`LIFECYCLE` of a buildpack, when there are several of the name"},
 		&cli.StringFlag{Name: "broker", Aliases: []string{"b"}, Usage: "`SERVICE_BROKER` of a service offering or plan, when there are several of the name"},
+		&cli.StringFlag{Name: "source", Usage: "`SOURCE` of a route policy, when the route has several, such as cf:any"},
 		&cli.StringFlag{Name: "offering", Aliases: []string{"e"}, Usage: "`SERVICE_OFFERING` of a service plan, when there are several of the name"},
 	}
 	var read, write []string
@@ -58,9 +59,12 @@ func (s *session) labelTarget(ctx context.Context, c *cli.Context) (path string,
 		return "", metadata, badUsage("%s has no labels: it is one of %s", quote(word), strings.ReplaceAll(labelKindArg, "|", ", "))
 	}
 	var one *labelledResource
-	if word == "route" {
+	switch word {
+	case "route":
 		one, err = s.labelledRoute(ctx, name)
-	} else {
+	case "route-policy":
+		one, err = s.labelledPolicy(ctx, name, c.String("source"))
+	default:
 		var filter capi.Filter
 		if filter, err = s.labelFilter(c, word); err == nil {
 			one, err = find[labelledResource](ctx, s, k, name, filter)
@@ -122,6 +126,28 @@ func (s *session) labelledRoute(ctx context.Context, name string) (*labelledReso
 		prefix, domain = strings.TrimPrefix(prefix+"."+first, "."), rest
 	}
 	return nil, withHint(fmt.Errorf("the route %s has no domain that is known", quote(name)), "see: cupola domains")
+}
+
+// labelledPolicy is the policy of a route with that source, or its only one.
+func (s *session) labelledPolicy(ctx context.Context, routeURL, source string) (*labelledResource, error) {
+	route, err := s.labelledRoute(ctx, routeURL)
+	if err != nil {
+		return nil, err
+	}
+	filter := capi.Filter{"route_guids": {route.GUID}}
+	if source != "" {
+		filter = filter.With("sources", source)
+	}
+	found, err := capi.All[labelledResource](ctx, s.client, routePolicyPath, filter)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) == 0:
+		return nil, withHint(fmt.Errorf("route %s has no such policy", quote(routeURL)), "see: cupola route-policies")
+	case len(found) > 1:
+		return nil, withHint(fmt.Errorf("route %s has %d policies", quote(routeURL), len(found)), "say which one with --source")
+	}
+	return &found[0], nil
 }
 
 func labels(ctx context.Context, s *session, c *cli.Context) error {

@@ -94,6 +94,11 @@ func accessLine(a router.Access) string {
 	} {
 		b.WriteString(" " + f[0] + ":" + f[1])
 	}
+	if c := a.Caller; c.App != "" {
+		for _, f := range [][2]string{{"caller_cf_app", c.App}, {"caller_cf_space", c.Space}, {"caller_cf_org", c.Org}} {
+			b.WriteString(" " + f[0] + ":" + quoted(f[1]))
+		}
+	}
 	if t := a.Trace; t.TraceID != "" {
 		for _, f := range [][2]string{
 			{"x_b3_traceid", t.TraceID}, {"x_b3_spanid", t.SpanID}, {"x_b3_parentspanid", t.ParentID}, {"b3", t.B3},
@@ -132,7 +137,7 @@ func (s *Server) routerOptions() (router.Options, error) {
 	})
 	return router.Options{
 		HTTPAddr: s.config.HTTPAddr, HTTPSAddr: s.config.HTTPSAddr, Certificates: s.certs, Logger: s.log,
-		AccessLog: s.access.add, TCPHost: host, Tracing: tracing, RouteServices: services,
+		AccessLog: s.access.add, TCPHost: host, Tracing: tracing, RouteServices: services, Clients: s.clientIdentity(),
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/controller/dashboard"
+	"github.com/cupola-paas/cupola/controller/identity"
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/controller/servicemap"
 	"github.com/cupola-paas/cupola/controller/services"
@@ -47,21 +49,25 @@ type Server struct {
 	engine    node.Engine
 	local     *docker.Docker // Docker on this machine: builds, and instances unless a cluster runs them
 	certs     *router.Certificates
+	issuer    *identity.Issuer // of instances' certificates
+	hosts     *knownHosts
 	router    *router.Router
-	auth      *auth.Auth
-	builder   *buildpack.Builder
-	stacks    *stacks
-	sink      *logSink
-	api       *api.Server          // made by Run
-	page      *dashboard.Dashboard // its streams end with the loops
-	ssh       sshDoor
-	access    *accessLog
-	tags      *tagger
-	figures   *usage
-	calls     *servicemap.Loop
-	data      *dataServices      // made by Run
-	brokers   *services.Loop     // made by Run
-	builtIn   []services.BuiltIn // brokers of the platform's own, registered at every start
+	// routerInside is where containers reach the router; the zero value: nowhere but where DNS says.
+	routerInside netip.Addr
+	auth         *auth.Auth
+	builder      *buildpack.Builder
+	stacks       *stacks
+	sink         *logSink
+	api          *api.Server          // made by Run
+	page         *dashboard.Dashboard // its streams end with the loops
+	ssh          sshDoor
+	access       *accessLog
+	tags         *tagger
+	figures      *usage
+	calls        *servicemap.Loop
+	data         *dataServices      // made by Run
+	brokers      *services.Loop     // made by Run
+	builtIn      []services.BuiltIn // brokers of the platform's own, registered at every start
 
 	installation     string
 	registryPassword string

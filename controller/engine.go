@@ -59,6 +59,7 @@ func (s *Server) openEngine(ctx context.Context) (err error) {
 		return err
 	}
 	s.engine = s.local
+	s.listenInside(ctx)
 	for _, w := range s.local.Warnings() {
 		s.log.Warn("engine", "warning", w)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/cleanup"
 	"github.com/cupola-paas/cupola/controller/collect"
 	"github.com/cupola-paas/cupola/controller/dashboard"
+	"github.com/cupola-paas/cupola/controller/identity"
 	"github.com/cupola-paas/cupola/controller/routing"
 	"github.com/cupola-paas/cupola/controller/scheduling"
 	"github.com/cupola-paas/cupola/controller/staging"
@@ -36,15 +37,18 @@ func (s *Server) openRouter(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	hosts := &knownHosts{db: s.db, system: s.systemNames()}
+	s.hosts = &knownHosts{db: s.db, system: s.systemNames()}
 	s.certs, err = router.NewCertificates(router.CertOptions{
-		Storage: newCertStorage(s.db), Allowed: hosts.known, Local: s.config.local,
+		Storage: newCertStorage(s.db), Allowed: s.hosts.known, Local: s.config.local,
 		DefaultHost: "api." + s.config.Domain, ACMEEmail: s.config.ACMEEmail, ACMECA: s.config.ACMECA, ACMERoots: roots, Logger: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("open the certificates: %w", err)
 	}
 	s.onClose(s.certs.Close)
+	if s.issuer, err = identity.New(s.db, s.certs.CAPEM); err != nil {
+		return err
+	}
 	options, err := s.routerOptions()
 	if err != nil {
 		return err
@@ -155,11 +159,9 @@ func (s *Server) ready() (bool, []string) {
 
 // loops wires everything that runs beside the router.
 func (s *Server) loops() ([]func(context.Context) error, error) {
-	env := appenv.Env{API: s.url("api")}
-	who, err := s.identities()
-	if err != nil {
-		return nil, err
-	}
+	env := appenv.Env{API: s.url("api"), Fallbacks: identity.TrustEnv()}
+	who := s.identities()
+	var err error
 	if s.data, err = s.openDataServices(who); err != nil { // before the brokers are registered
 		return nil, err
 	}

@@ -20,6 +20,7 @@ type Access struct {
 	Backend        time.Duration // of Duration, what passed between the request's going out and the end of the app's answer
 	FirstByte      time.Duration // from Started until the app's header was read; zero if it never was
 	AppGUID        string
+	Caller         Identity // of a route with an Admission; zero if nobody proved who he is
 	ProcessGUID    string
 	InstanceID     string // empty if no instance was chosen
 	Index          int

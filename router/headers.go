@@ -24,6 +24,7 @@ const (
 	headerAppID          = "X-Cf-Applicationid"
 	headerInstanceID     = "X-Cf-Instanceid"
 	headerInstanceIndex  = "X-Cf-Instanceindex"
+	headerClientCert     = "X-Forwarded-Client-Cert"
 )
 
 // hopByHop are the fields that belong to one connection (RFC 9110 7.6.1), Connection last because the
@@ -35,7 +36,7 @@ var hopByHop = []string{
 
 // claims are fields by which a proxy vouches for something. Only trusted proxies may send them.
 var claims = []string{
-	"Forwarded", "X-Forwarded-Port", "X-Forwarded-Ssl", "X-Forwarded-Client-Cert", "X-Real-Ip",
+	"Forwarded", "X-Forwarded-Port", "X-Forwarded-Ssl", headerClientCert, "X-Real-Ip",
 }
 
 // reserved are the fields that the router sets or removes. Spelled with underscores they look the same to

@@ -17,6 +17,8 @@ type lookup struct {
 	tcp    map[int]*route // by port
 	wilds  int            // hosts in wild
 	routes int
+	// guarded is how many routes are for callers that prove who they are.
+	guarded int
 }
 
 // hostParts is how many maps share the hosts between them, so that a change copies one small map, not all.
@@ -39,6 +41,7 @@ type site struct {
 	// deepest and longest bound the work for one request, however long its path: no path of the map has
 	// more segments or bytes.
 	deepest, longest int
+	guarded          bool // a route of it has callers
 }
 
 // route is a Route made ready for serving.
@@ -50,7 +53,8 @@ type route struct {
 	handler   http.Handler
 	pool      pool
 	allowHTTP bool
-	service   *url.URL // that requests go through; nil: none
+	service   *url.URL   // that requests go through; nil: none
+	admits    *admission // who may use it; nil: everybody
 }
 
 // match finds the route for host and path, which are as normalHost and routePath make them: the exact
@@ -192,6 +196,9 @@ func (e *edit) remove(n Name) *route {
 	old := s.all[at]
 	s.all = slices.Delete(s.all, at, at+1)
 	e.next.routes--
+	if old.admits != nil {
+		e.next.guarded--
+	}
 	return old
 }
 
@@ -201,6 +208,9 @@ func (e *edit) add(r *route) {
 	if r.name.Port != 0 {
 		e.ports()[r.name.Port] = r
 		return
+	}
+	if r.admits != nil {
+		e.next.guarded++
 	}
 	s := e.site(r.name.Host, true)
 	s.all = append(s.all, r)
@@ -249,6 +259,7 @@ func (e *edit) isWild(part *map[string]*site) bool {
 // owner of the one must not be able to take the other's place.
 func (s *site) index() {
 	s.root, s.paths, s.deepest, s.longest = nil, nil, 0, 0
+	s.guarded = slices.ContainsFunc(s.all, func(r *route) bool { return r.admits != nil })
 	for _, r := range s.all {
 		if r.path == r.name.Path {
 			s.put(r)

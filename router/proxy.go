@@ -26,6 +26,7 @@ type exchange struct {
 	route  *route
 	host   string // as normalHost made it
 	choice choice
+	who    Identity     // that the sender has proved, of a route that admits some alone
 	header http.Header  // to the app
 	body   *requestBody // nil if there is none
 	// upgrade is the protocol that the client wants to change to, or empty.
@@ -57,7 +58,7 @@ func (rt *Router) proxy(w http.ResponseWriter, r *http.Request, m *route, host s
 	x.access.ForwardedProto = x.header[headerForwardedProto][0]
 	x.access.Trace = rt.opts.Tracing.set(x.header)
 	w.Header()[headerVcapRequestID] = x.header[headerVcapRequestID]
-	if !x.prepare() {
+	if m.admits != nil && !x.admit() || !x.prepare() {
 		return
 	}
 	if m.service != nil && x.throughService() {
@@ -130,7 +131,7 @@ func (x *exchange) acquire() *endpoint {
 		}
 		// The endpoint has left; the table that it left is no longer the router's.
 		m := x.rt.lookup.Load().match(x.host, routePath(x.r))
-		if m == nil || m.handler != nil {
+		if m == nil || m.handler != nil || !m.admits.allows(x.who) {
 			return nil
 		}
 		x.route = m

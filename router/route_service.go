@@ -113,6 +113,8 @@ type ticket struct {
 	URL   string    `json:"forwarded_url"`
 	Route string    `json:"route"` // that the request was for: it opens no other
 	Time  time.Time `json:"requested_time"`
+	// Certificate is the sender's, where the route admits some alone, as the header spells it.
+	Certificate string `json:"certificate,omitempty"`
 }
 
 type ticketMetadata struct {
@@ -142,25 +144,24 @@ var (
 const ticketBytes = 256 << 10
 
 // check opens a signature and compares it with the route and the address that the request comes with.
-func (s *routeServices) check(h http.Header, route string) error {
+func (s *routeServices) check(h http.Header, route string) (t ticket, err error) {
 	signature, errSignature := decode(h.Get(headerProxySignature))
 	about, errMetadata := decode(h.Get(headerProxyMetadata))
 	var metadata ticketMetadata
 	if errSignature != nil || errMetadata != nil || json.Unmarshal(about, &metadata) != nil || len(metadata.Nonce) != s.aead.NonceSize() {
-		return errForged
+		return t, errForged
 	}
 	plain, err := s.aead.Open(nil, metadata.Nonce, signature, nil)
-	var t ticket
 	if err != nil || json.Unmarshal(plain, &t) != nil || t.Route != route {
-		return errForged
+		return t, errForged
 	}
 	if address := h.Get(headerForwardedURL); address != "" && address != t.URL {
-		return errForged
+		return t, errForged
 	}
 	if age := s.now().Sub(t.Time); age > s.valid || age < -s.valid {
-		return errExpired
+		return t, errExpired
 	}
-	return nil
+	return t, nil
 }
 
 func decode(text string) ([]byte, error) {
@@ -170,17 +171,25 @@ func decode(text string) ([]byte, error) {
 	return base64.URLEncoding.DecodeString(text)
 }
 
+// returning reports whether the request says that it has been at the route's service.
+func (x *exchange) returning() bool {
+	return x.route.service != nil && x.header.Get(headerProxySignature) != ""
+}
+
 // throughService sends the request to the route's service, or lets it go on to the app when it comes from there. It
 // reports true when the request has been answered.
 func (x *exchange) throughService() (done bool) {
 	s := x.rt.services
-	if x.header.Get(headerProxySignature) != "" {
-		switch err := s.check(x.header, x.route.name.String()); {
+	if x.returning() {
+		ticket, err := s.check(x.header, x.route.name.String())
+		switch {
 		case errors.Is(err, errExpired):
 			x.refuse(http.StatusGatewayTimeout, "", "Failed to validate Route Service Signature: it has expired.")
 			return true
 		case err != nil:
 			x.refuse(http.StatusBadRequest, "", "Failed to validate Route Service Signature.")
+			return true
+		case !x.admitReturned(ticket.Certificate):
 			return true
 		}
 		for _, name := range []string{headerForwardedURL, headerProxySignature, headerProxyMetadata} {
@@ -211,7 +220,9 @@ func (x *exchange) stamp(s *routeServices) error {
 	if x.r.URL.RawQuery != "" || x.r.URL.ForceQuery {
 		address += "?" + x.r.URL.RawQuery
 	}
-	signature, metadata, err := s.sign(ticket{URL: address, Route: x.route.name.String(), Time: s.now()})
+	signature, metadata, err := s.sign(ticket{
+		URL: address, Route: x.route.name.String(), Time: s.now(), Certificate: x.certificate(),
+	})
 	x.header[headerForwardedURL], x.header[headerProxySignature], x.header[headerProxyMetadata] = []string{address}, []string{signature}, []string{metadata}
 	return err
 }

@@ -51,6 +51,9 @@ type Options struct {
 	TCPConnections int           // that one TCP route may have at a time; 5000
 	TCPRetry       time.Duration // 10 s until a port that was in use is tried again
 
+	// Clients says who the senders of requests to routes with an Admission are.
+	Clients ClientIdentity
+
 	// RouteServices says how requests go through route services.
 	RouteServices RouteServices
 
@@ -108,6 +111,7 @@ type Router struct {
 
 	mu          sync.Mutex
 	http, https net.Listener // nil before Listen, and where not wanted
+	also        []also       // on other addresses
 }
 
 // New makes a Router with an empty table. Nothing is opened yet.
@@ -200,6 +204,7 @@ func (g *registry) compileLocked(e *edit, from []Route) *lookup {
 		r.appGUID, r.handler, r.allowHTTP = from[i].AppGUID, from[i].Handler, from[i].AllowHTTP
 		r.service, _ = serviceURL(from[i].ServiceURL) // checked before
 		r.app = g.nameAppLocked(r.appGUID)
+		r.admits = newAdmission(from[i].Admits)
 		g.fillLocked(&r.pool, &from[i])
 		e.add(r)
 	}

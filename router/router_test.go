@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -346,5 +347,54 @@ func TestListenErrors(t *testing.T) {
 	r, _ := New(Options{HTTPAddr: "127.0.0.1:0"})
 	if err := r.Serve(t.Context()); err == nil {
 		t.Error("Serve without Listen = nil")
+	}
+}
+
+// TestListenAlso: the router answers on a second address of the machine as on its first.
+func TestListenAlso(t *testing.T) {
+	e := app(t, "i", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") })
+	r, err := New(Options{HTTPAddr: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetTable(Table{Routes: []Route{{Host: "a.example.com", Endpoints: []Endpoint{e}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"127.0.0.1", "127.0.0.2"} {
+		if err := r.ListenAlso(t.Context(), netip.MustParseAddr(address)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(r.also); n != 1 {
+		t.Errorf("it listens on %d more addresses, want 1", n)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- r.Serve(ctx) }()
+	_, port, _ := net.SplitHostPort(r.HTTPAddr())
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.2:"+port+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "a.example.com"
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 200 {
+		t.Errorf("on the second address it answers %d", res.StatusCode)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if c, err := net.Dial("tcp", "127.0.0.2:"+port); err == nil {
+		c.Close()
+		t.Error("the second address is open after the end")
 	}
 }

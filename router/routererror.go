@@ -15,6 +15,9 @@ const (
 	errInvalidProcessInstance = "invalid_cf_process_instance_header"
 	errEmptyHost              = "empty_host"
 
+	errCallerDenied = "route_policy_denied" // these two are our own
+	errMisdirected  = "misdirected_request"
+
 	errRouteServiceUnsupported = "route_service_unsupported"
 )
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -31,6 +32,34 @@ func (rt *Router) Listen(ctx context.Context) error {
 		rt.opts.Certificates.listening(rt.http, rt.https)
 	}
 	rt.front.begin()
+	return nil
+}
+
+// also is a further listener on the port of one that there is.
+type also struct {
+	net.Listener
+	secure bool
+}
+
+// ListenAlso opens the ports of Listen on one more address of this machine, unless they are open on all of them. It comes
+// after Listen and before Serve.
+func (rt *Router) ListenAlso(ctx context.Context, address netip.Addr) error {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	for _, ln := range []net.Listener{rt.http, rt.https} {
+		if ln == nil {
+			continue
+		}
+		at, err := netip.ParseAddrPort(ln.Addr().String())
+		if err != nil || at.Addr().IsUnspecified() || at.Addr() == address {
+			continue
+		}
+		more, err := rt.listen(ctx, "router", netip.AddrPortFrom(address, at.Port()).String())
+		if err != nil {
+			return err
+		}
+		rt.also = append(rt.also, also{more, ln == rt.https})
+	}
 	return nil
 }
 
@@ -60,6 +89,9 @@ func (rt *Router) Close() error {
 
 func (rt *Router) closeLocked() error {
 	var errs []error
+	for _, ln := range rt.also {
+		errs = append(errs, ln.Close())
+	}
 	for _, ln := range []net.Listener{rt.http, rt.https} {
 		if ln != nil {
 			errs = append(errs, ln.Close())
@@ -88,7 +120,7 @@ func (rt *Router) addr(of func() net.Listener) string {
 // of it is left running. Its error is nil after an orderly end, whether or not all requests made it.
 func (rt *Router) Serve(ctx context.Context) error {
 	rt.mu.Lock()
-	plain, secure := rt.http, rt.https
+	plain, secure, more := rt.http, rt.https, rt.also
 	rt.mu.Unlock()
 	if plain == nil && secure == nil {
 		return errors.New("the router does not listen yet: call Listen before Serve")
@@ -96,7 +128,7 @@ func (rt *Router) Serve(ctx context.Context) error {
 	base, cut := context.WithCancel(context.Background())
 	defer cut()
 	var servers []*http.Server
-	failed := make(chan error, 2)
+	failed := make(chan error, 2+len(more))
 	var wg sync.WaitGroup
 	start := func(ln net.Listener, serve func(*http.Server) error) {
 		if ln == nil {
@@ -111,10 +143,20 @@ func (rt *Router) Serve(ctx context.Context) error {
 		})
 	}
 	start(plain, func(s *http.Server) error { return s.Serve(plain) })
-	start(secure, func(s *http.Server) error {
-		s.TLSConfig = rt.tlsConfig()
-		return s.ServeTLS(secure, "", "")
-	})
+	serveTLS := func(ln net.Listener) func(*http.Server) error {
+		return func(s *http.Server) error {
+			s.TLSConfig = rt.tlsConfig()
+			return s.ServeTLS(ln, "", "")
+		}
+	}
+	start(secure, serveTLS(secure))
+	for _, ln := range more {
+		if ln.secure {
+			start(ln, serveTLS(ln))
+		} else {
+			start(ln, func(s *http.Server) error { return s.Serve(ln) })
+		}
+	}
 	ports, closePorts := context.WithCancel(context.Background())
 	defer closePorts()
 	wg.Go(func() { rt.front.serve(ports) })
@@ -182,7 +224,7 @@ func (rt *Router) server(base context.Context) *http.Server {
 }
 
 func (rt *Router) tlsConfig() *tls.Config {
-	return &tls.Config{
+	c := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1", acmeTLSProtocol},
 		CipherSuites: []uint16{ // of TLS 1.2; those of 1.3 are not a matter of choice
@@ -192,6 +234,8 @@ func (rt *Router) tlsConfig() *tls.Config {
 		},
 		GetCertificate: rt.opts.Certificates.GetCertificate,
 	}
+	c.GetConfigForClient = rt.askCaller(c.Clone())
+	return c
 }
 
 // ServeHTTP answers one request. It is exported for the server's sake.
@@ -226,7 +270,7 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case m == nil:
 		rt.unknown(w, r, host)
-	case rt.opts.RedirectHTTP && r.TLS == nil && !m.allowHTTP:
+	case rt.opts.RedirectHTTP && r.TLS == nil && !m.allowHTTP && m.admits == nil:
 		rt.redirect(w, r, host)
 	case m.handler != nil:
 		if body != nil {

@@ -48,6 +48,8 @@ type Route struct {
 	// ServiceURL is where requests go before they go to Endpoints: the https:// URL of a route service, which sends them
 	// back (see RouteServices). Empty: none.
 	ServiceURL string
+	// Admits, if set, says who alone may use the route. A TCP route and one with a handler have none.
+	Admits *Admission
 	// AllowHTTP keeps Options.RedirectHTTP away from this route (the CA certificate is fetched without TLS).
 	AllowHTTP bool
 }

@@ -56,6 +56,9 @@ func (r *Route) Validate() error {
 	if u, err := serviceURL(r.ServiceURL); err != nil || u != nil && (r.Port != 0 || r.Handler != nil) {
 		return fmt.Errorf("route %q: its service URL must be a URL that begins with https://, and it must be for HTTP", name)
 	}
+	if r.Admits != nil && (r.Port != 0 || r.Handler != nil) {
+		return fmt.Errorf("route %q: only an HTTP route of apps can say who may use it", name)
+	}
 	if err := r.validateBalancing(); err != nil {
 		return fmt.Errorf("route %q: %w", name, err)
 	}

@@ -10,6 +10,41 @@ type Domain struct {
 	OrgGUID         string   `json:"org_guid,omitempty"`
 	SharedOrgGUIDs  []string `json:"shared_org_guids,omitempty"`
 	RouterGroupGUID string   `json:"router_group_guid,omitempty"`
+	// EnforceRoutePolicies lets only apps use its routes that a RoutePolicy names and that are within RoutePoliciesScope.
+	// Both are set when the domain is made and never after.
+	EnforceRoutePolicies bool   `json:"enforce_route_policies,omitempty"`
+	RoutePoliciesScope   string `json:"route_policies_scope,omitempty"` // of the Scope constants
+}
+
+// What Domain.RoutePoliciesScope may say: where the apps may be that use a route, whatever its policies.
+const (
+	ScopeAny   = "any"
+	ScopeOrg   = "org"   // the org of the route's space
+	ScopeSpace = "space" // the route's space
+)
+
+// RoutePolicy lets apps use a route of a domain with EnforceRoutePolicies (CAPI v3, /v3/route_policies).
+type RoutePolicy struct {
+	Meta
+	RouteGUID  string `json:"route_guid"`
+	SourceType string `json:"source_type"`           // of the Source constants
+	SourceGUID string `json:"source_guid,omitempty"` // nobody says that it exists; empty for SourceAny
+}
+
+// What RoutePolicy.SourceType may say.
+const (
+	SourceAny   = "any" // every app; the only policy of its route then
+	SourceApp   = "app"
+	SourceSpace = "space" // all apps in it
+	SourceOrg   = "org"   // all apps in its spaces
+)
+
+// Source is the policy's source as the API writes it: cf:any, or cf:app:GUID.
+func (p *RoutePolicy) Source() string {
+	if p.SourceType == SourceAny {
+		return "cf:any"
+	}
+	return "cf:" + p.SourceType + ":" + p.SourceGUID
 }
 
 // RouterGroup is a set of ports that routes of its domains share. Its type is tcp.

@@ -79,6 +79,12 @@ var (
 		byEach("app", routeApps),
 		by("key", routeKey).unique())
 
+	RoutePolicies = newTable("route_policies",
+		by("route", func(p *RoutePolicy) string { return p.RouteGUID }),
+		by("source", (*RoutePolicy).Source),
+		by("source_guid", func(p *RoutePolicy) string { return p.SourceGUID }),
+		by("key", func(p *RoutePolicy) string { return join(p.RouteGUID, p.Source()) }).unique())
+
 	Apps = newTable("apps",
 		by("name", func(a *App) string { return a.Name }).anyCase(),
 		by("space", func(a *App) string { return a.SpaceGUID }),
@@ -255,7 +261,7 @@ type anyTable interface {
 
 func allTables() []anyTable {
 	return []anyTable{
-		Orgs, Spaces, OrgQuotas, SpaceQuotas, Users, Groups, RevokedTokens, Clients, RefreshTokens, Roles, Domains, RouterGroups, Routes, Apps, Processes,
+		Orgs, Spaces, OrgQuotas, SpaceQuotas, Users, Groups, RevokedTokens, Clients, RefreshTokens, Roles, Domains, RouterGroups, Routes, RoutePolicies, Apps, Processes,
 		Instances, Packages, Builds, Droplets, Deployments, Tasks, Buildpacks, Stacks, SecurityGroups, NetworkPolicies,
 		IsolationSegments, FeatureFlags, EnvGroups, AuditEvents, Jobs,
 		ServiceInstances, ServiceBindings, Settings,

@@ -31,7 +31,7 @@ func TestUnmodifiedCLI(t *testing.T) {
 		want string
 		fail bool
 	}{
-		{"api " + url, "3.211.0", false},
+		{"api " + url, "3.224.0", false},
 		{"auth admin wrong", "Credentials were rejected", true},
 		{"auth admin secret", "OK", false},
 		{"create-org o", "TIP", false},

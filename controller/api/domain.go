@@ -162,6 +162,12 @@ func (s *Server) createDomain(c *Ctx) error {
 	if in.RouterGroup != nil {
 		d.RouterGroupGUID = in.RouterGroup.GUID
 	}
+	if in.EnforceRoutePolicies != nil {
+		d.EnforceRoutePolicies = *in.EnforceRoutePolicies
+	}
+	if in.RoutePoliciesScope != nil {
+		d.RoutePoliciesScope = *in.RoutePoliciesScope
+	}
 	if err := validateDomain(d, in, sharedWith); err != nil {
 		return err
 	}
@@ -227,6 +233,24 @@ func validateDomain(d *store.Domain, in capi.DomainCreate, sharedWith []string) 
 		return errInvalid("Cannot associate an internal domain with an organization")
 	case len(sharedWith) > 0 && d.OrgGUID == "":
 		return errInvalid("Cannot be shared with organizations, when the domain is shared with all")
+	}
+	return validateDomainPolicies(d, in)
+}
+
+// validateDomainPolicies checks what says whether only apps that route policies name may use the domain's routes.
+func validateDomainPolicies(d *store.Domain, in capi.DomainCreate) error {
+	scopes := []string{store.ScopeAny, store.ScopeOrg, store.ScopeSpace}
+	switch {
+	case in.RoutePoliciesScope != nil && !slices.Contains(scopes, d.RoutePoliciesScope):
+		return errInvalid("Route policies scope must be one of 'any', 'org', 'space'")
+	case !d.EnforceRoutePolicies:
+		return nil
+	case d.Internal:
+		return errInvalid("Internal domains cannot have route policy enforcement. Internal routes bypass the router.")
+	case in.RouterGroup != nil:
+		return errInvalid("Domains with a router group cannot have route policy enforcement. TCP routes do not support mTLS policy enforcement.")
+	case d.RoutePoliciesScope == "":
+		return errInvalid("Route policies scope is required when enforce_route_policies is true")
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func TestRoot(t *testing.T) {
 	})
 	w.play([]row{
 		{name: "root", method: "GET", path: "/", status: 200, want: has(
-			`"cloud_controller_v3":{"href":"https://api.example.com/v3","meta":{"version":"3.211.0"}}`, `"login":{"href":"https://login.x"}`,
+			`"cloud_controller_v3":{"href":"https://api.example.com/v3","meta":{"version":"3.224.0"}}`, `"login":{"href":"https://login.x"}`,
 			`"log_cache":{"href":"https://log-cache.x"}`, `"routing":null`, `"oauth_client":"ssh-proxy"`, `"href":"ssh.x:2222"`)},
 		{name: "v3", method: "GET", path: "/v3", status: 200, want: has(`"apps":{"href":"https://api.example.com/v3/apps"}`)},
 		{name: "slash", method: "GET", path: "/v3/", status: 200, want: has(`"self"`)},

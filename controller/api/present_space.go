@@ -41,6 +41,9 @@ func (s *Server) presentDomain(d *store.Domain) capi.Domain {
 		Metadata: metadata(&d.Meta),
 		Links:    capi.Links{"self": s.link(base), "route_reservations": s.link(base + "/route_reservations")},
 	}
+	if d.EnforceRoutePolicies {
+		out.EnforceRoutePolicies, out.RoutePoliciesScope = true, d.RoutePoliciesScope
+	}
 	if d.RouterGroupGUID != "" {
 		out.RouterGroup, out.SupportedProtocols = &capi.GUID{GUID: d.RouterGroupGUID}, []string{"tcp"}
 	}

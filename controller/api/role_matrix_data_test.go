@@ -51,6 +51,12 @@ func (w *world) putFixtures(tx *store.Tx, app string, g fixtures) error {
 	put(store.IsolationSegments.Put(tx, segment))
 	space.QuotaGUID, space.IsolationSegmentGUID = spaceQuota.GUID, segment.GUID
 	put(store.Spaces.Put(tx, space))
+	guarded := &store.Domain{Name: "identity.example.org", EnforceRoutePolicies: true, RoutePoliciesScope: store.ScopeAny}
+	put(store.Domains.Put(tx, guarded))
+	guardedRoute := &store.Route{Host: "guarded", DomainGUID: guarded.GUID, SpaceGUID: w.space}
+	put(store.Routes.Put(tx, guardedRoute))
+	policy := &store.RoutePolicy{RouteGUID: guardedRoute.GUID, SourceType: store.SourceApp, SourceGUID: app}
+	put(store.RoutePolicies.Put(tx, policy))
 	group := &store.SecurityGroup{Name: "group", Rules: []byte(`[]`), RunningSpaces: []string{w.space}, StagingSpaces: []string{w.space}}
 	put(store.SecurityGroups.Put(tx, group))
 	spec := store.SidecarSpec{Name: "side", Command: "run side", ProcessTypes: []string{"web"}}
@@ -86,6 +92,7 @@ func (w *world) putFixtures(tx *store.Tx, app string, g fixtures) error {
 		"/v3/roles": orgRole.GUID, "spaceRole": spaceRole.GUID, "/v3/audit_events": event.GUID, "orgEvent": orgEvent.GUID, "/v3/app_usage_events": usage.GUID,
 		"/v3/service_usage_events": serviceUsage.GUID, "/v3/buildpacks": buildpack.GUID, "/v3/jobs": job.GUID, "/v3/stacks": stacks[0].GUID,
 		RoutingPath + "/v1/router_groups": routers.GUID, "package": g["/v3/packages"], "droplet": g["/v3/droplets"],
+		"/v3/route_policies": policy.GUID, "guardedRoute": guardedRoute.GUID,
 	})
 	return firstOf(errs...)
 }
@@ -179,6 +186,7 @@ var variants = map[string][]variant{
 	"POST /v3/droplets":                       {{body: `{` + ofAppBody + `}`}, {label: "(copy)", path: "/v3/droplets?source_guid={droplet}", body: `{` + ofAppBody + `}`}},
 	"POST /v3/packages":                       {{body: `{"type":"bits",` + ofAppBody + `}`}, {label: "(copy)", path: "/v3/packages?source_guid={package}", body: `{` + ofAppBody + `}`}},
 	"POST /v3/routes":                         {{body: `{"host":"new","relationships":{"space":{"data":{"guid":"{space}"}},"domain":{"data":{"guid":"{shared}"}}}}`}},
+	"POST /v3/route_policies":                 {{body: `{"source":"cf:space:{space}","relationships":{"route":{"data":{"guid":"{guardedRoute}"}}}}`}},
 	"POST /v3/service_instances":              {{body: `{"type":"user-provided","name":"new",` + inSpaceBody + `}`}},
 	"POST /v3/service_credential_bindings":    {{label: "(app)", body: `{"type":"app","relationships":{"app":{"data":{"guid":"{app}"}},"service_instance":{"data":{"guid":"{instance}"}}}}`}},
 	"POST /v3/organizations":                  {{body: `{"name":"new"}`}},

@@ -8,7 +8,7 @@ import (
 )
 
 // APIVersion is the version of the Cloud Controller API that clients may count on (contract, 1.2).
-const APIVersion = "3.211.0"
+const APIVersion = "3.224.0"
 
 // osbapiVersion is the newest version of the Open Service Broker API that brokers are spoken to in.
 const osbapiVersion = "2.15"
@@ -50,7 +50,7 @@ func (s *Server) getV3(c *Ctx) error {
 	for _, name := range []string{
 		"apps", "audit_events", "buildpacks", "builds", "deployments", "domains", "droplets", "environment_variable_groups",
 		"feature_flags", "info", "isolation_segments", "organization_quotas", "organizations", "packages", "processes",
-		"resource_matches", "roles", "routes", "security_groups", "service_brokers", "service_credential_bindings",
+		"resource_matches", "roles", "route_policies", "routes", "security_groups", "service_brokers", "service_credential_bindings",
 		"service_instances", "service_offerings", "service_plans", "service_route_bindings", "space_quotas", "spaces",
 		"stacks", "tasks", "users",
 	} {

@@ -18,7 +18,7 @@ func (s *Server) routeRoutes() []Route {
 		index("/v3/routes", signedIn(), s.listRoutes, filters...),
 		index("/v3/apps/{guid}/routes", on(appAt, "App", SeeSpace, SeeSpace), s.listRoutes, "hosts", "paths", "ports", "domain_guids", "include"),
 		post("/v3/routes", inBody(), s.createRoute),
-		get("/v3/routes/{guid}", see, s.getRoute),
+		{"GET", "/v3/routes/{guid}", see, s.getRoute, []string{"include"}, nil},
 		patch("/v3/routes/{guid}", owner, s.updateRoute),
 		del("/v3/routes/{guid}", owner, s.deleteRoute),
 		index("/v3/routes/{guid}/destinations", see, s.listDestinations, "app_guids"),
@@ -127,11 +127,16 @@ func (s *Server) listRoutes(c *Ctx) error {
 }
 
 func (c *Ctx) includeForRoutes(tx *store.Tx, p *routePresenter, routes []*store.Route) (*capi.Included, error) {
-	asked, err := c.wantsInclude("domain", "space", "space.organization")
+	asked, err := c.wantsInclude("domain", "space", "space.organization", "route_policies")
 	if err != nil || len(asked) == 0 {
 		return nil, err
 	}
 	out := &capi.Included{}
+	if slices.Contains(asked, "route_policies") {
+		if out.RoutePolicies, err = c.policiesOf(tx, routes); err != nil {
+			return nil, err
+		}
+	}
 	var spaces, domains []string
 	for _, r := range routes {
 		spaces, domains = append(spaces, r.SpaceGUID), append(domains, r.DomainGUID)
@@ -159,11 +164,19 @@ func (s *Server) getRoute(c *Ctx) error {
 		if err != nil {
 			return notFound(err, "Route")
 		}
-		shown, err := s.routePresenter().present(tx, r)
+		p := s.routePresenter()
+		shown, err := p.present(tx, r)
 		if err != nil {
 			return err
 		}
-		return c.JSON(http.StatusOK, shown)
+		included, err := c.includeForRoutes(tx, p, []*store.Route{r})
+		if err != nil {
+			return err
+		}
+		return c.JSON(http.StatusOK, struct {
+			capi.Route
+			Included *capi.Included `json:"included,omitempty"`
+		}{shown, included})
 	})
 }
 

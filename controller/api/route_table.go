@@ -41,7 +41,7 @@ func (s *Server) compile(routes []Route) {
 func (s *Server) table() []Route {
 	return slices.Concat(
 		s.platformRoutes(), s.appRoutes(), s.processRoutes(), s.packageRoutes(), s.buildRoutes(),
-		s.dropletRoutes(), s.deploymentRoutes(), s.taskRoutes(), s.routeRoutes(), s.jobRoutes(),
+		s.dropletRoutes(), s.deploymentRoutes(), s.taskRoutes(), s.routeRoutes(), s.routePolicyRoutes(), s.jobRoutes(),
 		s.manifestRoutes(), s.organisationRoutes(), s.revisionRoutes(), s.sidecarRoutes(), s.usageEventRoutes(), s.nodeRoutes(), s.summaryRoutes(), s.serviceMapRoutes(),
 	)
 }

@@ -33,10 +33,11 @@ var resourceShapes = map[string]string{
 	"revision": labelled + "version:i droplet.guid:s processes:o sidecars:a description:s deployable:b relationships.app:1",
 	"task": labelled + `sequence_id:i name:s command:s- user:s? state:s memory_in_mb:i disk_in_mb:i log_rate_limit_in_bytes_per_second:i result.failure_reason:s?
 		droplet_guid:s relationships.app:1`,
-	"sidecar":     "guid:s created_at:t updated_at:t name:s command:s process_types:a memory_in_mb:i? origin:s relationships.app:1",
-	"route":       labelled + "protocol:s host:s path:s port:i? url:s destinations:a options:o relationships.space:1 relationships.domain:1",
-	"destination": "guid:s app.guid:s app.process.type:s weight:i? port:i? protocol:s? created_at:t updated_at:t",
-	"domain": labelled + `name:s internal:b router_group:o? supported_protocols:a relationships.organization:1?
+	"sidecar":      "guid:s created_at:t updated_at:t name:s command:s process_types:a memory_in_mb:i? origin:s relationships.app:1",
+	"route":        labelled + "protocol:s host:s path:s port:i? url:s destinations:a options:o relationships.space:1 relationships.domain:1",
+	"route policy": labelled + "source:s relationships.route:1 relationships.app:1? relationships.space:1? relationships.organization:1?",
+	"destination":  "guid:s app.guid:s app.process.type:s weight:i? port:i? protocol:s? created_at:t updated_at:t",
+	"domain": labelled + `name:s internal:b router_group:o? supported_protocols:a enforce_route_policies:b- route_policies_scope:s- relationships.organization:1?
 		relationships.shared_organizations:n`,
 	"organization":       labelled + "name:s suspended:b relationships.quota:1?",
 	"space":              labelled + "name:s relationships.organization:1 relationships.quota:1?",
@@ -101,7 +102,7 @@ var collections = map[string]string{
 	"/v3/space_quotas": "space quota", "/v3/roles": "role", "/v3/users": "user", "/v3/buildpacks": "buildpack", "/v3/stacks": "stack",
 	"/v3/security_groups": "security group", "/v3/isolation_segments": "isolation segment", "/v3/service_instances": "service instance",
 	"/v3/service_credential_bindings": "service credential binding", "/v3/service_brokers": "service broker", "/v3/service_offerings": "service offering",
-	"/v3/service_plans": "service plan", "/v3/service_route_bindings": "service route binding",
+	"/v3/service_plans": "service plan", "/v3/service_route_bindings": "service route binding", "/v3/route_policies": "route policy",
 }
 
 // lists answer with a page of resources.

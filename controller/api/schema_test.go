@@ -129,7 +129,7 @@ func (c *schemaCheck) pagination(body map[string]any) {
 	}
 }
 
-var includedKeys = []string{"users", "organizations", "spaces", "apps", "routes", "domains", "service_plans", "service_offerings", "service_brokers", "service_instances"}
+var includedKeys = []string{"users", "organizations", "spaces", "apps", "routes", "route_policies", "domains", "service_plans", "service_offerings", "service_brokers", "service_instances"}
 
 func (c *schemaCheck) included(v any) {
 	if v == nil {

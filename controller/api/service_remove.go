@@ -42,11 +42,12 @@ func (c *Ctx) removeSpaceBroker(tx *store.Tx, b *store.ServiceBroker) error {
 	return firstOf(c.s.removeBroker(tx, b), c.audit(tx, Event{Type: "audit.service_broker.delete", Target: brokerTarget(b), Place: place}))
 }
 
-// removeRouteRecord deletes a route with its route service binding.
+// removeRouteRecord deletes a route with its route service binding and its policies.
 func (c *Ctx) removeRouteRecord(tx *store.Tx, r *store.Route) error {
 	return firstOf(
 		each(tx, store.ServiceRouteBindings, func(tx *store.Tx, b *store.ServiceRouteBinding) error {
 			return firstOf(c.auditRouteBinding(tx, b, "delete", nil), serviceop.ForgetRouteBinding(tx, b, c.actor()))
 		}, store.By("route", r.GUID)),
+		each(tx, store.RoutePolicies, func(tx *store.Tx, p *store.RoutePolicy) error { return store.RoutePolicies.Delete(tx, p.GUID) }, store.By("route", r.GUID)),
 		store.Routes.Delete(tx, r.GUID))
 }

@@ -26,6 +26,8 @@ const (
 type Env struct {
 	API    string // https://api.DOMAIN, the value of cf_api
 	HostIP string // CF_INSTANCE_IP; empty: 127.0.0.1
+	// Fallbacks are what instances and tasks have unless the app, a group or a service says otherwise.
+	Fallbacks map[string]string
 }
 
 // Application is the API's part of VCAP_APPLICATION. The launcher adds instance_id, index, host and port.
@@ -162,7 +164,16 @@ func (e Env) Running(tx *store.Tx, app *store.App, p *store.Process, d *store.Dr
 		env["CF_INSTANCE_INTERNAL_IP"] = "" // the launcher completes it: the address is known when the container starts
 		addHome(env)
 	}
+	e.fallBack(env)
 	return env, nil
+}
+
+func (e Env) fallBack(env map[string]string) {
+	for name, value := range e.Fallbacks {
+		if _, there := env[name]; !there {
+			env[name] = value
+		}
+	}
 }
 
 // fromDocker reports whether the droplet is somebody's own image, which brings its own HOME, USER and the like.
@@ -223,6 +234,7 @@ func (e Env) Task(tx *store.Tx, app *store.App, t *store.Task, d *store.Droplet)
 		env["CF_STACK"] = d.Stack
 	}
 	e.addNoInstance(env)
+	e.fallBack(env)
 	if fromDocker(d) {
 		delete(env, "LANG")
 		return env, nil

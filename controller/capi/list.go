@@ -23,6 +23,7 @@ type Included struct {
 	Domains          []Domain          `json:"domains,omitempty"`
 	Organizations    []Organization    `json:"organizations,omitempty"`
 	Routes           []Route           `json:"routes,omitempty"`
+	RoutePolicies    []RoutePolicy     `json:"route_policies,omitzero"`
 	ServiceInstances []ServiceInstance `json:"service_instances,omitempty"`
 	Spaces           []Space           `json:"spaces,omitempty"`
 	Users            []User            `json:"users,omitempty"`

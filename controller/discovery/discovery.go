@@ -1,5 +1,6 @@
 // Package discovery is the name server of containers: it answers for routes on internal domains with the
-// addresses of the instances behind them, and asks this machine's resolvers for everything else. Containers
+// addresses of the instances behind them, for all other routes and the platform's own names with the router's as
+// containers see it, and asks this machine's resolvers for everything else. Containers
 // know those resolvers, too, and go on with them while this server is away. The controller runs it.
 package discovery
 
@@ -39,6 +40,10 @@ type Server struct {
 	Address netip.AddrPort // to listen on, UDP and TCP
 	Clients netip.Prefix   // who is answered; the zero value: everybody
 	Log     *slog.Logger
+	// Router is where the platform's router can be reached from containers; the zero value: nowhere but where DNS says.
+	Router netip.Addr
+	// Routed reports whether a name is one that the router serves, a route's or the platform's own. It must be quick. Nil: none is.
+	Routed func(name string) bool
 	// Resolvers are host:port of those to ask for what is not ours; nil: this machine's.
 	Resolvers func() []string
 
@@ -141,9 +146,13 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		s.refuse(w, q, dns.RcodeRefused)
 	default:
 		name := strings.TrimSuffix(strings.ToLower(q.Question[0].Name), ".")
-		if n := s.current.Load(); n.internal(name) {
-			s.answer(w, q, n, name)
-		} else {
+		switch n := s.current.Load(); {
+		case n.internal(name):
+			addresses, exists := n.lookup(name)
+			s.answer(w, q, addresses, exists)
+		case s.Router.IsValid() && s.Routed != nil && s.Routed(name):
+			s.answer(w, q, []netip.Addr{s.Router}, true)
+		default:
 			s.forward(w, q)
 		}
 	}
@@ -179,11 +188,10 @@ func (s *Server) refuse(w dns.ResponseWriter, q *dns.Msg, code int) {
 
 // answer is for a name of ours: its addresses with no time to keep them, nothing of other types, or that
 // there is no such name.
-func (s *Server) answer(w dns.ResponseWriter, q *dns.Msg, n *names, name string) {
+func (s *Server) answer(w dns.ResponseWriter, q *dns.Msg, addresses []netip.Addr, exists bool) {
 	m := new(dns.Msg)
 	m.SetReply(q)
 	m.Authoritative, m.RecursionAvailable = true, true
-	addresses, exists := n.lookup(name)
 	if !exists {
 		m.Rcode = dns.RcodeNameError
 	}

@@ -247,3 +247,28 @@ func TestLimits(t *testing.T) {
 		t.Errorf("somebody from elsewhere was answered: %v", r)
 	}
 }
+
+// TestRoutedNames: what the router serves is at the router, for who asks for IPv4 addresses; internal names come first.
+func TestRoutedNames(t *testing.T) {
+	w := newWorld(t, func(s *Server) {
+		s.Router = netip.MustParseAddr("10.9.0.1")
+		s.Routed = func(name string) bool { return name == "shop.example.com" || name == "front.apps.internal" }
+	})
+	for _, c := range []struct {
+		name string
+		kind uint16
+		code int
+		want []string
+	}{
+		{"shop.example.com", dns.TypeA, dns.RcodeSuccess, []string{"10.9.0.1"}},
+		{"Shop.Example.com", dns.TypeA, dns.RcodeSuccess, []string{"10.9.0.1"}},
+		{"shop.example.com", dns.TypeAAAA, dns.RcodeSuccess, nil},
+		{"shop.example.com", dns.TypeMX, dns.RcodeSuccess, nil},
+		{"other.example.com", dns.TypeA, dns.RcodeServerFailure, nil}, // no resolver to ask
+		{"front.apps.internal", dns.TypeA, dns.RcodeSuccess, []string{"10.9.0.2", "10.9.0.3"}},
+	} {
+		if r, got := w.ask("udp", c.name, c.kind); r.Rcode != c.code || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %s %v, want %s %v", c.name, dns.RcodeToString[r.Rcode], got, dns.RcodeToString[c.code], c.want)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"sync"
@@ -46,11 +47,12 @@ type Issuer struct {
 	trusted func() []byte
 	now     func() time.Time
 
-	mu   sync.Mutex
-	db   *store.DB
-	key  *ecdsa.PrivateKey
-	ca   *x509.Certificate
-	pems []byte // all CA certificates that are still valid
+	mu    sync.Mutex
+	db    *store.DB
+	key   *ecdsa.PrivateKey
+	ca    *x509.Certificate
+	pems  []byte         // all CA certificates that are still valid
+	roots *x509.CertPool // the same, replaced whole
 }
 
 // New opens the CA, or makes it. trusted may be nil.
@@ -92,7 +94,7 @@ func (i *Issuer) open() error {
 
 // read takes the first key and certificate, and all certificates that are valid.
 func (i *Issuer) read(text []byte) error {
-	i.key, i.ca, i.pems = nil, nil, nil
+	i.key, i.ca, i.pems, i.roots = nil, nil, nil, x509.NewCertPool()
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		switch {
 		case block.Type == "EC PRIVATE KEY" && i.key == nil:
@@ -111,6 +113,7 @@ func (i *Issuer) read(text []byte) error {
 			}
 			if i.now().Before(cert.NotAfter) {
 				i.pems = append(i.pems, pem.EncodeToMemory(block)...)
+				i.roots.AddCert(cert)
 			}
 		}
 	}
@@ -180,7 +183,8 @@ func (i *Issuer) Files(of Instance) (map[string][]byte, error) {
 	files := map[string][]byte{certFile: cert, keyFile: key, systemCertDir + "/instance-identity-ca.crt": i.pems}
 	if i.trusted != nil {
 		if more := i.trusted(); len(more) > 0 {
-			files[systemCertDir+"/platform-ca.crt"] = more
+			files[trustedFile] = more
+			maps.Copy(files, trustFiles(more))
 		}
 	}
 	return files, nil

@@ -4,9 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -67,6 +73,12 @@ func TestFiles(t *testing.T) {
 	}
 	if len(leaf.IPAddresses) != 1 || leaf.IPAddresses[0].String() != "10.9.0.2" || leaf.VerifyHostname("i1") != nil {
 		t.Errorf("names = %v %v", leaf.IPAddresses, leaf.DNSNames)
+	}
+	if who, ok := Of(leaf); !ok || who != (Instance{GUID: "i1", AppGUID: "a1", SpaceGUID: "s1", OrgGUID: "o1"}) {
+		t.Errorf("the certificate is of %+v, %t", who, ok)
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: again.Roots(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		t.Error(err)
 	}
 	if left := time.Until(leaf.NotAfter); left > 24*time.Hour || left < 23*time.Hour {
 		t.Errorf("it is valid for %s", left)
@@ -165,5 +177,66 @@ func TestRenewal(t *testing.T) {
 	step(2*renewAt, 2)
 	if _, err := l.Finish("i2", "no-such-app")(""); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("for an app that is not there: %v", err)
+	}
+}
+
+// TestOf: what is not just one app's, in one space and org, is nobody's.
+func TestOf(t *testing.T) {
+	for _, units := range [][]string{
+		nil, {"app:a", "space:s"}, {"app:a", "space:s", "organization:"}, {"app:a", "app:b", "space:s", "organization:o"},
+		{"app:a", "space:s", "organization:o", "admin:yes"},
+	} {
+		if who, ok := Of(&x509.Certificate{Subject: pkix.Name{CommonName: "i", OrganizationalUnit: units}}); ok {
+			t.Errorf("%v is taken for %+v", units, who)
+		}
+	}
+	i := newIssuer(t, openStore(t))
+	cert, _, _, err := i.Server("database", "10.9.0.3", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(cert)
+	server, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who, ok := Of(server); ok {
+		t.Errorf("a server is taken for %+v", who)
+	}
+}
+
+// TestTrustFiles: OpenSSL finds the local CA by the name of its file.
+func TestTrustFiles(t *testing.T) {
+	tool, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("openssl is not installed")
+	}
+	i := newIssuer(t, openStore(t))
+	pems := i.CAPEM() // any CA will do
+	i.trusted = func() []byte { return append(pems, pems...) }
+	files, err := i.Files(Instance{GUID: "i1", AppGUID: "a1", SpaceGUID: "s1", OrgGUID: "o1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert := filepath.Join(dir, "leaf.pem")
+	if err := os.WriteFile(cert, files[certFile], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for name, content := range files {
+		if path.Dir(name) != trustDir {
+			continue
+		}
+		n++
+		if err := os.WriteFile(filepath.Join(dir, path.Base(name)), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d files for 2 certificates", n)
+	}
+	if out, err := exec.CommandContext(t.Context(), tool, "verify", "-no-CAfile", "-CApath", dir, cert).CombinedOutput(); err != nil {
+		t.Errorf("openssl verify: %v: %s", err, out)
 	}
 }

@@ -32,6 +32,11 @@ func (p *pass) build(tx *store.Tx, r *store.Route) (out router.Route, ok bool, e
 		if p.taken[out.Host] {
 			return out, false, nil
 		}
+		if d.scope != "" {
+			if out.Admits, err = admission(tx, r, d.scope); err != nil {
+				return out, false, err
+			}
+		}
 	}
 	if out.Endpoints, err = p.endpoints(tx, r); err != nil {
 		return out, false, err

@@ -12,11 +12,12 @@ import (
 
 // model is what the loop has made of the store so far.
 type model struct {
-	made    map[string]made          // by the GUID of the store's route
-	owners  map[router.Name][]string // GUIDs of the routes that make a name, first the one that has it
-	appOf   map[string]string        // of routable instances
-	domains map[string]domainFacts   // by GUID
-	sent    map[router.Name]string   // GUID of the route that the router has under a name
+	made     map[string]made          // by the GUID of the store's route
+	owners   map[router.Name][]string // GUIDs of the routes that make a name, first the one that has it
+	appOf    map[string]string        // of routable instances
+	domains  map[string]domainFacts   // by GUID
+	policies map[string]string        // of a route policy, the route
+	sent     map[router.Name]string   // GUID of the route that the router has under a name
 }
 
 // made is a route as the router gets it. Two routes of the store can make one name: a host below a domain, and a domain
@@ -30,12 +31,13 @@ type made struct {
 type domainFacts struct {
 	name     string
 	internal bool
+	scope    string // of the route policies that it enforces; empty: none
 }
 
 func newModel() *model {
 	return &model{
 		made: map[string]made{}, owners: map[router.Name][]string{}, appOf: map[string]string{},
-		domains: map[string]domainFacts{}, sent: map[router.Name]string{},
+		domains: map[string]domainFacts{}, policies: map[string]string{}, sent: map[router.Name]string{},
 	}
 }
 
@@ -68,8 +70,12 @@ func (l *Loop) pass() *pass {
 func (p *pass) all(tx *store.Tx) error {
 	clear(p.domains)
 	clear(p.appOf)
+	clear(p.policies)
 	for d := range store.Domains.All(tx) {
 		p.domains[d.GUID] = facts(d)
+	}
+	for policy := range store.RoutePolicies.All(tx) {
+		p.policies[policy.GUID] = policy.RouteGUID
 	}
 	for i := range store.Instances.All(tx) {
 		p.addInstance(i)
@@ -98,6 +104,11 @@ func (p *pass) some(tx *store.Tx, changes store.Changes) error {
 	}
 	for guid := range changes.Of(store.Domains.Name()) {
 		if err := p.domainChanged(tx, guid, dirty); err != nil {
+			return err
+		}
+	}
+	for guid := range changes.Of(store.RoutePolicies.Name()) {
+		if err := p.policyChanged(tx, guid, dirty); err != nil {
 			return err
 		}
 	}
@@ -230,10 +241,16 @@ func (p *pass) difference() (c router.Change) {
 	return c
 }
 
-func facts(d *store.Domain) domainFacts { return domainFacts{d.Name, d.Internal} }
+func facts(d *store.Domain) domainFacts {
+	f := domainFacts{name: d.Name, internal: d.Internal}
+	if d.EnforceRoutePolicies {
+		f.scope = cmp.Or(d.RoutePoliciesScope, store.ScopeSpace)
+	}
+	return f
+}
 
 // same reports whether two routes of one origin are alike.
 func same(a, b *router.Route) bool {
 	return a.Name() == b.Name() && a.AppGUID == b.AppGUID && a.LoadBalancing == b.LoadBalancing &&
-		a.ServiceURL == b.ServiceURL && a.HashHeader == b.HashHeader && a.HashBalance == b.HashBalance && slices.Equal(a.Endpoints, b.Endpoints)
+		a.ServiceURL == b.ServiceURL && a.HashHeader == b.HashHeader && a.HashBalance == b.HashBalance && slices.Equal(a.Endpoints, b.Endpoints) && sameAdmission(a.Admits, b.Admits)
 }

@@ -44,7 +44,7 @@ type Loop struct {
 
 // Run steps until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
-	feed := l.DB.Follow(ctx, store.Routes.Name(), store.Domains.Name(), store.Instances.Name())
+	feed := l.DB.Follow(ctx, store.Routes.Name(), store.Domains.Name(), store.RoutePolicies.Name(), store.Instances.Name())
 	due, wait := time.Time{}, resync
 	for {
 		changes := feed.Take()

@@ -37,7 +37,8 @@ type Options struct {
 	Host string
 	// AppsSubnet and StagingSubnet are the bridges' networks (CIDR); empty: Docker chooses.
 	AppsSubnet, StagingSubnet string
-	// HostPorts are the TCP ports of this machine that apps may connect to: the router's.
+	// HostPorts are the TCP ports of this machine that apps may connect to: the router's. At the gateway of their bridge they
+	// always may, elsewhere where a rule of their space allows everything.
 	HostPorts []int
 	// ImagePrefix is what references of our own images begin with ("127.0.0.1:5870/"). RemoveImages
 	// removes nothing else, and nothing at all when it is empty.

@@ -86,6 +86,9 @@ func TestHostPorts(t *testing.T) {
 	w := f.workload(func(w *node.Workload) { w.Egress = "all" })
 	start(t, d, w)
 	app := until(t, d, w.ID, "it is ready", isReady).Address
+	shut := f.workload(func(w *node.Workload) { w.Egress = "nothing" })
+	start(t, d, shut)
+	lone := until(t, d, shut.ID, "it is ready", isReady).Address
 	stage := stagingContainer(t, d, f, "all")
 	other := stagingContainer(t, d, f, "nothing")
 	for _, c := range []struct {
@@ -93,6 +96,9 @@ func TestHostPorts(t *testing.T) {
 		ok             bool
 	}{
 		{"app to an open port", app, gateway(t, d, d.AppsNetwork()) + ":" + open, true},
+		{"app without groups to an open port at the gateway", lone, gateway(t, d, d.AppsNetwork()) + ":" + open, true},
+		{"app without groups to another port there", lone, gateway(t, d, d.AppsNetwork()) + ":" + closed, false},
+		{"app without groups to an open port elsewhere", lone, gateway(t, d, d.StagingNetwork()) + ":" + open, false},
 		{"app to another port", app, gateway(t, d, d.AppsNetwork()) + ":" + closed, false},
 		{"app to the host on another bridge", app, gateway(t, d, d.StagingNetwork()) + ":" + closed, false},
 		{"app to a build", app, stage + ":8080", false},

@@ -89,6 +89,9 @@ func (p *plan) base(c chains) {
 	for _, proto := range []string{"udp", "tcp"} {
 		c.add(in, "-d %s/32 -i %s -p %s -m %s --dport 53 -j ACCEPT", p.gateway, p.apps, proto, proto)
 	}
+	for _, port := range p.hostPorts { // the router, which is everybody's
+		c.add(in, "-d %s/32 -i %s -p tcp -m tcp --dport %d -j ACCEPT", p.gateway, p.apps, port)
+	}
 	c.add(fw, "-i %s -o %s -g %s", p.apps, p.apps, p.neighbour())
 	for _, way := range [][2]string{{p.apps, p.staging}, {p.staging, p.apps}, {p.staging, p.staging}} {
 		c.add(fw, "-i %s -o %s %s", way[0], way[1], p.refuse)

@@ -154,6 +154,8 @@ func TestPlan(t *testing.T) {
 		"everything, another port":   {"P-IN", host("10.9.0.5", "192.0.2.2", 22), "REJECT"},
 		"a port by name":             {"P-IN", host("10.9.0.2", "172.17.0.1", 9024), "ACCEPT"},
 		"the router without a group": {"P-IN", host("10.9.0.2", "172.17.0.1", 443), "REJECT"},
+		"the router at the gateway":  {"P-IN", host("10.9.0.4", "10.9.0.1", 443), "ACCEPT"},
+		"the gateway's other ports":  {"P-IN", host("10.9.0.4", "10.9.0.1", 22), "REJECT"},
 		"policy":                     {"P-FW", peer("10.9.0.2", "10.9.0.3", "tcp", 8081), "ACCEPT"},
 		"policy, other port":         {"P-FW", peer("10.9.0.2", "10.9.0.3", "tcp", 8082), "REJECT"},
 		"policy, other way":          {"P-FW", peer("10.9.0.3", "10.9.0.2", "tcp", 8080), "REJECT"},
