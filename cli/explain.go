@@ -20,7 +20,7 @@ func (k *console) explainCommands() []*cli.Command {
 		k.command(spec{name: "explain", category: appCategory, summary: "say in plain words what an app is, whether it runs, and what to do when it does not", args: "APP_NAME", min: 1, max: 1,
 			need: aSpace, run: explainApp,
 			api: []string{"GET /v3/apps", "GET /v3/apps/:guid/processes", "GET /v3/processes/:guid", "GET /v3/processes/:guid/stats", "GET /v3/processes/:guid/sidecars", "GET /v3/apps/:guid/routes",
-				"GET /v3/apps/:guid/droplets/current", "GET /v3/deployments", "GET /v3/builds", "GET /v3/packages", "GET /v3/audit_events", "log-cache GET /api/v1/read/:guid"}}),
+				"GET /v3/apps/:guid/droplets/current", "GET /v3/apps/:guid/causes", "GET /v3/deployments", "GET /v3/builds", "GET /v3/packages", "GET /v3/audit_events", "log-cache GET /api/v1/read/:guid"}}),
 		k.command(spec{name: "open", category: appCategory, summary: "open an app in the browser", args: "APP_NAME", min: 1, max: 1,
 			flags: []cli.Flag{&cli.StringFlag{Name: "path", Usage: "`PATH` to open"}, &cli.BoolFlag{Name: "url", Usage: "print the address and open nothing"}},
 			need:  aSpace, run: openApp, api: []string{"GET /v3/apps", "GET /v3/apps/:guid/routes"}}),
@@ -53,7 +53,9 @@ func explainApp(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	e.judge()
+	if err := e.judge(ctx, s); err != nil {
+		return err
+	}
 	if s.ui.WantsJSON() {
 		return s.ui.JSON(e)
 	}
@@ -108,19 +110,32 @@ func (s *session) gather(ctx context.Context, app *capi.App) (*explanation, erro
 	return e, group.Wait()
 }
 
-// judge finds out why the app does not serve.
-func (e *explanation) judge() {
+// judge asks why the app does not serve. Other Cloud Foundries can't tell: there it is found out here, by the same rules.
+func (e *explanation) judge(ctx context.Context, s *session) error {
+	got, err := capi.Get[capi.Causes](ctx, s.client, "/v3/apps/"+e.App.GUID+"/causes")
+	switch {
+	case err == nil:
+		e.Causes = got.Resources
+	case ignoreGone(err) == nil:
+		e.judgeHere()
+	default:
+		return err
+	}
+	for _, c := range e.Causes {
+		e.Verdict = append(e.Verdict, ui.Clean(c.Text))
+		if todo := explain.Todo(c); !slices.Contains(e.Todo, todo) {
+			e.Todo = append(e.Todo, todo)
+		}
+	}
+	return nil
+}
+
+func (e *explanation) judgeHere() {
 	f := explain.Facts{App: e.App, Processes: e.Processes, Stats: e.Stats, Routes: e.Routes, Droplet: e.Droplet, Build: e.Build, Package: e.Package, Crashes: e.Crashes}
 	for _, line := range e.Log {
 		f.Said = append(f.Said, line.Text)
 	}
 	e.Causes = explain.Why(f)
-	for _, c := range e.Causes {
-		e.Verdict = append(e.Verdict, ui.Clean(c.Text))
-		if todo := c.Todo(); !slices.Contains(e.Todo, todo) {
-			e.Todo = append(e.Todo, todo)
-		}
-	}
 }
 
 // tell shows an explanation.

@@ -49,6 +49,14 @@ func (f *fakeAPI) serveAny(w http.ResponseWriter, r *http.Request) {
 		f.requests = append(f.requests, r.Method+" "+r.URL.Path+" "+compact(body))
 	}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if parts[len(parts)-1] == "causes" && f.causes == nil { // another Cloud Foundry, which can't tell
+		http.NotFound(w, r)
+		return
+	}
+	if parts[len(parts)-1] == "causes" {
+		reply(w, 200, capi.Causes{Resources: f.causes})
+		return
+	}
 	if !slices.Contains(anyCollections, parts[1]) {
 		http.NotFound(w, r)
 		return

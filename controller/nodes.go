@@ -9,12 +9,12 @@ import (
 	"github.com/cupola-paas/cupola/node"
 )
 
-// nodes gives the API the machines of the engine, nil if it has but this one.
+// nodes gives the API the machines of the engine.
 func (s *Server) nodes() api.Nodes {
 	if m, ok := s.engine.(node.Machines); ok {
 		return machines{m}
 	}
-	return nil
+	return oneMachine{s.db, s.local}
 }
 
 type machines struct{ engine node.Machines }

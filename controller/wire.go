@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cupola-paas/cupola/buildpack"
 	"github.com/cupola-paas/cupola/buildpack/embedded"
@@ -235,6 +236,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 			NetworkPolicy: s.networkPolicyURL()},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
 		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Requests: s.requestStats, Map: s.calls.Map, Nodes: s.nodes(), Log: s.log, WriteDroplet: s.writeDroplet,
+		Disks: &disks{dir: s.config.DataDir, docker: s.local.Machine().Dir}, Certificates: certificates{s.certs, time.Now}, Said: s.said,
 		Brokers: s.brokers, Rebase: s.rebase, Dashboards: s.auth, Data: dataActions{s.data.manager}, NoBuildpackURLs: s.config.NoBuildpackURLs,
 	})
 	s.api = handler

@@ -49,6 +49,8 @@ type acmeSource struct {
 	closed  bool
 	orders  map[string]*order
 	resting map[string]rest
+	refused map[string]string // what the CA said of a name last, if it was no
+	stored  storedCertificates
 }
 
 // order is a certificate being loaded or obtained. done is closed when err is set.
@@ -68,7 +70,7 @@ func newACMESource(opts CertOptions) (*acmeSource, error) {
 		return nil, fmt.Errorf("ACME CA %q must be the https URL of a directory", opts.ACMECA)
 	}
 	logger := zapToSlog(opts.Logger)
-	a := &acmeSource{patience: acmePatience, orders: map[string]*order{}, resting: map[string]rest{}}
+	a := &acmeSource{patience: acmePatience, orders: map[string]*order{}, resting: map[string]rest{}, refused: map[string]string{}}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return a.magic, nil },
@@ -83,6 +85,7 @@ func newACMESource(opts CertOptions) (*acmeSource, error) {
 			}
 			return nil
 		}},
+		OnEvent: a.note,
 		Issuers: []certmagic.Issuer{}, // not nil: filled below, for an issuer needs its config
 	})
 	template := certmagic.ACMEIssuer{

@@ -104,6 +104,7 @@ var (
 	Instances = newTable("instances",
 		by("app", func(i *Instance) string { return i.AppGUID }),
 		by("process", func(i *Instance) string { return i.ProcessGUID }),
+		by("host", func(i *Instance) string { return i.Host }),
 		by("state", func(i *Instance) string { return i.State }))
 
 	Packages = newTable("packages",

@@ -16,12 +16,14 @@ type Nodes interface {
 	Remove(ctx context.Context, guid string) error
 }
 
-// nodeRoutes are Cupola's own, for administrators alone.
+// nodeRoutes are Cupola's own, for operators.
 func (s *Server) nodeRoutes() []Route {
 	const all, one = "/v3/admin/nodes", "/v3/admin/nodes/{guid}"
 	admin := on(platformAt, "Node", SeePlatform, Administer)
+	read := on(platformAt, "Node", SeePlatform, AdminRead)
 	return []Route{
-		get(all, admin, s.listNodes),
+		get(all, read, s.listNodes),
+		index(one+"/instances", read, s.listNodeInstances),
 		post(one+"/actions/drain", admin, s.drainNode(true)),
 		post(one+"/actions/resume", admin, s.drainNode(false)),
 		del(one, admin, s.removeNode),

@@ -59,7 +59,12 @@ type Options struct {
 	// NoBuildpackURLs refuses buildpacks that are not in the catalogue.
 	NoBuildpackURLs bool
 	// Nodes are the machines of the cluster; nil: all runs on this one.
-	Nodes   Nodes
+	Nodes Nodes
+	// Disks and Certificates are what operators watch; nil: nothing is known of them.
+	Disks        Disks
+	Certificates Certificates
+	// Said returns the last n lines that an app itself printed, as text; nil: no log is kept.
+	Said    func(appGUID string, n int) []string
 	TempDir string        // for uploads under way; empty: the system's
 	MaxHold time.Duration // of a long poll; zero: 20 s
 	Log     *slog.Logger  // nil: slog.Default
@@ -138,6 +143,9 @@ type Server struct {
 	requests        func(string) capi.RequestStats
 	serviceMap      ServiceMap
 	nodes           Nodes
+	disks           Disks
+	certificates    Certificates
+	said            func(appGUID string, n int) []string
 	brokers         Brokers
 	dashboards      Dashboards
 	data            DataServices
@@ -159,6 +167,7 @@ func New(o Options) *Server {
 	}
 	s.serviceMap = o.Map
 	s.brokers, s.dashboards, s.data, s.noBuildpackURLs = o.Brokers, o.Dashboards, o.Data, o.NoBuildpackURLs
+	s.disks, s.certificates, s.said = o.Disks, o.Certificates, o.Said
 	s.fillDefaults()
 	s.system = s.hosts(o.SystemHosts)
 	s.compile(s.table())

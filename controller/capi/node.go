@@ -12,6 +12,7 @@ type Node struct {
 	Memory   int    `json:"memory_in_mb"`
 	Reserved int    `json:"reserved_memory_in_mb"` // by instances and tasks
 	Count    int    `json:"instances"`             // tasks among them
+	Single   bool   `json:"single"`                // the only one: all runs on this machine, which can't be drained
 }
 
 // States of a Node.

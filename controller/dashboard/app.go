@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/capi"
-	"github.com/cupola-paas/cupola/controller/capi/explain"
 )
 
 // appPages are those of one app, a tab each.
@@ -94,9 +93,7 @@ type appView struct {
 	Deployment *deploymentView
 	Events     []eventRow
 
-	BrokenRoutes, BrokenDroplet, BrokenEvents string
-
-	facts explain.Facts
+	BrokenCauses, BrokenRoutes, BrokenDroplet, BrokenEvents string
 }
 
 // cause is why an app does not serve, as whole sentences.
@@ -116,9 +113,9 @@ func (d *Dashboard) appOverview(ctx context.Context, q *ask) (screen, error) {
 	if err := d.readHead(ctx, q, "", &v.appHead); err != nil {
 		return screen{}, err
 	}
-	v.facts = explain.Facts{App: v.app, Processes: v.processes, Stats: map[string][]capi.Stats{}, Arg: shellArg}
 	var wg sync.WaitGroup
-	wg.Go(func() { v.Instances = d.readStats(ctx, q.c, v.app, v.processes, v.facts.Stats) })
+	wg.Go(func() { v.BrokenCauses = broken(v.readCauses(ctx, q.c)) })
+	wg.Go(func() { v.Instances = d.readStats(ctx, q.c, v.app, v.processes) })
 	wg.Go(func() { v.Requests = readRequests(ctx, q.c, v.GUID) })
 	wg.Go(func() { v.Charts = d.appCharts(ctx, q, v.GUID) })
 	wg.Go(func() { v.BrokenRoutes = broken(d.readRoutes(ctx, q.c, &v)) })
@@ -129,40 +126,26 @@ func (d *Dashboard) appOverview(ctx context.Context, q *ask) (screen, error) {
 		v.BrokenEvents = broken(err)
 	})
 	wg.Wait()
-	if v.BrokenDroplet == "" && v.BrokenRoutes == "" {
-		v.explain(ctx, q.c)
-	}
 	return screen{"app-overview", &v}, nil
 }
 
-// explain finds out what is wrong, and reads what the app said last only where something is.
-func (v *appView) explain(ctx context.Context, c *capi.Client) {
-	if len(explain.Why(v.facts)) == 0 {
-		return
+// readCauses asks why the app does not serve.
+func (v *appView) readCauses(ctx context.Context, c *capi.Client) error {
+	all, err := capi.Get[capi.Causes](ctx, c, "/v3/apps/"+v.GUID+"/causes")
+	if err != nil {
+		return err
 	}
-	crashed := slices.ContainsFunc(explain.Why(v.facts), func(c explain.Cause) bool { return c.Kind == explain.Crashed })
-	if v.State.Tone != toneOK && v.Wanted == "STARTED" {
-		batch, err := c.ReadLogs(ctx, v.GUID, capi.LogQuery{Limit: 30, Descending: true, Types: []string{"LOG"}})
-		for _, e := range slices.Backward(batch) {
-			if err == nil && e.Log != nil && len(e.Tags["source_type"]) >= 3 && e.Tags["source_type"][:3] == "APP" {
-				v.facts.Said = append(v.facts.Said, plainText(e.Log.Payload))
-			}
-		}
-		v.facts.Said = v.facts.Said[max(0, len(v.facts.Said)-8):]
-		if crashed {
-			v.Said = v.facts.Said
-		}
-	}
-	for _, c := range explain.Why(v.facts) {
-		do := c.Do
-		if c.Command != "" {
+	for _, one := range all.Resources {
+		do := one.Do
+		if one.Command != "" {
 			do += ":"
 		}
-		v.Causes = append(v.Causes, cause{sentence(errors.New(plainText([]byte(c.Text)))), upper(do), c.Command})
-		if slices.Contains([]string{explain.HealthCheck, explain.MissingModule, explain.MissingCommand, explain.PortInUse, explain.OutOfMemory, explain.WrongPort}, c.Kind) {
-			v.Said = v.facts.Said
-		}
+		v.Causes = append(v.Causes, cause{sentence(errors.New(plainText([]byte(one.Text)))), upper(do), one.Command})
 	}
+	for _, line := range all.Said {
+		v.Said = append(v.Said, plainText([]byte(line)))
+	}
+	return nil
 }
 
 func (d *Dashboard) readRoutes(ctx context.Context, c *capi.Client, v *appView) error {
@@ -170,7 +153,6 @@ func (d *Dashboard) readRoutes(ctx context.Context, c *capi.Client, v *appView) 
 	if err != nil {
 		return err
 	}
-	v.facts.Routes = list.Resources
 	for _, r := range list.Resources {
 		v.Routes = append(v.Routes, link{r.URL, d.routeURL(r.Protocol, r.URL)})
 	}
@@ -186,17 +168,9 @@ func readDroplet(ctx context.Context, c *capi.Client, v *appView) error {
 	}
 	if len(builds.Resources) == 1 {
 		b := builds.Resources[0]
-		v.facts.Build = &b
 		if b.State != "STAGED" {
 			v.Build = &buildRow{GUID: b.GUID, State: buildState(b.State), Began: b.CreatedAt.Time, Error: text(b.Error)}
 		}
-	}
-	packages, err := onePage[capi.Package](ctx, c, "/v3/apps/"+v.GUID+"/packages", newest)
-	if err != nil {
-		return err
-	}
-	if len(packages.Resources) == 1 {
-		v.facts.Package = &packages.Resources[0]
 	}
 	if v.Deployment, err = activeDeployment(ctx, c, v.GUID, v.processes); err != nil {
 		return err
@@ -208,7 +182,7 @@ func readDroplet(ctx context.Context, c *capi.Client, v *appView) error {
 	if err != nil {
 		return err
 	}
-	v.facts.Droplet, v.Droplet = droplet, showDroplet(droplet)
+	v.Droplet = showDroplet(droplet)
 	return nil
 }
 

@@ -90,6 +90,7 @@ func (d *Dashboard) shows(read reader) page {
 		}
 		q := &ask{r, s, s.client}
 		if isStream(r) {
+			s.arrived()
 			return d.stream(w, q, read)
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
@@ -100,7 +101,7 @@ func (d *Dashboard) shows(read reader) page {
 		}
 		d.dress(q, shown.view.base())
 		if r.Header.Get("Sec-Purpose") == "" { // a page that is only loaded ahead shows nothing
-			shown.view.base().Notice = s.take()
+			shown.view.base().Notice = s.take(r.URL.RequestURI(), d.now())
 		}
 		d.render(w, http.StatusOK, shown.template, shown.view)
 		return nil

@@ -189,6 +189,9 @@ func axeSource(t testing.TB) string {
 	return ""
 }
 
+// await has the browser wait for a promise.
+func await(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
+
 // accessible has axe look at the page: WCAG 2.2 AA and what it calls best practice.
 func (b *real) accessible(what, axe string) {
 	b.w.t.Helper()
@@ -197,7 +200,7 @@ func (b *real) accessible(what, axe string) {
 		Nodes    []struct{ HTML, FailureSummary string }
 	}
 	run := `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then((r) => r.violations.map((v) => ({ID: v.id, Help: v.help, Nodes: v.nodes.slice(0, 3).map((n) => ({HTML: n.html, FailureSummary: n.failureSummary}))})))`
-	b.run(chromedp.Evaluate(axe+";0", nil), chromedp.Evaluate(run, &found, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	b.run(chromedp.Evaluate(axe+";0", nil), chromedp.Evaluate(run, &found, await))
 	for _, v := range found {
 		b.w.t.Errorf("%s: axe %s: %s: %+v", what, v.ID, v.Help, v.Nodes)
 	}

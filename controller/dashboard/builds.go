@@ -15,7 +15,8 @@ func (d *Dashboard) buildPages() map[string]reader {
 }
 
 func (d *Dashboard) buildActions() map[string]writer {
-	return map[string]writer{"/builds/{guid}/cancel": d.cancelBuild, "/buildpacks/{guid}": d.changeBuildpack}
+	return map[string]writer{"/builds/{guid}/cancel": d.cancelBuild, "/buildpacks/{guid}": d.changeBuildpack,
+		"/stacks/{guid}/refresh": d.refreshStack, "/stacks/{guid}/patch": d.patchApps}
 }
 
 // buildsView is the queue of builds, and those before.
@@ -54,6 +55,29 @@ type buildView struct {
 	Lines   []logLine
 	After   string
 	Running bool
+	Phases  []phaseRow
+}
+
+// phaseRow is a part of a build with its time.
+type phaseRow struct {
+	Name string
+	Took meter
+}
+
+// readPhases reads what a build took its time for.
+func (v *buildView) readPhases(ctx context.Context, c *capi.Client, guid string) error {
+	list, err := onePage[capi.BuildPhase](ctx, c, "/v3/builds/"+guid+"/phases", capi.Filter{"per_page": {"100"}})
+	if err != nil {
+		return err
+	}
+	var longest int64
+	for _, p := range list.Resources {
+		longest = max(longest, p.Milliseconds)
+	}
+	for _, p := range list.Resources {
+		v.Phases = append(v.Phases, phaseRow{p.Name, meter{percent(p.Milliseconds, longest), "Time of " + p.Name, milliseconds(float64(p.Milliseconds))}})
+	}
+	return nil
 }
 
 func (d *Dashboard) buildPage(ctx context.Context, q *ask) (screen, error) {
@@ -75,6 +99,9 @@ func (d *Dashboard) buildPage(ctx context.Context, q *ask) (screen, error) {
 	}
 	batch, err := q.c.ReadLogs(ctx, v.Build.AppGUID, until)
 	if err != nil && statusOf(err) >= 500 {
+		return screen{}, err
+	}
+	if err := v.readPhases(ctx, q.c, b.GUID); err != nil {
 		return screen{}, err
 	}
 	lines, after := showLogs(batch, "0")
@@ -170,6 +197,12 @@ type stackView struct {
 	Stack stackRow
 	Apps  []appRow
 	Pager pager
+
+	Run                  string // the run image that apps should stand on
+	Old                  []oldRow
+	OldPager             pager
+	OldAll               int
+	Patching, Refreshing string // how far that is; empty: it does not go on
 }
 
 func (d *Dashboard) stackPage(ctx context.Context, q *ask) (screen, error) {
@@ -177,7 +210,10 @@ func (d *Dashboard) stackPage(ctx context.Context, q *ask) (screen, error) {
 	if err != nil {
 		return screen{}, err
 	}
-	v := stackView{Stack: showStack(*one)}
+	v := stackView{Stack: showStack(*one), Run: one.RunRootfsImage}
+	if err := v.readPatch(ctx, q); err != nil {
+		return screen{}, err
+	}
 	f := paged(q.r, "page").With("stacks", one.Name).With("order_by", "name").With("include", "space.organization")
 	list, err := onePage[capi.App](ctx, q.c, "/v3/apps", f)
 	if err != nil {

@@ -67,7 +67,7 @@ type Dashboard struct {
 	end    context.CancelFunc
 	pushes sync.WaitGroup
 
-	pushRoom chan struct{} // as many as may go on
+	pushRoom chan struct{} // as many as may go on, other work of later among them
 }
 
 // New makes a dashboard.
@@ -119,6 +119,7 @@ func (d *Dashboard) readers() map[string]reader {
 	all := map[string]reader{}
 	for _, some := range []map[string]reader{
 		d.overviewPages(), d.appPages(), d.tenantPages(), d.routePages(), d.buildPages(), d.platformPages(), d.pushPages(), d.servicePages(), d.mapPages(),
+		d.nodePages(),
 	} {
 		for pattern, p := range some {
 			all[pattern] = p
@@ -130,7 +131,7 @@ func (d *Dashboard) readers() map[string]reader {
 func (d *Dashboard) writers() map[string]writer {
 	all := map[string]writer{}
 	for _, some := range []map[string]writer{
-		d.appActions(), d.tenantActions(), d.routeActions(), d.buildActions(), d.platformActions(), d.serviceActions(),
+		d.appActions(), d.tenantActions(), d.routeActions(), d.buildActions(), d.platformActions(), d.serviceActions(), d.nodeActions(),
 	} {
 		for pattern, a := range some {
 			all[pattern] = a

@@ -315,6 +315,8 @@ func TestActions(t *testing.T) {
 	w.post("/apps/"+guid+"/routes", url.Values{"csrf": token["csrf"], "domain": {w.domain}, "host": {"more"}, "path": {"api"}}).want(http.StatusOK, "more.example.com/api leads to shop now.")
 	w.post("/apps/"+guid+"/rename", url.Values{"csrf": token["csrf"], "name": {"store"}}).want(http.StatusOK, "called store now")
 	w.post("/apps/"+guid+"/stop", token).want(http.StatusOK, "The app is stopped.", "Start store")
+	w.get("/apps/"+guid).want(http.StatusOK, "The app is stopped.</span>") // a browser that loads the page again at once
+	w.stream("/apps/" + guid)                                              // the page is there
 	w.get("/apps/" + guid).want(http.StatusOK).lacks("The app is stopped.</span>")
 	w.post("/apps/"+guid+"/start", token).want(http.StatusOK, "notice bad") // it has no droplet: the API says so
 	w.post("/apps/"+guid+"/explode", token).want(http.StatusNotFound)

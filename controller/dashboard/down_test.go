@@ -105,17 +105,6 @@ func TestPlainText(t *testing.T) {
 	}
 }
 
-func TestShellArg(t *testing.T) {
-	for in, want := range map[string]string{
-		"shop": "shop", "ada@example.com": "ada@example.com", "two words": "'two words'", "": "''",
-		"$(reboot)": "'$(reboot)'", "it's; reboot": `'it'\''s; reboot'`,
-	} {
-		if got := shellArg(in); got != want {
-			t.Errorf("shellArg(%q) = %s, want %s", in, got, want)
-		}
-	}
-}
-
 // TestCallerIsKnown shows that the login server counts failed attempts by the browser's address, not by ours.
 func TestCallerIsKnown(t *testing.T) {
 	seen := make(chan string, 1)

@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,8 @@ type world struct {
 	srv       *httptest.Server
 	browser   *http.Client
 	hosts     map[string]http.Handler
+	cluster   *cluster
+	evil      atomic.Value // what the site evil.example.com shows
 
 	org, space, domain string
 	calls              api.ServiceMap // nil: nobody calls anybody
@@ -65,7 +68,7 @@ func (c *clock) pass(d time.Duration) {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{}}
+	w := &world{t: t, clock: &clock{}, cluster: newCluster()}
 	var err error
 	w.db, err = store.Open(store.Options{Dir: t.TempDir(), NoSync: true})
 	w.must(err)
@@ -85,6 +88,10 @@ func newWorld(t testing.TB) *world {
 				return capi.ServiceMap{}
 			}
 			return w.calls(place)
+		},
+		Nodes: w.cluster, Disks: w.cluster, Certificates: w.cluster, Data: &vault{w}, Said: w.said,
+		Rebase: func(context.Context, string, string, string) (string, error) {
+			return "sha256:" + strings.Repeat("b", 64), nil
 		},
 	})
 	w.seed()
@@ -113,6 +120,10 @@ func (w *world) serve(o Options) {
 	w.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.Host, "login.") {
 			login.ServeHTTP(rw, r)
+			return
+		}
+		if strings.HasPrefix(r.Host, "evil.") {
+			w.evilSite(rw)
 			return
 		}
 		d.ServeHTTP(rw, r)

@@ -34,24 +34,22 @@ type instanceRow struct {
 	Details              string
 }
 
-// readStats reads the figures of each process, or just states where they don't come in time. What came is put into
-// figures too.
-func (d *Dashboard) readStats(ctx context.Context, c *capi.Client, app *capi.App, processes []capi.Process, figures map[string][]capi.Stats) instances {
+// readStats reads the figures of each process, or just states where they don't come in time.
+func (d *Dashboard) readStats(ctx context.Context, c *capi.Client, app *capi.App, processes []capi.Process) instances {
 	if app.State != "STARTED" {
 		return instances{}
 	}
-	rows, stats := make([][]instanceRow, len(processes)), make([][]capi.Stats, len(processes))
+	rows := make([][]instanceRow, len(processes))
 	var wg sync.WaitGroup
 	for i, p := range processes {
 		if p.Instances > 0 {
-			wg.Go(func() { rows[i], stats[i] = processStats(ctx, c, p) })
+			wg.Go(func() { rows[i] = processStats(ctx, c, p) })
 		}
 	}
 	wg.Wait()
 	var out instances
-	for i, some := range rows {
+	for _, some := range rows {
 		out.Rows = append(out.Rows, some...)
-		figures[processes[i].GUID] = stats[i]
 	}
 	if len(out.Rows) > maxShown {
 		out.More = len(out.Rows) - maxShown
@@ -60,7 +58,7 @@ func (d *Dashboard) readStats(ctx context.Context, c *capi.Client, app *capi.App
 	return out
 }
 
-func processStats(ctx context.Context, c *capi.Client, p capi.Process) ([]instanceRow, []capi.Stats) {
+func processStats(ctx context.Context, c *capi.Client, p capi.Process) []instanceRow {
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
 	var rows []instanceRow
@@ -73,12 +71,12 @@ func processStats(ctx context.Context, c *capi.Client, p capi.Process) ([]instan
 				})
 			}
 		}
-		return rows, nil
+		return rows
 	}
 	for _, s := range stats {
 		rows = append(rows, statsRow(s))
 	}
-	return rows, stats
+	return rows
 }
 
 func statsRow(s capi.Stats) instanceRow {

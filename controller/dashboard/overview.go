@@ -25,6 +25,7 @@ type overviewView struct {
 	Events  []eventRow
 	Teach   place
 	Ready   readiness
+	Care    care
 
 	BrokenBuilds, BrokenEvents, BrokenReady string
 }
@@ -52,6 +53,7 @@ func (d *Dashboard) overview(ctx context.Context, q *ask) (screen, error) {
 		v.Ready, err = readReadiness(ctx, q.c)
 		v.BrokenReady = broken(err)
 	})
+	wg.Go(func() { v.Care = d.readCare(ctx, q) })
 	err := v.readSummary(ctx, q.c)
 	wg.Wait()
 	if err != nil {

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/cupola-paas/cupola/store"
 )
@@ -55,7 +56,13 @@ func (w *world) furnish() map[string]string { //nolint:funlen // one thing after
 	for _, line := range []string{"listening on 8080", "GET /cart 200", "warning: cache is cold", "Error: connect ECONNREFUSED 10.0.0.7:5432"} {
 		w.say(guid, line)
 	}
-	var revision, build, stack, service string
+	var revision, build, stack, route string
+	service := w.dataService("shop-data", w.space)
+	proved, err := (&vault{w}).Backup(service, nil)
+	w.must(err)
+	w.must(w.db.Update(func(tx *store.Tx) error {
+		return store.DataBackups.Put(tx, &store.DataBackup{ServiceGUID: service, State: store.OperationFailed, Error: "the server closed the connection"})
+	}))
 	w.must(w.db.Update(func(tx *store.Tx) error {
 		d := &store.Droplet{AppGUID: guid, State: "STAGED", Stack: "cupola"}
 		w.must(store.Droplets.Put(tx, d))
@@ -72,10 +79,20 @@ func (w *world) furnish() map[string]string { //nolint:funlen // one thing after
 		}
 		for _, b := range []*store.Build{{State: "STAGED"}, {State: "FAILED", Error: "BuildpackCompileFailed - npm install ended with status 1"}, {State: "STAGING"}} {
 			b.AppGUID, b.SpaceGUID = guid, w.space
+			if b.State == "STAGED" {
+				b.Phases = []store.PhaseTime{{Name: "detect", Duration: 120 * time.Millisecond}, {Name: "build", Duration: 8400 * time.Millisecond}, {Name: "export", Duration: 700 * time.Millisecond}}
+			}
 			w.must(store.Builds.Put(tx, b))
-			build = b.GUID
+			if b.State == "STAGED" {
+				build = b.GUID
+			}
+		}
+		for r := range store.Routes.All(tx) {
+			route = r.GUID
 		}
 		for st := range store.Stacks.All(tx) {
+			st.RunImage = "registry.example.com/cupola/run@sha256:5f0a" // newer than the droplet's
+			w.must(store.Stacks.Put(tx, st))
 			stack = st.GUID
 		}
 		for i, name := range []string{"nodejs_buildpack", "go_buildpack", "python_buildpack"} {
@@ -84,10 +101,9 @@ func (w *world) furnish() map[string]string { //nolint:funlen // one thing after
 		w.must(store.Deployments.Put(tx, &store.Deployment{AppGUID: guid, SpaceGUID: w.space, Strategy: "canary", Status: "ACTIVE", Reason: "PAUSED", DropletGUID: d.GUID}))
 		si := &store.ServiceInstance{Name: "shop-db", Type: "user-provided", SpaceGUID: w.space}
 		w.must(store.ServiceInstances.Put(tx, si))
-		service = si.GUID
 		w.must(store.ServiceBindings.Put(tx, &store.ServiceBinding{Type: "app", AppGUID: guid, SpaceGUID: w.space, InstanceGUID: si.GUID}))
 		return store.Tasks.Put(tx, &store.Task{AppGUID: guid, SpaceGUID: w.space, Name: "migrate", State: "RUNNING", SequenceID: 1, MemoryMB: 256})
 	}))
-	return map[string]string{"gateway": other, "{guid}": guid, "{other}": revision, "/orgs/{guid}": "/orgs/" + w.org, "/spaces/{guid}": "/spaces/" + w.space, "/builds/{guid}": "/builds/" + build,
+	return map[string]string{"gateway": other, "{backup}": proved.GUID, "{route}": route, "/nodes/{guid}": "/nodes/n2", "{guid}": guid, "{other}": revision, "/orgs/{guid}": "/orgs/" + w.org, "/spaces/{guid}": "/spaces/" + w.space, "/builds/{guid}": "/builds/" + build,
 		"/stacks/{guid}": "/stacks/" + stack, "/services/{guid}": "/services/" + service, "/pushing": "/pushing?build=" + build}
 }

@@ -76,20 +76,12 @@ func (d *Dashboard) push(w http.ResponseWriter, r *http.Request, s *session) err
 	if err != nil {
 		return err
 	}
-	select {
-	case d.pushRoom <- struct{}{}:
-	default:
-		return capi.Invalid("too many pushes go on at a time: the source is uploaded, start the app when it is built")
-	}
-	d.pushes.Go(func() {
-		defer func() { <-d.pushRoom }()
-		ctx, cancel := context.WithTimeout(d.ending, pushTime)
-		defer cancel()
-		if err := release(ctx, s.client, app, build); err != nil && ctx.Err() == nil {
-			d.log.Info("push from a browser did not get live", "app", app.GUID, "error", err)
-			s.leave(notice{"The push of " + app.Name + " did not get live: " + reason(err), true})
-		}
+	err = d.later(s, "push "+build, "The push of "+app.Name+" did not get live", pushTime, func(ctx context.Context, _ func(string)) error {
+		return release(ctx, s.client, app, build)
 	})
+	if err != nil {
+		return err
+	}
 	next := "/apps/" + app.GUID + "/pushing?build=" + build
 	if r.Header.Get("X-Requested-With") != "" {
 		w.Header().Set("Location", next)

@@ -2,6 +2,9 @@ package dashboard
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/cupola-paas/cupola/controller/capi"
 )
@@ -30,6 +33,8 @@ type routeRow struct {
 	Place    link
 	Apps     []link
 	Options  []string
+
+	Certificate *state // of its host; nil: there is none, it is no route of HTTP
 }
 
 func (d *Dashboard) routesPage(ctx context.Context, q *ask) (screen, error) {
@@ -54,6 +59,16 @@ func (d *Dashboard) routesPage(ctx context.Context, q *ask) (screen, error) {
 	}
 	v.Pager = newPager(q.r, "page", "route", f, list.Pagination)
 	known := namesOf(list.Included)
+	hosts := map[string]string{}
+	for _, one := range list.Resources {
+		if host, _, _ := strings.Cut(one.URL, "/"); one.Protocol == "http" && !strings.HasPrefix(host, "*") {
+			hosts[one.GUID] = host
+		}
+	}
+	certificates, err := hostStates(ctx, q.c, slices.Collect(maps.Values(hosts)))
+	if err != nil {
+		return screen{}, err
+	}
 	for _, one := range list.Resources {
 		row := routeRow{GUID: one.GUID, Link: link{one.URL, d.routeURL(one.Protocol, one.URL)}, Protocol: one.Protocol, Place: known.place(one.Relationships.Space.GUID())}
 		seen := map[string]bool{}
@@ -65,6 +80,9 @@ func (d *Dashboard) routesPage(ctx context.Context, q *ask) (screen, error) {
 		}
 		for _, name := range sortedKeys(map[string]string(one.Options), nil) {
 			row.Options = append(row.Options, name+": "+one.Options[name])
+		}
+		if s, ok := certificates[hosts[one.GUID]]; ok {
+			row.Certificate = &s
 		}
 		v.Routes = append(v.Routes, row)
 	}

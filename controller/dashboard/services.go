@@ -19,6 +19,7 @@ func (d *Dashboard) servicePages() map[string]reader {
 func (d *Dashboard) serviceActions() map[string]writer {
 	return map[string]writer{
 		"/services": d.createService, "/services/{guid}/delete": d.deleteService, "/services/{guid}/keys": d.createKey, "/services/{guid}/reveal": d.revealKey,
+		"/services/{guid}/backups": d.createBackup, "/services/{guid}/restore": d.restore,
 		"/bindings/{guid}/delete": d.deleteBinding, "/brokers": d.createBroker, "/brokers/{guid}/delete": d.deleteBroker, "/brokers/{guid}/refresh": d.refreshBroker,
 		"/plans/{guid}/visibility": d.setVisibility,
 	}
@@ -210,6 +211,10 @@ type serviceView struct {
 	Bound    []bindingRow
 	Keys     []bindingRow
 	Apps     []domainChoice // to bind
+
+	Data      bool // one of the platform's own data services, which it backs up
+	Backups   []backupRow
+	Restoring string // how far a restore into a new one is; empty: none goes on
 }
 
 type bindingRow struct {
@@ -237,6 +242,9 @@ func (d *Dashboard) servicePage(ctx context.Context, q *ask) (screen, error) {
 		v.Kind = name
 	}
 	if err := v.readBindings(ctx, q); err != nil {
+		return screen{}, err
+	}
+	if err := v.readBackups(ctx, q); err != nil {
 		return screen{}, err
 	}
 	v.Title, v.Section, v.Live = i.Name, "/services", true

@@ -36,7 +36,9 @@ type session struct {
 	mu    sync.Mutex // guards the rest
 	seen  time.Time
 	flash notice
-	open  int // streams
+	shown shownNotice
+	open  int               // streams
+	work  map[string]string // what goes on behind the pages, and how far it is
 
 	shownGUID, shownKey string // the variables of an app whose values the next page shows
 }
@@ -87,13 +89,39 @@ func (s *session) leave(n notice) {
 	s.flash = n
 }
 
-// take returns the notice that was left, once.
-func (s *session) take() notice {
+// shownNotice is the notice that was on a page a moment ago.
+type shownNotice struct {
+	notice
+	path  string
+	until time.Time
+}
+
+// noticeAgain is for how long a page that is loaded again shows its notice again: a browser whose network changes breaks a
+// page off and loads it anew by itself, which must not swallow what was said.
+const noticeAgain = 5 * time.Second
+
+// take returns the notice that was left, for one page.
+func (s *session) take(path string, now time.Time) notice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.flash
 	s.flash = notice{}
+	switch {
+	case n.Text != "":
+		s.shown = shownNotice{n, path, now.Add(noticeAgain)}
+	case s.shown.path == path && now.Before(s.shown.until):
+		return s.shown.notice
+	default:
+		s.shown = shownNotice{}
+	}
 	return n
+}
+
+// arrived notes that a page is there, because it asks for its stream: its notice has been seen.
+func (s *session) arrived() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shown = shownNotice{}
 }
 
 func (s *session) over(now time.Time) bool {

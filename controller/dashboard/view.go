@@ -7,9 +7,10 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/cupola-paas/cupola/controller/capi/explain"
 )
 
 //go:embed templates/*.html
@@ -34,13 +35,13 @@ type framed interface{ base() *frame }
 // dress fills what each page's frame says of who looks at it.
 func (d *Dashboard) dress(q *ask, f *frame) {
 	f.User, f.CSRF, f.Admin, f.At = q.s.user, q.s.csrf, q.s.admin, d.now()
-	f.Nav = navigation(f.Section)
+	f.Nav = navigation(f.Section, f.Admin)
 }
 
 // templates returns each page with the layout around it.
 func (d *Dashboard) templates() (map[string]*template.Template, error) {
 	base, err := template.New("").Funcs(template.FuncMap{
-		"asset": d.assets.url, "icon": icon, "arg": shellArg, "confirm": confirm, "size": size, "mb": megabytes, "percent": percent,
+		"asset": d.assets.url, "icon": icon, "arg": explain.ShellArg, "confirm": confirm, "size": size, "mb": megabytes, "percent": percent,
 		"ago":   func(t time.Time) string { return ago(d.now(), t) },
 		"utc":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -144,17 +145,6 @@ func size(bytes int64) string {
 		return fmt.Sprintf("%d MB", bytes>>20)
 	}
 	return fmt.Sprintf("%d KB", bytes>>10)
-}
-
-var plainArg = regexp.MustCompile(`^[0-9A-Za-z_.@/:][0-9A-Za-z_.@/:-]*$`)
-
-// shellArg is a name as a word of a command that people copy into their shell. Names are chosen by others, so
-// that one must not become a command of its own.
-func shellArg(name string) string {
-	if plainArg.MatchString(name) {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // megabytes is a number of MB in words.

@@ -4,6 +4,7 @@ package explain
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -21,25 +22,39 @@ type Facts struct {
 	Package   *capi.Package     // the newest
 	Crashes   []capi.AuditEvent // the newest first
 	Said      []string          // the last lines of the app itself
-	// Arg writes a name as one word of a command.
-	Arg func(string) string
 }
 
-// Cause is one reason why an app does not serve. Kind is for programs; Text and Do are parts of a sentence, without a capital
-// letter and a full stop; Command, which may be empty, is what to type.
-type Cause struct {
-	Kind    string `json:"kind"`
-	Text    string `json:"text"`
-	Do      string `json:"do"`
-	Command string `json:"command,omitempty"`
+// Cause is capi's: it travels.
+type Cause = capi.Cause
+
+func because(kind, text, do, command string) Cause {
+	return Cause{Kind: kind, Text: text, Do: do, Command: command}
 }
 
 // Todo is what to do, with the command.
-func (c Cause) Todo() string {
+func Todo(c Cause) string {
 	if c.Command == "" {
 		return c.Do
 	}
 	return c.Do + ": " + c.Command
+}
+
+// SaysMore reports whether the app's own last lines help to understand one of the causes.
+func SaysMore(all []Cause) bool {
+	return slices.ContainsFunc(all, func(c Cause) bool {
+		return slices.Contains([]string{Crashed, HealthCheck, MissingModule, MissingCommand, PortInUse, OutOfMemory, WrongPort}, c.Kind)
+	})
+}
+
+var plainArg = regexp.MustCompile(`^[0-9A-Za-z_.@/:][0-9A-Za-z_.@/:-]*$`)
+
+// ShellArg is a name as a word of a command that people copy into their shell. Names are chosen by others, so
+// that one must not become a command of its own.
+func ShellArg(name string) string {
+	if plainArg.MatchString(name) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // The kinds of causes.
@@ -65,28 +80,25 @@ const (
 
 // Why finds out why the app does not serve, from the source to the route: the first cause comes first. None: it serves.
 func Why(f Facts) []Cause {
-	if f.Arg == nil {
-		f.Arg = func(s string) string { return s }
-	}
-	name := f.Arg(f.App.Name)
+	name := ShellArg(f.App.Name)
 	if f.Droplet == nil {
 		return []Cause{f.unbuilt(name)}
 	}
 	var all []Cause
 	if f.failedBuild() && f.Build.CreatedAt.After(f.Droplet.CreatedAt.Time) {
-		all = append(all, Cause{StagingFailed, "the newest source could not be staged, so that an older version is in place: " + buildError(f.Build),
-			"mend the source and push again", "cupola push " + name})
+		all = append(all, because(StagingFailed, "the newest source could not be staged, so that an older version is in place: "+buildError(f.Build),
+			"mend the source and push again", "cupola push "+name))
 	}
 	if f.App.State == "STOPPED" {
-		return append(all, Cause{Stopped, "it is stopped", "start it", "cupola start " + name})
+		return append(all, because(Stopped, "it is stopped", "start it", "cupola start "+name))
 	}
 	for _, p := range f.Processes {
 		all = append(all, f.process(name, p)...)
 	}
 	serves := func(p capi.Process) bool { return p.Type == "web" && p.Instances > 0 }
 	if len(f.Routes) == 0 && slices.ContainsFunc(f.Processes, serves) {
-		all = append(all, Cause{NoRoute, "no route leads to it, so that nobody can reach it from outside", "give it one",
-			"cupola map-route " + name + " DOMAIN --hostname HOST"})
+		all = append(all, because(NoRoute, "no route leads to it, so that nobody can reach it from outside", "give it one",
+			"cupola map-route "+name+" DOMAIN --hostname HOST"))
 	}
 	return all
 }
@@ -97,14 +109,14 @@ func (f Facts) failedBuild() bool { return f.Build != nil && f.Build.State == "F
 func (f Facts) unbuilt(name string) Cause {
 	switch {
 	case f.Package == nil:
-		return Cause{NoSource, "it has no source yet", "push it", "cupola push " + name}
+		return because(NoSource, "it has no source yet", "push it", "cupola push "+name)
 	case f.failedBuild():
-		return Cause{StagingFailed, "its source could not be staged: " + buildError(f.Build),
-			"see what the build said, mend it and push again", "cupola logs " + name + " --recent"}
+		return because(StagingFailed, "its source could not be staged: "+buildError(f.Build),
+			"see what the build said, mend it and push again", "cupola logs "+name+" --recent")
 	case f.Build != nil:
-		return Cause{Staging, "its source is being staged now", "wait, and look at", "cupola logs " + name}
+		return because(Staging, "its source is being staged now", "wait, and look at", "cupola logs "+name)
 	}
-	return Cause{NotStaged, "its source is uploaded, and has not been staged", "stage and start it", "cupola start " + name}
+	return because(NotStaged, "its source is uploaded, and has not been staged", "stage and start it", "cupola start "+name)
 }
 
 // buildError is the first sentence of what a build says, without the code before it.
@@ -129,16 +141,16 @@ func (f Facts) process(name string, p capi.Process) []Cause {
 	var all []Cause
 	switch {
 	case p.Instances == 0 && p.Type == "web":
-		all = append(all, Cause{NoInstances, "process web is scaled to no instance", "scale it up", "cupola scale " + name + " -i 1"})
+		all = append(all, because(NoInstances, "process web is scaled to no instance", "scale it up", "cupola scale "+name+" -i 1"))
 	case n["CRASHED"] > 0:
 		c := f.crash(name, p, stats)
 		c.Text = fmt.Sprintf("%d of %d instances of %s have crashed%s", n["CRASHED"], len(stats), label, said(stats))
 		all = append(all, c)
 	case n["STARTING"] > 0 && n["RUNNING"] == 0:
-		all = append(all, Cause{Starting, label + " is starting: its health check (" + CheckWords(p) + ") has not passed yet", "wait, and look at", "cupola logs " + name})
+		all = append(all, because(Starting, label+" is starting: its health check ("+CheckWords(p)+") has not passed yet", "wait, and look at", "cupola logs "+name))
 	case n["DOWN"] > 0:
-		all = append(all, Cause{NotPlaced, fmt.Sprintf("%d of %d instances of %s are not placed yet%s", n["DOWN"], len(stats), label, said(stats)),
-			"is there room? Try less memory", "cupola scale " + name + " -m 256M"})
+		all = append(all, because(NotPlaced, fmt.Sprintf("%d of %d instances of %s are not placed yet%s", n["DOWN"], len(stats), label, said(stats)),
+			"is there room? Try less memory", "cupola scale "+name+" -m 256M"))
 	}
 	return append(all, nearLimit(name, p, stats)...)
 }
@@ -147,8 +159,8 @@ func (f Facts) process(name string, p capi.Process) []Cause {
 func nearLimit(name string, p capi.Process, stats []capi.Stats) []Cause {
 	for _, i := range stats {
 		if i.State == "RUNNING" && i.MemQuota > 0 && i.Usage != nil && i.Usage.Mem*10 > i.MemQuota*9 {
-			return []Cause{{NearLimit, fmt.Sprintf("instance %d of process %s uses %s of its %s of memory, and is ended when it wants more",
-				i.Index, p.Type, megabytes(i.Usage.Mem), megabytes(i.MemQuota)), "give it more", moreMemory(name, p)}}
+			return []Cause{because(NearLimit, fmt.Sprintf("instance %d of process %s uses %s of its %s of memory, and is ended when it wants more",
+				i.Index, p.Type, megabytes(i.Usage.Mem), megabytes(i.MemQuota)), "give it more", moreMemory(name, p))}
 		}
 	}
 	return nil
