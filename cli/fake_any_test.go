@@ -41,6 +41,15 @@ var anyCollections = []string{"organizations", "spaces", "apps", "domains", "rou
 	"service_instances", "service_credential_bindings", "service_route_bindings", "service_brokers", "service_offerings", "service_plans",
 	"deleted_service_instances", "route_policies"}
 
+// serveCauses answers like a Cloud Foundry that can't tell, or like Cupola in the mode "causes told".
+func (f *fakeAPI) serveCauses(w http.ResponseWriter) {
+	if !f.modeIs("causes", "told") {
+		reply(w, 404, capi.Errors{Errors: []*capi.Error{capi.UnknownRequest.Errorf("Unknown request")}})
+		return
+	}
+	reply(w, 200, capi.Causes{Resources: capi.Array[capi.Cause]{{Kind: "wrong_port", Text: "it listens elsewhere", Do: "mend that", Command: "cupola push web"}}})
+}
+
 // serveAny answers /v3/COLLECTION, /v3/COLLECTION/GUID and what is below.
 func (f *fakeAPI) serveAny(w http.ResponseWriter, r *http.Request) {
 	var body map[string]any
@@ -49,12 +58,8 @@ func (f *fakeAPI) serveAny(w http.ResponseWriter, r *http.Request) {
 		f.requests = append(f.requests, r.Method+" "+r.URL.Path+" "+compact(body))
 	}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	if parts[len(parts)-1] == "causes" && f.causes == nil { // another Cloud Foundry, which can't tell
-		http.NotFound(w, r)
-		return
-	}
 	if parts[len(parts)-1] == "causes" {
-		reply(w, 200, capi.Causes{Resources: f.causes})
+		f.serveCauses(w)
 		return
 	}
 	if !slices.Contains(anyCollections, parts[1]) {

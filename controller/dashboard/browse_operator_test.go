@@ -102,8 +102,9 @@ func TestRoutesAndServicesInABrowser(t *testing.T) {
 	b.see("#bo", "gateway")
 
 	b.visit("/apps/" + names["{guid}"] + "/deployments")
-	b.click("#revisions a", "Compare")
-	b.see("h2", "Revision")
+	b.visit("/apps/" + names["{guid}"] + "/revisions/" + names["{other}"])
+	b.see("h2", "Revision 1 compared with revision 3, which runs")
+	b.see("table", "droplet")
 	b.click("button", "Roll back…")
 	b.see("[popover]", "Roll shop back to revision")
 	b.click("[popover] button.danger", "Roll back to")

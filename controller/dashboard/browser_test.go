@@ -100,7 +100,16 @@ func (b *real) healthy() {
 
 func (b *real) visit(path string) {
 	b.w.t.Helper()
-	b.run(chromedp.Navigate("https://dashboard.example.com"+path), chromedp.WaitReady("main", chromedp.ByQuery))
+	// Each container that starts or ends somewhere on the machine is a change of its network to Chromium, which breaks off
+	// what it loads: it is asked again.
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		err := chromedp.Run(b.ctx, chromedp.Navigate("https://dashboard.example.com"+path))
+		if err == nil || !strings.Contains(err.Error(), "ERR_NETWORK_CHANGED") {
+			b.w.must(err)
+			break
+		}
+	}
+	b.run(chromedp.WaitReady("main", chromedp.ByQuery))
 }
 
 // signIn types the password at the login page.

@@ -81,7 +81,7 @@ func certificateState(one capi.Certificate) state {
 
 // hostStates are the states of the certificates of hosts, as far as there are any.
 func hostStates(ctx context.Context, c *capi.Client, hosts []string) (map[string]state, error) {
-	out := map[string]state{}
+	out := map[string]state{} // by host in small letters
 	hosts = unique(hosts)
 	for some := range slices.Chunk(hosts, perPage) {
 		list, err := onePage[capi.Certificate](ctx, c, "/v3/certificates", capi.Filter{"hosts": some, "per_page": {"50"}})

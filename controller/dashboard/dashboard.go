@@ -119,7 +119,7 @@ func (d *Dashboard) readers() map[string]reader {
 	all := map[string]reader{}
 	for _, some := range []map[string]reader{
 		d.overviewPages(), d.appPages(), d.tenantPages(), d.routePages(), d.buildPages(), d.platformPages(), d.pushPages(), d.servicePages(), d.mapPages(),
-		d.nodePages(),
+		d.nodePages(), d.quotaPages(),
 	} {
 		for pattern, p := range some {
 			all[pattern] = p
@@ -131,7 +131,7 @@ func (d *Dashboard) readers() map[string]reader {
 func (d *Dashboard) writers() map[string]writer {
 	all := map[string]writer{}
 	for _, some := range []map[string]writer{
-		d.appActions(), d.tenantActions(), d.routeActions(), d.buildActions(), d.platformActions(), d.serviceActions(), d.nodeActions(),
+		d.appActions(), d.tenantActions(), d.routeActions(), d.buildActions(), d.platformActions(), d.serviceActions(), d.nodeActions(), d.quotaActions(),
 	} {
 		for pattern, a := range some {
 			all[pattern] = a

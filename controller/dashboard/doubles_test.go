@@ -133,10 +133,33 @@ func (w *world) dataService(name, space string) string {
 	w.t.Helper()
 	i := &store.ServiceInstance{Name: name, Type: store.ServiceManaged, SpaceGUID: space, LastOperation: store.Operation{Type: store.OperationCreate, State: store.OperationSucceeded}}
 	w.must(w.db.Update(func(tx *store.Tx) error {
+		i.PlanGUID = w.plan(tx)
 		w.must(store.ServiceInstances.Put(tx, i))
 		return store.DataServices.Put(tx, &store.DataService{Meta: store.Meta{GUID: i.GUID}, Name: name, SpaceGUID: space, State: store.DataReady})
 	}))
 	return i.GUID
+}
+
+// plan is what the platform's own broker sells.
+func (w *world) plan(tx *store.Tx) string {
+	w.t.Helper()
+	for p := range store.ServicePlans.All(tx) {
+		return p.GUID
+	}
+	b := &store.ServiceBroker{Name: "cupola", URL: "http://127.0.0.1:1", BuiltIn: true}
+	w.must(store.ServiceBrokers.Put(tx, b))
+	o := &store.ServiceOffering{BrokerGUID: b.GUID, CatalogID: "postgres", Name: "postgres", Description: "PostgreSQL, a relational database", Available: true, Bindable: true, Tags: []string{"postgres", "relational"}}
+	w.must(store.ServiceOfferings.Put(tx, o))
+	w.offering = o.GUID
+	var first string
+	for _, p := range []*store.ServicePlan{{Name: "small", Description: "512 MB of memory, 1 GB of disk", Free: true}, {Name: "large", Description: "4 GB of memory, 20 GB of disk"}} {
+		p.OfferingGUID, p.BrokerGUID, p.CatalogID, p.Available, p.Bindable, p.Public = o.GUID, b.GUID, p.Name, true, true, true
+		w.must(store.ServicePlans.Put(tx, p))
+		if first == "" {
+			first = p.GUID
+		}
+	}
+	return first
 }
 
 // person makes a user with the administrator's password, scopes, and at most one role.

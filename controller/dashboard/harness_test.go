@@ -44,8 +44,8 @@ type world struct {
 	cluster   *cluster
 	evil      atomic.Value // what the site evil.example.com shows
 
-	org, space, domain string
-	calls              api.ServiceMap // nil: nobody calls anybody
+	org, space, domain, offering string
+	calls                        api.ServiceMap // nil: nobody calls anybody
 }
 
 // clock can be put forward.

@@ -37,13 +37,14 @@ func paged(r *http.Request, param string) capi.Filter {
 // pager leads from one page to the next.
 type pager struct {
 	Page, Pages    int
+	Noun           string
 	Count          string // such as "120 apps"
 	Previous, Next string // empty at the ends
 }
 
 func newPager(r *http.Request, param, noun string, f capi.Filter, p capi.Pagination) pager {
 	n, _ := strconv.Atoi(f["page"][0])
-	out := pager{Page: n, Pages: max(p.TotalPages, 1), Count: plural(p.TotalResults, noun)}
+	out := pager{Page: n, Noun: noun, Pages: max(p.TotalPages, 1), Count: plural(p.TotalResults, noun)}
 	to := func(n int) string {
 		q := r.URL.Query()
 		q.Set(param, strconv.Itoa(n))

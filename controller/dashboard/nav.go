@@ -39,6 +39,7 @@ func navigation(section string, admin bool) []navGroup {
 		}},
 		{"Platform", []navItem{
 			{Href: "/orgs", Text: "Orgs and spaces", Icon: "orgs", Key: "s"},
+			{Href: "/quotas", Text: "Quotas", Icon: "quotas", Key: "q"},
 			{Href: "/buildpacks", Text: "Buildpacks, stacks", Icon: "buildpack", Key: "k"},
 			{Href: "/feature-flags", Text: "Feature flags", Icon: "flags", Key: "f"},
 			{Href: "/audit", Text: "Audit log", Icon: "audit", Key: "l"},
@@ -69,6 +70,7 @@ var icons = map[string]string{
 	"domains":      "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM2.5 8h11M8 2.5c-4 3.5-4 7.5 0 11M8 2.5c4 3.5 4 7.5 0 11",
 	"certificates": "M3 2.5h10v7H3zM5.5 5h5M8 9.5a1.8 1.8 0 1 0 0 .01M6.8 11v3l1.2-.8 1.2.8v-3",
 	"orgs":         "M6 3a2.3 2.3 0 1 0 0 4.6A2.3 2.3 0 0 0 6 3zM1.5 13.5c.3-3 2-4 4.5-4s4.2 1 4.5 4M10.8 3.2a2.3 2.3 0 0 1 0 4.2M12 9.6c1.5.4 2.4 1.6 2.5 3.9",
+	"quotas":       "M2.5 12a5.5 5.5 0 0 1 11 0M8 12l3-4",
 	"builds":       "M8 2.5l5.5 3v5L8 13.5l-5.5-3v-5zM2.5 5.5L8 8.5l5.5-3M8 8.5v5",
 	"nodes":        "M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.01M5 11h.01",
 	"buildpack":    "M3 13.5V6l5-3.5L13 6v7.5zM6 13.5V9.5h4v4",

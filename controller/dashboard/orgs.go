@@ -85,7 +85,8 @@ type orgView struct {
 	Domains []capi.Domain
 	Roles   []roleRow
 	Kinds   []string
-	Broken  string // why quotas are missing
+	Broken  string     // why quotas are missing
+	Choices []quotaRow // to choose from, for administrators
 }
 
 func (d *Dashboard) orgPage(ctx context.Context, q *ask) (screen, error) {
@@ -105,6 +106,11 @@ func (d *Dashboard) orgPage(ctx context.Context, q *ask) (screen, error) {
 		v.Broken = broken(err)
 	} else {
 		v.Quotas = quotaUses("org "+v.Org.Name, quota.Name, quota.Apps, quota.Routes, quota.Services, use.Usage)
+	}
+	if q.s.admin {
+		if v.Choices, err = readOrgQuotas(ctx, q.c); err != nil {
+			return screen{}, err
+		}
 	}
 	domains, err := onePage[capi.Domain](ctx, q.c, "/v3/organizations/"+v.Org.GUID+"/domains", capi.Filter{"per_page": {"200"}})
 	if err != nil {
@@ -147,6 +153,7 @@ type spaceView struct {
 	Services int
 	Routes   int
 	SSH      *bool
+	Choices  []domainChoice // quotas of spaces
 	Roles    []roleRow
 	Kinds    []string
 }
@@ -163,6 +170,9 @@ func (d *Dashboard) spacePage(ctx context.Context, q *ask) (screen, error) {
 	}
 	v.Place, v.OrgGUID = place{space.GUID, org.Name, space.Name}, org.GUID
 	v.Quotas, v.Broken = readQuotas(ctx, q.c, space.GUID)
+	if v.Choices, err = spaceQuotaChoices(ctx, q.c, org.GUID); err != nil {
+		return screen{}, err
+	}
 	here := capi.Filter{"space_guids": {space.GUID}, "per_page": {"1"}}
 	for path, into := range map[string]*int{"/v3/apps": &v.Apps, "/v3/service_instances": &v.Services, "/v3/routes": &v.Routes} {
 		list, err := onePage[struct{}](ctx, q.c, path, here)

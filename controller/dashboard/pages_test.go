@@ -64,18 +64,25 @@ func (w *world) furnish() map[string]string { //nolint:funlen // one thing after
 		return store.DataBackups.Put(tx, &store.DataBackup{ServiceGUID: service, State: store.OperationFailed, Error: "the server closed the connection"})
 	}))
 	w.must(w.db.Update(func(tx *store.Tx) error {
-		d := &store.Droplet{AppGUID: guid, State: "STAGED", Stack: "cupola"}
+		d := &store.Droplet{AppGUID: guid, SpaceGUID: w.space, State: "STAGED", Stack: "cupola"}
 		w.must(store.Droplets.Put(tx, d))
 		a, err := store.Apps.Get(tx, guid)
 		w.must(err)
 		a.CurrentDropletGUID = d.GUID
 		w.must(store.Apps.Put(tx, a))
+		before := &store.Droplet{AppGUID: guid, SpaceGUID: w.space, State: "STAGED", Stack: "cupola"}
+		w.must(store.Droplets.Put(tx, before))
 		for i := range 3 {
-			r := &store.Revision{AppGUID: guid, SpaceGUID: w.space, Version: i + 1, DropletGUID: d.GUID, Description: []string{"Initial revision.", "New droplet deployed.", "New environment variables deployed."}[i]}
+			r := &store.Revision{AppGUID: guid, SpaceGUID: w.space, Version: i + 1, DropletGUID: []string{before.GUID, d.GUID, d.GUID}[i], Description: []string{"Initial revision.", "New droplet deployed.", "New environment variables deployed."}[i]}
 			w.must(store.Revisions.Put(tx, r))
 			if i == 0 {
 				revision = r.GUID
+				continue
 			}
+			web, err := store.Processes.Find(tx, "app_type", guid+"/web")
+			w.must(err)
+			web.RevisionGUID = r.GUID
+			w.must(store.Processes.Put(tx, web))
 		}
 		for _, b := range []*store.Build{{State: "STAGED"}, {State: "FAILED", Error: "BuildpackCompileFailed - npm install ended with status 1"}, {State: "STAGING"}} {
 			b.AppGUID, b.SpaceGUID = guid, w.space
@@ -86,6 +93,9 @@ func (w *world) furnish() map[string]string { //nolint:funlen // one thing after
 			if b.State == "STAGED" {
 				build = b.GUID
 			}
+		}
+		for _, host := range []string{"ending", "refused"} {
+			w.must(store.Routes.Put(tx, &store.Route{Host: host, DomainGUID: w.domain, SpaceGUID: w.space}))
 		}
 		for r := range store.Routes.All(tx) {
 			route = r.GUID
@@ -104,6 +114,6 @@ func (w *world) furnish() map[string]string { //nolint:funlen // one thing after
 		w.must(store.ServiceBindings.Put(tx, &store.ServiceBinding{Type: "app", AppGUID: guid, SpaceGUID: w.space, InstanceGUID: si.GUID}))
 		return store.Tasks.Put(tx, &store.Task{AppGUID: guid, SpaceGUID: w.space, Name: "migrate", State: "RUNNING", SequenceID: 1, MemoryMB: 256})
 	}))
-	return map[string]string{"gateway": other, "{backup}": proved.GUID, "{route}": route, "/nodes/{guid}": "/nodes/n2", "{guid}": guid, "{other}": revision, "/orgs/{guid}": "/orgs/" + w.org, "/spaces/{guid}": "/spaces/" + w.space, "/builds/{guid}": "/builds/" + build,
+	return map[string]string{"gateway": other, "{backup}": proved.GUID, "{route}": route, "/nodes/{guid}": "/nodes/n1", "/marketplace/{guid}": "/marketplace/" + w.offering, "{guid}": guid, "{other}": revision, "/orgs/{guid}": "/orgs/" + w.org, "/spaces/{guid}": "/spaces/" + w.space, "/builds/{guid}": "/builds/" + build,
 		"/stacks/{guid}": "/stacks/" + stack, "/services/{guid}": "/services/" + service, "/pushing": "/pushing?build=" + build}
 }

@@ -31,7 +31,7 @@ func (v *stackView) readPatch(ctx context.Context, q *ask) error {
 	for _, a := range list.Resources {
 		v.Old = append(v.Old, oldRow{GUID: a.GUID, Name: a.Name, Started: a.State == "STARTED", Place: known.place(a.Relationships.Space.GUID())})
 	}
-	v.OldPager = newPager(q.r, "old", "app", f, list.Pagination)
+	v.OldPager = newPager(q.r, "old", "older app", f, list.Pagination)
 	v.OldAll = list.Pagination.TotalResults
 	v.Patching, v.Refreshing = q.s.working("patch "+v.Stack.GUID), q.s.working("refresh "+v.Stack.GUID)
 	return nil

@@ -125,7 +125,6 @@ type platformView struct {
 	Ready       readiness
 	Groups      []groupRow
 	Security    []securityRow
-	Quotas      []quotaRow
 	Segments    []domainChoice
 	BrokenReady string
 }
@@ -140,13 +139,6 @@ type securityRow struct {
 	Name             string
 	Running, Staging string
 	Rules            []string
-}
-
-type quotaRow struct {
-	Name                     string
-	Memory, Instances, Paid  string
-	Routes, Services, Orgs   string
-	ProcessMemory, LogPerSec string
 }
 
 func (d *Dashboard) platform(ctx context.Context, q *ask) (screen, error) {
@@ -196,17 +188,6 @@ func (v *platformView) readRules(ctx context.Context, c *capi.Client) error {
 		}
 		v.Security = append(v.Security, row)
 	}
-	quotas, err := onePage[capi.OrganizationQuota](ctx, c, "/v3/organization_quotas", capi.Filter{"per_page": {"100"}, "order_by": {"name"}})
-	if err != nil {
-		return err
-	}
-	for _, one := range quotas.Resources {
-		v.Quotas = append(v.Quotas, quotaRow{
-			Name: one.Name, Memory: limit(one.Apps.TotalMemoryInMB, " MB"), Instances: limit(one.Apps.TotalInstances, ""), ProcessMemory: limit(one.Apps.PerProcessMemoryInMB, " MB"),
-			Routes: limit(one.Routes.TotalRoutes, ""), Services: limit(one.Services.TotalServiceInstances, ""), Orgs: plural(len(one.Relationships.Organizations.Data), "org"),
-			Paid: map[bool]string{true: "yes", false: "no"}[one.Services.PaidServicesAllowed],
-		})
-	}
 	segments, err := onePage[capi.IsolationSegment](ctx, c, "/v3/isolation_segments", capi.Filter{"per_page": {"100"}})
 	if err != nil {
 		return err
@@ -215,14 +196,6 @@ func (v *platformView) readRules(ctx context.Context, c *capi.Client) error {
 		v.Segments = append(v.Segments, domainChoice{s.GUID, s.Name})
 	}
 	return nil
-}
-
-// limit is a limit in words.
-func limit(n *int, unit string) string {
-	if n == nil {
-		return "no limit"
-	}
-	return decimals(float64(*n), 0) + unit
 }
 
 // setGroup sets or takes away a variable of an environment variable group.

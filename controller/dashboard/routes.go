@@ -62,7 +62,7 @@ func (d *Dashboard) routesPage(ctx context.Context, q *ask) (screen, error) {
 	hosts := map[string]string{}
 	for _, one := range list.Resources {
 		if host, _, _ := strings.Cut(one.URL, "/"); one.Protocol == "http" && !strings.HasPrefix(host, "*") {
-			hosts[one.GUID] = host
+			hosts[one.GUID] = strings.ToLower(host)
 		}
 	}
 	certificates, err := hostStates(ctx, q.c, slices.Collect(maps.Values(hosts)))

@@ -122,7 +122,7 @@ func (w *world) triesEveryForm(who, token string, names map[string]string) {
 				"csrf": {token}, "name": {"taken"}, "process": {"web"}, "instances": {"9"}, "was-instances": {"1"}, "memory": {"64"}, "was-memory": {"1"}, "value": {"x"}, "enabled": {"1"},
 				"username": {who}, "role": {"space_developer"}, "type": {"public"}, "space": {w.space}, "org": {w.org}, "domain": {w.domain}, "host": {"taken"}, "strategy": {"rolling"}, "do": {"disable"},
 				"revision": {names["{other}"]}, "given": {"{}"}, "url": {"https://broker.example.com"}, "password": {"x"}, "command": {"ls"}, "app": {names["{guid}"]}, "key": {"*"},
-				"backup": {names["{backup}"]}, "service-instance": {strings.TrimPrefix(names["/services/{guid}"], "/services/")}, "check": {"process"}, "route": {names["{route}"]}, "destination": {names["{guid}"]},
+				"backup": {names["{backup}"]}, "service-instance": {strings.TrimPrefix(names["/services/{guid}"], "/services/")}, "check": {"process"}, "route": {names["{route}"]}, "quota": {names["{guid}"]}, "destination": {names["{guid}"]},
 			})
 			if !strings.Contains(pattern, "{action}") {
 				break
@@ -154,6 +154,8 @@ func (w *world) everything() string {
 		dump(tx, &out, store.Buildpacks)
 		dump(tx, &out, store.FeatureFlags)
 		dump(tx, &out, store.Jobs)
+		dump(tx, &out, store.OrgQuotas)
+		dump(tx, &out, store.SpaceQuotas)
 		dump(tx, &out, store.ServiceBrokers)
 		dump(tx, &out, store.ServiceInstances)
 		dump(tx, &out, store.ServiceBindings)

@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// signIn types the password at the login page.
+func (s *screen) signIn(user, secret string) {
+	s.t.Helper()
+	s.visit("/")
+	s.until(`!!document.querySelector("#username")`)
+	s.run(chromedp.SendKeys("#username", user, chromedp.ByQuery), chromedp.SendKeys("#password", secret+"\r", chromedp.ByQuery))
+	s.see("h1", "Overview")
+}
+
+// choose picks the option of a field whose text begins so.
+func (s *screen) choose(field, text string) {
+	s.t.Helper()
+	s.until(fmt.Sprintf(`(() => { const f = document.getElementById(%q); const o = f && [...f.options].find((o) => o.text.startsWith(%q)); if (o) f.value = o.value; return !!o; })()`, field, text))
+}
+
+// fill writes into a field in place of what it has.
+func (s *screen) fill(field, text string) {
+	s.t.Helper()
+	s.until(fmt.Sprintf(`(() => { const f = document.getElementById(%q); if (f) { f.value = %q; f.dispatchEvent(new Event("input", {bubbles: true})); } return !!f; })()`, field, text))
+}
+
+// TestDashboardDay does with the mouse what changes a running app: it scales, tries a canary and goes on, tries another and
+// takes it back, rolls back, maps a route, buys a PostgreSQL and binds it.
+func TestDashboardDay(t *testing.T) {
+	u := newUserOf(t, shared, "clicking")
+	dir := sample(t, "static")
+	u.must("push", "clicked", "-p", dir, "-i", "2")
+	writeFile(t, filepath.Join(dir, "index.html"), "second\n")
+	u.must("push", "clicked", "-p", dir, "-i", "2")
+	app := "/apps/" + u.guid("clicked")
+	s := newScreen(t)
+	s.signIn("admin", password)
+
+	s.visit(app + "/scale")
+	s.see("h2", "web")
+	s.fill("i-web", "3")
+	s.click("button", "Scale web")
+	s.see(".notice", "web is scaled.")
+	s.visit(app)
+	s.see("#instances", "web 3/3") // by itself
+	s.shoot("app")
+
+	canary := func() {
+		s.visit(app + "/deployments")
+		s.choose("strategy", "canary")
+		s.click("form.stack button", "Deploy")
+		s.see("#active", "paused")
+	}
+	canary()
+	s.shoot("canary")
+	s.click("#active button", "Continue…")
+	s.click("[popover] button", "Continue")
+	s.until(`document.getElementById("active")?.innerText.trim() === ""`)
+	s.see("#deployments", "deployed")
+	canary()
+	s.click("#active button", "Cancel…")
+	s.click("[popover] button.danger", "Cancel the deployment")
+	s.see("#deployments", "cancelled")
+
+	s.click("#revisions tr:last-child button", "Roll back…")
+	s.click("[popover] button.danger", "Roll back to")
+	s.see(".notice", "The rollback has begun.")
+	s.until(`document.getElementById("active")?.innerText.trim() === ""`)
+
+	s.visit(app + "/routes")
+	s.fill("host", "clicked-too")
+	s.click("button", "Map")
+	s.see("#r", "clicked-too.")
+	u.answers("clicked-too", "/", http.StatusOK, "")
+
+	s.visit("/marketplace")
+	s.click("h2 a", "postgres")
+	s.see("h2", "Make an instance")
+	s.fill("name", "clicked-db")
+	s.choose("space", "clicking")
+	s.click("form.stack button", "Make")
+	s.see("h1", "clicked-db")
+	s.see("h1", "ready")
+	s.choose("app", "clicked")
+	s.click("form button", "Bind")
+	s.see("#bo", "clicked")
+	s.see("#bo", "ready")
+	s.shoot("postgres")
+	s.visit("/nodes")
+	s.see("#no", "ready")
+	s.shoot("nodes")
+}
