@@ -100,7 +100,7 @@ func TestWalk(t *testing.T) {
 
 // acmeNames are the names of acme's things that a text has.
 func acmeNames(text string) (found []string) {
-	for _, name := range []string{"acme", "shop", "gateway", "worker-mail", "migrate", "API_KEY"} {
+	for _, name := range []string{"acme", "shop-data", "gateway", "worker-mail", "migrate", "API_KEY"} {
 		if strings.Contains(text, name) {
 			found = append(found, name)
 		}
