@@ -36,8 +36,13 @@ type Engine interface {
 	// It answers from memory and is cheap; while the engine cannot be reached it says what was seen last.
 	// The maps in it are shared and must not be changed.
 	List(ctx context.Context) ([]Status, error)
+	// Find returns those of the workloads that there are, as List does.
+	Find(ids ...string) []Status
 	// Changed is sent to (capacity one, without blocking) when a List may answer differently.
 	Changed() <-chan struct{}
+	// TakeChanges returns for which workloads that is so, since it was called last; the first time, all. It is
+	// for one caller. Reading what has changed after it misses nothing.
+	TakeChanges() Changes
 	// Usage returns what the workloads use now; those that are not running are absent.
 	Usage(ctx context.Context, ids ...string) (map[string]Usage, error)
 	// Logs calls fn with each line that the workload printed after since, in order, until the workload is

@@ -25,32 +25,32 @@ var errNothing = errors.New("nothing to write")
 // stepDeployments takes one step of each active deployment. The web process has been cloned: the clone
 // grows as its instances become healthy, the old ones shrink by as many, so that the number of healthy
 // instances never falls below what is wanted (contract 2.5).
-//
-// It returns after how long a step is due that nothing but time brings about.
-func (l *Loop) stepDeployments() (time.Duration, error) {
+func (l *Loop) stepDeployments(s scope) error {
+	which := []store.Cond{store.By("status", store.DeploymentActive)}
+	if !s.all {
+		which = []store.Cond{store.By("app", s.guids()...), which[0]}
+	}
 	var active []*store.Deployment
 	err := l.DB.View(func(tx *store.Tx) (err error) {
-		active, _, err = store.Deployments.List(tx, store.Query[store.Deployment]{
-			Where: []store.Cond{store.By("status", store.DeploymentActive)},
-		})
+		active, _, err = store.Deployments.List(tx, store.Query[store.Deployment]{Where: which})
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("read deployments: %w", err)
+		return fmt.Errorf("read deployments: %w", err)
 	}
-	var next time.Duration
 	for _, d := range active {
+		l.book.records[d.GUID] = d.AppGUID
 		var due time.Duration
 		err := l.DB.Update(func(tx *store.Tx) (err error) {
 			due, err = stepDeployment(tx, d.GUID, l.pace())
 			return err
 		})
 		if err != nil && !errors.Is(err, errNothing) {
-			return 0, fmt.Errorf("step deployment %s: %w", d.GUID, err)
+			return fmt.Errorf("step deployment %s: %w", d.GUID, err)
 		}
-		next = sooner(next, due)
+		l.book.later(d.AppGUID, due)
 	}
-	return next, nil
+	return nil
 }
 
 func (l *Loop) pace() time.Duration {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,41 +30,38 @@ const (
 func newInstanceGUID() string { return uuid.NewString()[:28] }
 
 // stepInstances compares, writes the records, and starts workers for what is to be started and stopped.
-func (l *Loop) stepInstances(ctx context.Context, seen map[string]node.Status) (time.Duration, error) {
+func (l *Loop) stepInstances(ctx context.Context, s scope, seen map[string]node.Status) error {
 	var p *plan
 	err := l.DB.View(func(tx *store.Tx) (err error) {
-		p, err = l.readPlan(tx, seen)
+		p, err = l.readPlan(tx, s, seen)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("plan instances: %w", err)
+		return fmt.Errorf("plan instances: %w", err)
 	}
 	if !p.empty() {
 		if err := l.DB.Update(func(tx *store.Tx) error { return l.write(tx, p) }); err != nil {
-			return 0, fmt.Errorf("write instances: %w", err)
+			return fmt.Errorf("write instances: %w", err)
 		}
 		l.reportCrashes(p.crash)
 	}
 	for _, id := range p.stop {
 		l.goStop(ctx, id)
 	}
-	var next time.Duration
 	for _, o := range p.start {
-		if due := l.goStart(ctx, o); due > 0 && (next == 0 || due < next) {
-			next = due
-		}
+		l.book.later(o.instance.AppGUID, l.goStart(ctx, o))
 	}
-	return next, nil
+	return nil
 }
 
-func (l *Loop) readPlan(tx *store.Tx, seen map[string]node.Status) (*plan, error) {
-	want, err := readWanted(tx)
+func (l *Loop) readPlan(tx *store.Tx, s scope, seen map[string]node.Status) (*plan, error) {
+	want, err := l.readWanted(tx, s)
 	if err != nil {
 		return nil, err
 	}
-	var records []*store.Instance
-	for r := range store.Instances.All(tx) {
-		records = append(records, r)
+	records, err := l.readInstances(tx, s)
+	if err != nil {
+		return nil, err
 	}
 	tasks := map[string]bool{}
 	for id, s := range seen {
@@ -74,6 +72,18 @@ func (l *Loop) readPlan(tx *store.Tx, seen map[string]node.Status) (*plan, error
 		}
 	}
 	return makePlan(want, records, seen, tasks, newInstanceGUID), nil
+}
+
+func (l *Loop) readInstances(tx *store.Tx, s scope) (records []*store.Instance, err error) {
+	if s.all {
+		records = slices.Collect(store.Instances.All(tx))
+	} else {
+		records, _, err = store.Instances.List(tx, store.Query[store.Instance]{Where: []store.Cond{store.By("app", s.guids()...)}})
+	}
+	for _, r := range records {
+		l.book.records[r.GUID] = r.AppGUID
+	}
+	return records, err
 }
 
 // write applies the plan. A record that the API deleted meanwhile stays deleted.
@@ -187,9 +197,11 @@ func (l *Loop) claim(id string) bool {
 	return true
 }
 
-func (l *Loop) release(id string) {
+// release gives it back, and has the app looked at again.
+func (l *Loop) release(id, app string) {
 	l.mu.Lock()
 	delete(l.busy, id)
+	l.ended[app] = true
 	l.mu.Unlock()
 	l.nudge()
 }
@@ -207,7 +219,7 @@ func (l *Loop) goStart(ctx context.Context, o startOrder) time.Duration {
 		return 0
 	}
 	l.workers.Go(func() {
-		defer l.release(id)
+		defer l.release(id, o.instance.AppGUID)
 		l.starting <- struct{}{}
 		defer func() { <-l.starting }()
 		if ctx.Err() == nil {
@@ -284,8 +296,9 @@ func (l *Loop) goStop(ctx context.Context, id string) {
 	if !l.claim(id) {
 		return
 	}
+	app := l.book.workloads[id]
 	l.workers.Go(func() {
-		defer l.release(id)
+		defer l.release(id, app)
 		drain, cancel := context.WithTimeout(ctx, drainGrace)
 		defer cancel()
 		if err := l.Router.WaitDrained(drain, id); err != nil && ctx.Err() != nil {

@@ -1,7 +1,8 @@
 // Package scheduling is the loop that makes the engine run what the store wants: so many instances of each
 // process of each started app, the steps of deployments, tasks. It writes back what it observes.
 //
-// It is level-triggered: a pass compares the store with the engine's list and takes one step; a lost event
+// It is level-triggered: a pass compares what the store wants of some apps with what the engine runs of them, and takes
+// one step. The apps are those that something has changed about; now and then it is all of them, so that a lost change
 // costs time, never correctness. The loop alone writes Instance records, except that the API may delete one
 // to have it replaced. A record is written before its workload is started and removed after it has gone, so
 // a crash between the two is mended by the next pass. The controller runs it.
@@ -20,7 +21,8 @@ import (
 
 // Times of the loop.
 const (
-	resync      = 30 * time.Second      // a full pass without a wake-up
+	resync      = 30 * time.Second      // between two looks at everything, and
+	resyncShare = 100                   // so many times what one took
 	retry       = 2 * time.Second       // after an engine or store error
 	pause       = 10 * time.Millisecond // between two passes, so that a burst is one pass
 	stopGrace   = 10 * time.Second      // between the stop signal and the kill
@@ -69,8 +71,11 @@ type Loop struct {
 	starting chan struct{} // a semaphore
 	wake     chan struct{} // a worker ended
 
+	book *book // of Run's goroutine; nil: nothing is known yet
+
 	mu       sync.Mutex
 	busy     map[string]bool    // ids with a worker
+	ended    map[string]bool    // apps whose workers have ended since the last pass
 	failures map[string]failure // ids whose last Start failed
 }
 
@@ -84,18 +89,26 @@ type failure struct {
 func (l *Loop) Run(ctx context.Context) error {
 	l.init()
 	defer l.workers.Wait()
-	changed := l.DB.Watch(ctx, store.Apps.Name(), store.Processes.Name(), store.Instances.Name(),
-		store.Deployments.Name(), store.Tasks.Name(), store.Droplets.Name())
+	feed := l.DB.Follow(ctx, watched...)
+	var due time.Time // of the next look at everything
 	for {
-		wait := resync
-		next, err := l.Step(ctx)
+		begun := time.Now()
+		wrote, ran := feed.Take(), l.Engine.TakeChanges()
+		all := wrote.All || ran.All || l.book == nil || !begun.Before(due)
+		next, err := l.step(ctx, all, wrote, ran)
 		if err != nil && ctx.Err() == nil {
 			l.Log.Warn("scheduling pass not finished", "error", err)
-			wait = retry
-		} else if next > 0 {
-			wait = min(wait, next)
+			l.book = nil // half of a pass may be in it
+			next = retry
+		} else if all {
+			took := time.Since(begun)
+			due = begun.Add(max(resync, resyncShare*took))
 		}
-		if !l.sleep(ctx, wait, changed) {
+		wait := time.Until(due)
+		if next > 0 && (next < wait || err != nil) {
+			wait = next
+		}
+		if !l.sleep(ctx, wait, feed.Wake()) {
 			return nil
 		}
 	}
@@ -108,7 +121,7 @@ func (l *Loop) init() {
 	if l.wake == nil {
 		l.starting = make(chan struct{}, maxStarting)
 		l.wake = make(chan struct{}, 1)
-		l.busy = map[string]bool{}
+		l.busy, l.ended = map[string]bool{}, map[string]bool{}
 		l.failures = map[string]failure{}
 	}
 }
@@ -137,20 +150,71 @@ func (l *Loop) sleep(ctx context.Context, d time.Duration, changed <-chan struct
 // how long something is due, zero if nothing is.
 func (l *Loop) Step(ctx context.Context) (time.Duration, error) {
 	l.init()
-	statuses, err := l.Engine.List(ctx)
+	return l.step(ctx, true, store.Changes{}, node.Changes{})
+}
+
+// step compares everything, or the apps that the changes concern.
+func (l *Loop) step(ctx context.Context, all bool, wrote store.Changes, ran node.Changes) (time.Duration, error) {
+	s := scope{all: all, apps: map[string]bool{}}
+	if all {
+		l.book = newBook()
+	} else if err := l.narrow(s, wrote, ran); err != nil {
+		return 0, err
+	}
+	l.released(s)
+	if !s.all && len(s.apps) == 0 {
+		return l.book.next(), nil
+	}
+	seen, err := l.statuses(ctx, s)
 	if err != nil {
 		return 0, err
 	}
-	seen := make(map[string]node.Status, len(statuses))
-	for _, s := range statuses {
-		if s.Labels[labelService] == "" { // data services are not this loop's
-			seen[s.ID] = s
+	err = errors.Join(l.stepInstances(ctx, s, seen), l.stepDeployments(s), l.stepTasks(ctx, s, seen))
+	return l.book.next(), err
+}
+
+// narrow finds the apps to look at.
+func (l *Loop) narrow(s scope, wrote store.Changes, ran node.Changes) error {
+	l.book.ran(s, ran.IDs, l.Engine.Find)
+	l.book.overdue(s)
+	return l.DB.View(func(tx *store.Tx) error { return l.book.wrote(tx, s, wrote) })
+}
+
+// released takes over the apps whose workers have ended.
+func (l *Loop) released(s scope) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for app := range l.ended {
+		s.apps[app] = true
+	}
+	clear(l.ended)
+}
+
+// statuses are the engine's workloads in the scope, by id.
+func (l *Loop) statuses(ctx context.Context, s scope) (map[string]node.Status, error) {
+	var list []node.Status
+	if s.all {
+		var err error
+		if list, err = l.Engine.List(ctx); err != nil {
+			return nil, err
+		}
+	} else {
+		var ids []string
+		for app := range s.apps {
+			for id := range l.book.byApp[app] {
+				ids = append(ids, id)
+			}
+		}
+		list = l.Engine.Find(ids...)
+	}
+	seen := make(map[string]node.Status, len(list))
+	for _, w := range list {
+		if ours(w) {
+			seen[w.ID] = w
+			l.book.workload(w.ID, w.Labels[labelApp], true)
 		}
 	}
-	next, errInstances := l.stepInstances(ctx, seen)
-	due, errDeployments := l.stepDeployments()
-	gone, errTasks := l.stepTasks(ctx, seen)
-	return sooner(sooner(next, due), gone), errors.Join(errInstances, errDeployments, errTasks)
+	return seen, nil
 }
 
 // nudge asks for another pass.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -24,11 +26,11 @@ type engine struct {
 	stopped  []string
 	startErr error
 	listErr  error
-	changed  chan struct{}
+	*node.Feed
 }
 
 func newEngine() *engine {
-	return &engine{there: map[string]node.Status{}, changed: make(chan struct{}, 1)}
+	return &engine{there: map[string]node.Status{}, Feed: node.NewFeed()}
 }
 
 func (e *engine) Start(_ context.Context, w node.Workload) error {
@@ -40,6 +42,7 @@ func (e *engine) Start(_ context.Context, w node.Workload) error {
 	e.started = append(e.started, w.ID)
 	if _, ok := e.there[w.ID]; !ok {
 		e.there[w.ID] = node.Status{ID: w.ID, Labels: w.Labels, State: node.Starting, StartedAt: time.Now()}
+		e.Note(w.ID)
 	}
 	return nil
 }
@@ -49,7 +52,19 @@ func (e *engine) Stop(_ context.Context, id string, _ time.Duration) error {
 	defer e.mu.Unlock()
 	e.stopped = append(e.stopped, id)
 	delete(e.there, id)
+	e.Note(id)
 	return nil
+}
+
+func (e *engine) Find(ids ...string) (found []node.Status) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range ids {
+		if s, ok := e.there[id]; ok {
+			found = append(found, s)
+		}
+	}
+	return found
 }
 
 func (e *engine) List(context.Context) ([]node.Status, error) {
@@ -69,7 +84,26 @@ func (e *engine) set(change func(*node.Status)) {
 	for id, s := range e.there {
 		change(&s)
 		e.there[id] = s
+		e.Note(id)
 	}
+}
+
+// put has the engine run what nobody started.
+func (e *engine) put(s node.Status) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.there[s.ID] = s
+	e.Note(s.ID)
+}
+
+// any is one of its workloads, empty if it has none.
+func (e *engine) any(random *rand.Rand) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if ids := slices.Sorted(maps.Keys(e.there)); len(ids) > 0 {
+		return ids[random.IntN(len(ids))]
+	}
+	return ""
 }
 
 func (e *engine) healthy() {
@@ -82,7 +116,6 @@ func (e *engine) count() int {
 	return len(e.there)
 }
 
-func (e *engine) Changed() <-chan struct{} { return e.changed }
 func (e *engine) Usage(context.Context, ...string) (map[string]node.Usage, error) {
 	return nil, nil
 }
@@ -126,6 +159,7 @@ type world struct {
 	engine *engine
 	app    *store.App
 	web    *store.Process
+	feed   *store.Follower
 	later  atomic.Int64 // how far the store's clock is ahead, in ns
 }
 
@@ -143,7 +177,7 @@ func newWorld(t *testing.T) *world {
 		}
 		db.Close()
 	})
-	w.engine = newEngine()
+	w.engine, w.feed = newEngine(), db.Follow(t.Context(), watched...)
 	w.Loop = &Loop{
 		DB: db, Engine: w.engine, Router: drained{}, Env: noEnv{}, Logs: noLogs{}, Pace: -1,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -186,9 +220,12 @@ func (w *world) update(fn func(*store.Tx) error) {
 }
 
 // step makes one pass and waits for the work it began.
+// step is one pass as Run makes it: of what has changed, once everything was looked at.
 func (w *world) step() {
 	w.t.Helper()
-	if _, err := w.Step(context.Background()); err != nil {
+	w.init()
+	wrote, ran := w.feed.Take(), w.engine.TakeChanges()
+	if _, err := w.Loop.step(context.Background(), w.book == nil, wrote, ran); err != nil {
 		w.t.Fatal(err)
 	}
 	w.workers.Wait()
@@ -283,7 +320,7 @@ func TestANewVersionReplacesInstances(t *testing.T) {
 
 func TestOrphansAreStopped(t *testing.T) {
 	w := newWorld(t)
-	w.engine.there["orphan"] = node.Status{ID: "orphan", State: node.Running, Labels: map[string]string{labelProcess: "gone"}}
+	w.engine.put(node.Status{ID: "orphan", State: node.Running, Labels: map[string]string{labelProcess: "gone"}})
 	w.step()
 	if !slices.Contains(w.engine.stopped, "orphan") {
 		t.Error("a workload without a record was left running")
@@ -426,6 +463,7 @@ func TestTasksRunOnce(t *testing.T) {
 		t.Errorf("step = %v, %v; want to be called again within %v", due, err, lastWords)
 	}
 	w.later.Add(int64(lastWords))
+	w.book = nil // it is not the real time that has passed
 	w.step()
 	if _, there := w.engine.there[task.GUID]; there {
 		t.Error("the container of a finished task was left")

@@ -35,11 +35,13 @@ type startOrder struct {
 // empty reports whether the plan writes nothing.
 func (p *plan) empty() bool { return len(p.put) == 0 && len(p.remove) == 0 }
 
-// readWanted returns the processes of started apps that have a droplet, by GUID.
-func readWanted(tx *store.Tx) (map[string]wanted, error) {
-	apps, _, err := store.Apps.List(tx, store.Query[store.App]{
-		Where: []store.Cond{store.By("state", store.AppStarted)},
-	})
+// readWanted returns the processes in the scope of started apps that have a droplet, by GUID.
+func (l *Loop) readWanted(tx *store.Tx, s scope) (map[string]wanted, error) {
+	which := []store.Cond{store.By("state", store.AppStarted)}
+	if !s.all {
+		which = []store.Cond{store.By("guid", s.guids()...), which[0]}
+	}
+	apps, _, err := store.Apps.List(tx, store.Query[store.App]{Where: which})
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +54,7 @@ func readWanted(tx *store.Tx) (map[string]wanted, error) {
 			return nil, err
 		}
 		for _, p := range processes {
+			l.book.records[p.GUID] = app.GUID
 			guid := p.DropletGUID
 			if guid == "" {
 				guid = app.CurrentDropletGUID

@@ -25,40 +25,44 @@ const (
 const lastWords = 2 * time.Second
 
 // stepTasks starts pending tasks, stops cancelled ones, writes down how finished ones ended and removes their
-// workloads. It returns after how long another one may be removed, zero if there is none.
-func (l *Loop) stepTasks(ctx context.Context, seen map[string]node.Status) (time.Duration, error) {
+// workloads.
+func (l *Loop) stepTasks(ctx context.Context, s scope, seen map[string]node.Status) error {
+	which := []store.Cond{store.By("state", taskPending, taskRunning, taskCanceling)}
+	if !s.all {
+		which = []store.Cond{store.By("app", s.guids()...), which[0]}
+	}
 	var open []*store.Task
 	left := map[string]time.Duration{} // how long an ended task's workload stays, by id
 	err := l.DB.View(func(tx *store.Tx) (err error) {
-		for id, s := range seen {
-			if t, err := store.Tasks.Get(tx, id); s.State == node.Exited && err == nil {
+		for id, w := range seen {
+			if w.State != node.Exited {
+				continue
+			}
+			if t, err := store.Tasks.Get(tx, id); err == nil {
 				left[id] = lastWords - tx.Now.Sub(t.UpdatedAt)
 			}
 		}
-		open, _, err = store.Tasks.List(tx, store.Query[store.Task]{
-			Where: []store.Cond{store.By("state", taskPending, taskRunning, taskCanceling)},
-		})
+		open, _, err = store.Tasks.List(tx, store.Query[store.Task]{Where: which})
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("read tasks: %w", err)
+		return fmt.Errorf("read tasks: %w", err)
 	}
 	live := map[string]bool{}
 	for _, t := range open {
-		live[t.GUID] = true
+		live[t.GUID], l.book.records[t.GUID] = true, t.AppGUID
 		l.stepTask(ctx, t, seen)
 	}
-	var due time.Duration
-	for id, s := range seen {
+	for id, w := range seen {
 		switch {
-		case s.State != node.Exited || live[id] || s.Labels[labelProcess] != "":
+		case w.State != node.Exited || live[id] || w.Labels[labelProcess] != "":
 		case left[id] > 0:
-			due = sooner(due, left[id])
+			l.book.later(w.Labels[labelApp], left[id])
 		default:
 			l.goStop(ctx, id) // its end is written down; the container may go
 		}
 	}
-	return due, nil
+	return nil
 }
 
 func (l *Loop) stepTask(ctx context.Context, t *store.Task, seen map[string]node.Status) {
@@ -122,7 +126,7 @@ func (l *Loop) goStartTask(ctx context.Context, t *store.Task) {
 		return
 	}
 	l.workers.Go(func() {
-		defer l.release(t.GUID)
+		defer l.release(t.GUID, t.AppGUID)
 		ctx, cancel := context.WithTimeout(ctx, startLimit)
 		defer cancel()
 		w, err := l.taskWorkload(t)

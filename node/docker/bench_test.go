@@ -33,7 +33,7 @@ func BenchmarkStartToReady(b *testing.B) {
 
 // BenchmarkList is a controller's pass over 1,000 workloads.
 func BenchmarkList(b *testing.B) {
-	d := &Docker{instances: map[string]*instance{}, changed: make(chan struct{}, 1)}
+	d := &Docker{instances: map[string]*instance{}, Feed: node.NewFeed()}
 	for n := range 1000 {
 		id := fmt.Sprintf("workload-%d", n)
 		d.instances[id] = d.newInstance(node.Workload{ID: id, Labels: map[string]string{"app": "a", "index": "0"}}, id)

@@ -101,7 +101,7 @@ type Docker struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	changed chan struct{}
+	*node.Feed
 	probes  chan struct{} // one token for each probe under way
 	calls   chan struct{} // one token for each background call of Docker
 	pulls   singleflight.Group
@@ -136,7 +136,7 @@ func Open(ctx context.Context, o Options) (*Docker, error) {
 	}
 	d := &Docker{
 		o: o, log: o.Logger.With("engine", "docker"),
-		changed:   make(chan struct{}, 1),
+		Feed:      node.NewFeed(),
 		probes:    make(chan struct{}, 64),
 		calls:     make(chan struct{}, 8),
 		instances: map[string]*instance{},
@@ -236,16 +236,6 @@ func (d *Docker) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Changed implements node.Engine.
-func (d *Docker) Changed() <-chan struct{} { return d.changed }
-
-func (d *Docker) notify() {
-	select {
-	case d.changed <- struct{}{}:
-	default:
-	}
-}
-
 // List implements node.Engine, from memory.
 func (d *Docker) List(context.Context) ([]node.Status, error) {
 	d.mu.RLock()
@@ -255,6 +245,19 @@ func (d *Docker) List(context.Context) ([]node.Status, error) {
 		all = append(all, i.snapshot())
 	}
 	return all, nil
+}
+
+// Find implements node.Engine.
+func (d *Docker) Find(ids ...string) []node.Status {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var found []node.Status
+	for _, id := range ids {
+		if i := d.instances[id]; i != nil {
+			found = append(found, i.snapshot())
+		}
+	}
+	return found
 }
 
 // Warnings say what protects less than it should on this machine, each in a sentence.

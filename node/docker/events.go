@@ -143,10 +143,10 @@ func (d *Docker) setDown(err error) {
 	switch {
 	case err != nil && was == nil:
 		d.log.Warn("Docker cannot be reached; what runs is left alone until it is back", "error", err)
-		d.notify()
+		d.Note()
 	case err == nil && was != nil:
 		d.log.Info("Docker is back")
-		d.notify()
+		d.Note()
 	}
 }
 

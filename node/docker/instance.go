@@ -84,7 +84,7 @@ func (d *Docker) add(i *instance) {
 		i.stopProbes()
 		return
 	}
-	d.notify()
+	d.Note(i.id)
 	i.poke()
 	d.wg.Go(func() { i.run(d.ctx) })
 }
@@ -126,7 +126,7 @@ func (i *instance) set(change func(*node.Status)) {
 	}
 	i.mu.Unlock()
 	if changed {
-		i.d.notify()
+		i.d.Note(i.id)
 	}
 }
 
@@ -368,6 +368,6 @@ func (d *Docker) forget(i *instance) {
 	default:
 		close(i.done)
 		d.unplace(i.id)
-		d.notify()
+		d.Note(i.id)
 	}
 }

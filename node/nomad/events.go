@@ -87,7 +87,7 @@ func (e *Nomad) setDown(err error) {
 		e.log.Warn("Nomad cannot be followed; what runs goes on, and is looked at again when it is back", "error", err)
 	case err == nil && was != nil:
 		e.log.Info("Nomad is back")
-		e.notify()
+		e.Note()
 	}
 }
 
@@ -166,7 +166,7 @@ func (e *Nomad) dropLocked(w *workload) {
 	w.stopping = true
 	close(w.news)
 	w.news = make(chan struct{})
-	e.notify()
+	e.Note(w.id)
 }
 
 // resync compares Nomad's jobs, allocations and nodes with what is in memory.
@@ -217,7 +217,7 @@ func (e *Nomad) takeJobs(jobs []*api.JobListStub, before map[string]bool) {
 			w.status.Labels = w.labels
 			e.workloads[id] = w
 			e.refreshLocked(w)
-			e.notify()
+			e.Note(id)
 		}
 		edited := w != nil && !w.stopping && (w.jobModify != j.JobModifyIndex)
 		e.mu.Unlock()

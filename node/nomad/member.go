@@ -205,7 +205,7 @@ func (e *Nomad) touchLocked(id string, m *member) {
 	w := e.workloads[id]
 	if w == nil {
 		if m.agentAddress == localAgent {
-			e.notify() // it may be one of this machine's own
+			e.Note(id) // it may be one of this machine's own
 		}
 		return
 	}

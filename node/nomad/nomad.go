@@ -101,7 +101,7 @@ type Nomad struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	changed  chan struct{}
+	*node.Feed
 	images   imageCache
 	taking   sync.Mutex // one resync at a time; before mu
 	starting keyLocks   // by workload, then by process
@@ -119,7 +119,7 @@ func Open(ctx context.Context, o Options) (*Nomad, error) {
 	o.fill()
 	e := &Nomad{
 		o: o, log: o.Logger.With("engine", "nomad"),
-		changed:   make(chan struct{}, 1),
+		Feed:      node.NewFeed(),
 		workloads: map[string]*workload{},
 		nodes:     map[string]*member{},
 		build: builder{
@@ -303,16 +303,6 @@ func (e *Nomad) Ping(ctx context.Context) error {
 	return fmt.Errorf("%w: no node of the Nomad cluster takes our jobs: join one with cupola node join", node.ErrUnavailable)
 }
 
-// Changed implements node.Engine.
-func (e *Nomad) Changed() <-chan struct{} { return e.changed }
-
-func (e *Nomad) notify() {
-	select {
-	case e.changed <- struct{}{}:
-	default:
-	}
-}
-
 // List implements node.Engine, from memory.
 func (e *Nomad) List(context.Context) ([]node.Status, error) {
 	e.mu.RLock()
@@ -322,6 +312,21 @@ func (e *Nomad) List(context.Context) ([]node.Status, error) {
 		all = append(all, w.status)
 	}
 	return append(all, e.hereLocked()...), nil
+}
+
+// Find implements node.Engine.
+func (e *Nomad) Find(ids ...string) []node.Status {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var found []node.Status
+	for _, id := range ids {
+		if w := e.workloads[id]; w != nil {
+			found = append(found, w.status)
+		} else if e.o.Local != nil && e.isHereLocked(id) {
+			found = append(found, e.o.Local.Find(id)...)
+		}
+	}
+	return found
 }
 
 // failed wraps an error of Nomad's client with what was tried.

@@ -124,7 +124,7 @@ func (e *Nomad) add(w node.Workload, index uint64) *workload {
 		return have
 	}
 	e.workloads[w.ID] = n
-	e.notify()
+	e.Note(w.ID)
 	return n
 }
 

@@ -250,7 +250,7 @@ func (e *Nomad) refreshLocked(w *workload) {
 	close(w.news)
 	w.news = make(chan struct{})
 	if changed {
-		e.notify()
+		e.Note(w.id)
 	}
 }
 
