@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -82,9 +83,11 @@ func (e *engine) set(change func(*node.Status)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for id, s := range e.there {
-		change(&s)
-		e.there[id] = s
-		e.Note(id)
+		was := s
+		if change(&s); !reflect.DeepEqual(s, was) {
+			e.there[id] = s
+			e.Note(id)
+		}
 	}
 }
 

@@ -86,6 +86,13 @@ func (w *world) nothingLeft() {
 		if err == nil && (!p.empty() || len(p.start) > 0 || len(p.stop) > 0) {
 			w.t.Errorf("a look at everything finds %d to write, %d to remove, %d to start, %d to stop", len(p.put), len(p.remove), len(p.start), len(p.stop))
 		}
+		if err != nil {
+			return err
+		}
+		waiting, err := store.Tasks.Count(tx, store.By("state", taskPending))
+		if waiting > 0 {
+			w.t.Errorf("%d tasks were never started", waiting)
+		}
 		return err
 	})
 	if err != nil {
