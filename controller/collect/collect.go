@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +20,7 @@ import (
 )
 
 const (
-	resync = time.Minute
+	resync = 10 * time.Minute       // between two looks at everything, against a change lost to a bug
 	retry  = 200 * time.Millisecond // until a workload has been started, or the engine is back
 	pause  = 20 * time.Millisecond
 )
@@ -65,10 +67,21 @@ func (l *Loop) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer l.workers.Wait()
 	defer cancel()
-	changed := l.DB.Watch(ctx, store.Instances.Name(), store.Tasks.Name())
+	feed := l.DB.Follow(ctx, store.Instances.Name(), store.Tasks.Name())
+	dirty, due := map[string]bool{}, time.Time{} // ids to look at, and when it is time for all of them
 	for {
-		if err := l.step(ctx); err != nil {
+		changes := feed.Take()
+		all := changes.All || !time.Now().Before(due)
+		for _, table := range []store.TableName{store.Instances.Name(), store.Tasks.Name()} {
+			for id := range changes.Of(table) {
+				dirty[id] = true
+			}
+		}
+		if err := l.step(ctx, all, dirty); err != nil {
 			l.Log.Warn("logs are not all followed", "error", err)
+			due = time.Time{}
+		} else if clear(dirty); all {
+			due = time.Now().Add(resync)
 		}
 		select {
 		case <-ctx.Done():
@@ -80,7 +93,8 @@ func (l *Loop) Run(ctx context.Context) error {
 			return nil
 		case id := <-l.ended:
 			l.forget(id)
-		case <-changed:
+			dirty[id] = true
+		case <-feed.Wake():
 		case <-time.After(resync):
 		}
 	}
@@ -93,18 +107,18 @@ func (l *Loop) forget(id string) {
 	}
 }
 
-// step starts a follower for each workload that has none. A follower whose workload's record is gone ends
-// by itself, when the engine has given the last line.
-func (l *Loop) step(ctx context.Context) error {
+// step starts a follower for each of the workloads, or for each at all, that has none. A follower whose workload's
+// record is gone ends by itself, when the engine has given the last line.
+func (l *Loop) step(ctx context.Context, all bool, ids map[string]bool) error {
 	sources := map[string]since{}
 	err := l.DB.View(func(tx *store.Tx) error {
-		for i := range store.Instances.All(tx) {
+		instances, tasks, err := read(tx, all, ids)
+		for _, i := range instances {
 			if l.following[i.GUID] == nil {
 				sources[i.GUID] = since{instanceSource(tx, i), i.CreatedAt}
 			}
 		}
-		open, _, err := store.Tasks.List(tx, store.Query[store.Task]{Where: []store.Cond{store.By("state", "PENDING", "RUNNING", "CANCELING")}})
-		for _, t := range open {
+		for _, t := range tasks {
 			if l.following[t.GUID] == nil {
 				sources[t.GUID] = since{taskSource(t), t.CreatedAt}
 			}
@@ -118,6 +132,22 @@ func (l *Loop) step(ctx context.Context) error {
 		l.follow(ctx, id, s)
 	}
 	return nil
+}
+
+// read returns the instances and the tasks that have not ended, all of them or those of the ids.
+func read(tx *store.Tx, all bool, ids map[string]bool) (instances []*store.Instance, tasks []*store.Task, err error) {
+	open := []store.Cond{store.By("state", "PENDING", "RUNNING", "CANCELING")}
+	if all {
+		instances = slices.Collect(store.Instances.All(tx))
+	} else {
+		which := store.By("guid", slices.Collect(maps.Keys(ids))...)
+		if instances, _, err = store.Instances.List(tx, store.Query[store.Instance]{Where: []store.Cond{which}}); err != nil {
+			return nil, nil, err
+		}
+		open = append([]store.Cond{which}, open...)
+	}
+	tasks, _, err = store.Tasks.List(tx, store.Query[store.Task]{Where: open})
+	return instances, tasks, err
 }
 
 // since is a source with the time before which it cannot have printed.

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -23,50 +24,55 @@ type Life struct {
 
 // Run tells until ctx ends.
 func (l *Life) Run(ctx context.Context) error {
-	changed := l.DB.Watch(ctx, store.Instances.Name())
-	now, err := l.read()
-	if err != nil {
-		return err
-	}
-	l.seen = now
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-			if err := l.step(); err != nil {
-				l.Log.Warn("instances can't be read", "error", err)
-			}
-		}
-	}
-}
-
-func (l *Life) read() (map[string]*store.Instance, error) {
-	all := map[string]*store.Instance{}
+	feed := l.DB.Follow(ctx, store.Instances.Name())
+	l.seen = map[string]*store.Instance{}
 	err := l.DB.View(func(tx *store.Tx) error {
 		for i := range store.Instances.All(tx) {
-			all[i.GUID] = i
+			l.seen[i.GUID] = i
 		}
 		return nil
 	})
-	return all, err
-}
-
-// step tells what is different from what was seen before.
-func (l *Life) step() error {
-	now, err := l.read()
 	if err != nil {
 		return err
 	}
-	was := l.seen
-	l.seen = now
-	return l.DB.View(func(tx *store.Tx) error {
-		for id, i := range now {
-			l.compare(instanceSource(tx, i), readinessChecked(tx, i), was[id], i)
+	for failed := false; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-feed.Wake():
 		}
-		for id, i := range was {
-			if now[id] == nil {
-				l.cell(instanceSource(tx, i), "destroyed container for instance %s", id)
+		changes := feed.Take()
+		err := l.step(changes.All || failed, changes.Of(store.Instances.Name()))
+		if failed = err != nil; failed {
+			l.Log.Warn("instances can't be read", "error", err)
+		}
+	}
+}
+
+// step tells what is different about instances, all of them or those of the ids, from what was seen before.
+func (l *Life) step(all bool, ids map[string]struct{}) error {
+	return l.DB.View(func(tx *store.Tx) error {
+		if all {
+			ids = map[string]struct{}{}
+			for id := range l.seen {
+				ids[id] = struct{}{}
+			}
+			for i := range store.Instances.All(tx) {
+				ids[i.GUID] = struct{}{}
+			}
+		}
+		for id := range ids {
+			is, err := store.Instances.Get(tx, id)
+			was := l.seen[id]
+			switch {
+			case err == nil:
+				l.seen[id] = is
+				l.compare(instanceSource(tx, is), readinessChecked(tx, is), was, is)
+			case !errors.Is(err, store.ErrNotFound):
+				return err
+			case was != nil:
+				delete(l.seen, id)
+				l.cell(instanceSource(tx, was), "destroyed container for instance %s", id)
 			}
 		}
 		return nil

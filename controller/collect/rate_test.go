@@ -57,6 +57,7 @@ func TestLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	feed := db.Follow(t.Context(), store.Instances.Name())
 	var said []string
 	l := &Life{DB: db, Cell: "here", seen: map[string]*store.Instance{}, Say: func(src Source, kind, text string) {
 		said = append(said, kind+"/"+src.Instance+" "+text)
@@ -76,7 +77,7 @@ func TestLife(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.step(); err != nil {
+		if err := l.step(false, feed.Take().Of(store.Instances.Name())); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,8 +91,10 @@ func TestLife(t *testing.T) {
 	if err := db.Update(func(tx *store.Tx) error { return store.Instances.Delete(tx, i.GUID) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.step(); err != nil {
-		t.Fatal(err)
+	for range 2 { // the second time there is nothing to tell
+		if err := l.step(true, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got := strings.ReplaceAll(strings.Join(said, "\n"), i.GUID, "GUID")
 	want := strings.Join([]string{
