@@ -74,6 +74,7 @@ type test struct {
 
 // alone are tests that open the engine again or change what holds for all workloads.
 var alone = []test{
+	{"Changes", (*suite).changes},
 	{"TakenBack", (*suite).takenBack},
 	{"Egress", (*suite).egress},
 	{"Policies", (*suite).policies},
