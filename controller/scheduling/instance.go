@@ -39,12 +39,10 @@ func (l *Loop) stepInstances(ctx context.Context, s scope, seen map[string]node.
 	if err != nil {
 		return fmt.Errorf("plan instances: %w", err)
 	}
-	if !p.empty() {
-		if err := l.DB.Update(func(tx *store.Tx) error { return l.write(tx, p) }); err != nil {
-			return fmt.Errorf("write instances: %w", err)
-		}
-		l.reportCrashes(p.crash)
+	if err := l.commit(p); err != nil {
+		return fmt.Errorf("write instances: %w", err)
 	}
+	l.reportCrashes(p.crash)
 	for _, id := range p.stop {
 		l.goStop(ctx, id)
 	}
@@ -86,9 +84,30 @@ func (l *Loop) readInstances(tx *store.Tx, s scope) (records []*store.Instance, 
 	return records, err
 }
 
-// write applies the plan. A record that the API deleted meanwhile stays deleted.
-func (l *Loop) write(tx *store.Tx, p *plan) error {
-	for _, r := range p.put {
+// commit writes the plan down, in several transactions if it is long: others get their turn between them, and the
+// store's time for one grows faster than what is in it. What is left of a plan after an error is in the next one.
+func (l *Loop) commit(p *plan) error {
+	crashed := map[string]bool{}
+	for _, r := range p.crash {
+		crashed[r.GUID] = true
+	}
+	for part := range slices.Chunk(p.put, writeAtOnce) {
+		if err := l.DB.Update(func(tx *store.Tx) error { return putInstances(tx, part, crashed) }); err != nil {
+			return err
+		}
+	}
+	for part := range slices.Chunk(p.remove, writeAtOnce) {
+		if err := l.DB.Update(func(tx *store.Tx) error { return removeInstances(tx, part) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putInstances writes records, and the events of those that have crashed. One that the API deleted meanwhile stays
+// deleted.
+func putInstances(tx *store.Tx, records []*store.Instance, crashed map[string]bool) error {
+	for _, r := range records {
 		was := &store.Instance{}
 		if !r.CreatedAt.IsZero() {
 			var err error
@@ -107,14 +126,18 @@ func (l *Loop) write(tx *store.Tx, p *plan) error {
 		if err := putReadinessEvent(tx, was, r); err != nil {
 			return err
 		}
-	}
-	for _, guid := range p.remove {
-		if err := store.Instances.Delete(tx, guid); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
+		if crashed[r.GUID] {
+			if err := putCrashEvents(tx, r); err != nil {
+				return err
+			}
 		}
 	}
-	for _, r := range p.crash {
-		if err := putCrashEvents(tx, r); err != nil {
+	return nil
+}
+
+func removeInstances(tx *store.Tx, guids []string) error {
+	for _, guid := range guids {
+		if err := store.Instances.Delete(tx, guid); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 	}

@@ -29,6 +29,7 @@ const (
 	drainGrace  = 10 * time.Second      // for requests in flight, before the stop signal
 	startLimit  = 5 * time.Minute       // for one Start, a pull included
 	maxStarting = 8                     // Starts at the same time
+	writeAtOnce = 500                   // records in one transaction
 )
 
 // Router is asked when an instance has no more requests in flight; *router.Router is one.

@@ -32,9 +32,6 @@ type startOrder struct {
 	wanted   wanted
 }
 
-// empty reports whether the plan writes nothing.
-func (p *plan) empty() bool { return len(p.put) == 0 && len(p.remove) == 0 }
-
 // readWanted returns the processes in the scope of started apps that have a droplet, by GUID.
 func (l *Loop) readWanted(tx *store.Tx, s scope) (map[string]wanted, error) {
 	which := []store.Cond{store.By("state", store.AppStarted)}

@@ -83,7 +83,7 @@ func (w *world) nothingLeft() {
 	}
 	err = w.DB.View(func(tx *store.Tx) error {
 		p, err := w.readPlan(tx, s, seen)
-		if err == nil && (!p.empty() || len(p.start) > 0 || len(p.stop) > 0) {
+		if err == nil && len(p.put)+len(p.remove)+len(p.start)+len(p.stop) > 0 {
 			w.t.Errorf("a look at everything finds %d to write, %d to remove, %d to start, %d to stop", len(p.put), len(p.remove), len(p.start), len(p.stop))
 		}
 		if err != nil {
