@@ -10,5 +10,7 @@ go test -timeout 60m -run '^$' -bench BenchmarkLists -benchtime "${LISTTIME:-11x
 	{ split($1, part, "/"); name = $1; sub("BenchmarkLists/[^/]*/", "", name); sub("-[0-9]+$", "", name)
 		for (i = 2; i < NF; i++) if ($(i+1) == "median-ms") ms[name, part[2]] = $i; names[name] }
 	END { for (row in names) printf "%8s %8s %8s  %s\n", ms[row, "100apps"], ms[row, "1000apps"], ms[row, "10000apps"], row }' | sort -k3,3nr | head -n "${LISTS:-25}"
+say "the controller's loops with many nodes (docs/scale.md)"
+CUPOLA_SCALE="${NODES:-10,100}" go test -count=1 -timeout 60m -run '^TestScale$' ./controller -v | grep -vE '^(=== |--- |PASS|ok )'
 say "platform (docs/benchmarks.md says what is promised)"
 CUPOLA_BENCH=1 go test -count=1 -timeout 60m -run TestBenchmarks ./e2e/... -v | grep -vE '^(=== |--- |\s+--- )'
