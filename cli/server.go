@@ -99,6 +99,10 @@ func serverFlags() []cli.Flag {
 		&cli.IntFlag{Name: "log-mb", EnvVars: []string{"CUPOLA_LOG_MB"}, Usage: "`MB` of all apps' logs that are kept (default: 1024)"},
 		&cli.DurationFlag{Name: "backup-every", EnvVars: []string{"CUPOLA_BACKUP_EVERY"}, Usage: "`TIME` between backups of data services; negative: only when asked for (default: 24h)"},
 		&cli.IntFlag{Name: "backup-keep", EnvVars: []string{"CUPOLA_BACKUP_KEEP"}, Usage: "`NUMBER` of backups of each data service that stay (default: 7)"},
+		text("backup-s3", "CUPOLA_BACKUP_S3", "`URL` of a bucket for backups of data services, such as https://s3.example.com/BUCKET/PREFIX (default: the data folder)"),
+		text("backup-s3-region", "CUPOLA_BACKUP_S3_REGION", "`REGION` of the bucket (default: what its server says)"),
+		text("backup-s3-access-key", "CUPOLA_BACKUP_S3_ACCESS_KEY", "`KEY` for the bucket"),
+		text("backup-s3-secret-key", "CUPOLA_BACKUP_S3_SECRET_KEY", "`SECRET` of the key; better in the environment than on the command line"),
 		&cli.DurationFlag{Name: "log-age", EnvVars: []string{"CUPOLA_LOG_AGE"}, Usage: "`TIME` that logs are kept, such as 168h (default: 720h)"},
 		text("broker-ca", "CUPOLA_BROKER_CA", "`FILE` with CAs in PEM form that service brokers' certificates may chain to, besides the machine's"),
 		&cli.DurationFlag{Name: "broker-timeout", EnvVars: []string{"CUPOLA_BROKER_TIMEOUT"}, Usage: "`TIME` that a service broker has for an answer (default: 60s)"},
@@ -120,10 +124,15 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		StackCache: c.String("stack-cache"), BuildImage: c.String("stack-build-image"), RunImage: c.String("stack-run-image"),
 		Builder: c.String("builder"), Builds: c.Int("builds"), BuildMemoryMB: c.Int("build-memory"), BuildDiskMB: c.Int("build-disk"),
 		BuildTimeout: c.Duration("build-timeout"), NoBuildpackURLs: c.Bool("no-buildpack-urls"), OIDC: oidcConfig(c),
-		LogAppMB: c.Int("log-app-mb"), LogMB: c.Int("log-mb"), LogAge: c.Duration("log-age"), BackupEvery: c.Duration("backup-every"), BackupKeep: c.Int("backup-keep"), DrainAllow: c.StringSlice("drain-allow"),
+		LogAppMB: c.Int("log-app-mb"), LogMB: c.Int("log-mb"), LogAge: c.Duration("log-age"), BackupEvery: c.Duration("backup-every"), BackupKeep: c.Int("backup-keep"), BackupS3: backupS3(c), DrainAllow: c.StringSlice("drain-allow"),
 		BrokerCA: c.String("broker-ca"), BrokerTimeout: c.Duration("broker-timeout"), BrokerPolling: c.Duration("broker-polling"),
 		Log: logger,
 	}, err
+}
+
+func backupS3(c *cli.Context) controller.BackupS3 {
+	return controller.BackupS3{URL: c.String("backup-s3"), Region: c.String("backup-s3-region"),
+		AccessKey: c.String("backup-s3-access-key"), SecretKey: c.String("backup-s3-secret-key")}
 }
 
 func nomadConfig(c *cli.Context) controller.Nomad {

@@ -48,6 +48,7 @@ type Config struct {
 	LogAge          time.Duration // how long logs are kept; zero: 30 days
 	BackupEvery     time.Duration // between backups of data services; zero: a day; negative: only when they are asked for
 	BackupKeep      int           // how many backups of each stay; zero: 7
+	BackupS3        BackupS3      // where new backups are kept; empty: in the data folder
 	BrokerCA        string        // PEM file with CAs that service brokers' certificates may chain to, besides the machine's
 	BrokerTimeout   time.Duration // for one answer of a service broker; zero: a minute
 	BrokerPolling   time.Duration // for an operation of a broker that neither it nor its plan bounds; zero: a day
@@ -163,6 +164,9 @@ func (c Config) Validate() error {
 	}
 	if c.BackupKeep < 0 || c.BackupEvery > 0 && c.BackupEvery < time.Minute {
 		return fmt.Errorf("--backup-keep is 1 or more and --backup-every a minute or more: give such ones, or none for the defaults")
+	}
+	if _, err := c.BackupS3.vault(""); err != nil {
+		return fmt.Errorf("--backup-s3: %w", err)
 	}
 	for _, text := range c.DrainAllow {
 		if _, err := parseNetwork(text); err != nil {

@@ -58,6 +58,10 @@ func (s *Server) openDataServices(who *identity.Loop) (*dataServices, error) {
 		return nil, err
 	}
 	registry := stack.Registry{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword}
+	kept, err := s.config.BackupS3.vault(s.dir("backups"))
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for the broker of data services: %w", err)
@@ -67,7 +71,7 @@ func (s *Server) openDataServices(who *identity.Loop) (*dataServices, error) {
 		DB: s.db, Engine: s.engine, Issuer: who.Issuer, Catalogue: catalogue, Logs: s.sink, Log: s.log,
 		Images:   &images.Maker{Stack: stack.Options{CacheDir: s.config.StackCache}, Registry: registry, Keeper: program},
 		Registry: dataservice.Registry{Host: registry.Host, Username: registry.Username, Password: registry.Password},
-		Vault:    vault.Folder{Dir: s.dir("backups")}, BackupEvery: s.config.BackupEvery, BackupKeep: s.config.BackupKeep,
+		Vault:    kept, BackupEvery: s.config.BackupEvery, BackupKeep: s.config.BackupKeep,
 	}
 	data.broker = &dataservice.Broker{Manager: data.manager, Username: dataBrokerName, Password: password, Log: s.log}
 	if s.config.Engine == engineDocker { // addresses of this machine's containers mean nothing to other nodes
@@ -148,4 +152,30 @@ func forCaller(err error) error {
 		}
 	}
 	return err
+}
+
+// BackupS3 is a bucket of an S3-compatible server for backups of data services.
+type BackupS3 struct {
+	URL                  string // https://HOST/BUCKET/PREFIX; empty: there is none
+	Region               string // empty: the server is asked
+	AccessKey, SecretKey string
+}
+
+// vault is where backups are kept: the bucket, or else the folder. Backups of the time before there was a bucket are found
+// in the folder.
+func (b BackupS3) vault(folder string) (vault.Vault, error) {
+	local := vault.Folder{Dir: folder}
+	if folder != "" {
+		if err := local.Sweep(); err != nil {
+			return nil, err
+		}
+	}
+	if b == (BackupS3{}) {
+		return local, nil
+	}
+	bucket, err := vault.NewS3(vault.S3Options(b))
+	if err != nil {
+		return nil, err
+	}
+	return vault.Moved{Now: bucket, Before: local}, nil
 }

@@ -26,6 +26,14 @@ type DataService struct {
 	OfferingID string `json:"offering_id"`
 	PlanID     string `json:"plan_id"`
 	NextPlanID string `json:"next_plan_id,omitempty"` // while it is updated
+	// Version of the offering that its image is of, and the catalogue file of that time, by which its server is run until it
+	// is upgraded. Both are empty before there is an image.
+	Version    string `json:"version,omitempty"`
+	Definition []byte `json:"definition,omitempty"`
+	// Upgrade says that the update under way takes a new image, after UpgradeBackup, the GUID of a DataBackup, where the
+	// offering has backups.
+	Upgrade       bool   `json:"upgrade,omitempty"`
+	UpgradeBackup string `json:"upgrade_backup,omitempty"`
 	Ports      []int  `json:"ports"`                  // that bound apps may connect to
 	OrgGUID    string `json:"org_guid,omitempty"`
 	SpaceGUID  string `json:"space_guid,omitempty"`

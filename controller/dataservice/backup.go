@@ -57,7 +57,7 @@ func (m *Manager) Backup(guid string, more also) (b *store.DataBackup, err error
 }
 
 func (m *Manager) requestBackup(tx *store.Tx, s *store.DataService) (*store.DataBackup, error) {
-	o := m.Catalogue.offering(s.OfferingID)
+	o := m.offering(s)
 	switch {
 	case o == nil || o.Backup.empty() || m.Vault == nil:
 		return nil, ErrNoBackups
@@ -86,13 +86,13 @@ func (m *Manager) stepBackups(ctx context.Context, s *store.DataService, all []*
 			newest = b.CreatedAt
 		}
 		if b.State == store.OperationInProgress {
-			m.beginWork(ctx, "backup "+b.GUID, func() error { return m.backUp(ctx, b.GUID) })
+			m.beginWork(ctx, backupWork(b.GUID), func() error { return m.backUp(ctx, b.GUID) })
 		}
 	}
 	if newest.IsZero() {
 		newest = s.CreatedAt
 	}
-	o := m.Catalogue.offering(s.OfferingID)
+	o := m.offering(s)
 	if m.BackupEvery > 0 && s.State == store.DataReady && o != nil && !o.Backup.empty() && time.Since(newest) > m.BackupEvery {
 		if _, err := m.Backup(s.GUID, nil); err != nil {
 			m.Log.Warn("scheduled backup not begun", "service_instance", s.GUID, "error", err)
@@ -102,6 +102,9 @@ func (m *Manager) stepBackups(ctx context.Context, s *store.DataService, all []*
 		m.Log.Warn("old backups not removed", "service_instance", s.GUID, "error", err)
 	}
 }
+
+// backupWork is the key of the work on a backup.
+func backupWork(guid string) string { return "backup " + guid }
 
 // retain removes backups beyond BackupKeep, the oldest first, and failed ones that are older than the newest that succeeded.
 func (m *Manager) retain(ctx context.Context, all []*store.DataBackup) error {

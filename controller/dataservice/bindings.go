@@ -119,7 +119,7 @@ func (b *Broker) bindLocked(r *http.Request, s *store.DataService, q *bindReques
 
 // roomForOne says when an instance has as many bindings as its server can tell apart.
 func (b *Broker) roomForOne(s *store.DataService) error {
-	o := b.Manager.Catalogue.offering(s.OfferingID)
+	o := b.Manager.offering(s)
 	if o == nil || o.MaxBindings == 0 {
 		return nil
 	}

@@ -65,6 +65,8 @@ type Offering struct {
 	Proof   Command `yaml:"proof"`   // queries a restored server; what it prints is kept with the backup
 
 	Credentials map[string]any `yaml:"credentials"` // values that are strings are templates
+
+	source []byte // the file
 }
 
 // Image is what the server runs from: Debian packages on the platform's own base image, or anybody's image.
@@ -152,7 +154,11 @@ func readOffering(source fs.FS, name string) (*Offering, error) {
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("it is larger than %d bytes", maxFile)
 	}
-	o := &Offering{}
+	return parseOffering(text)
+}
+
+func parseOffering(text []byte) (*Offering, error) {
+	o := &Offering{source: text}
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(o); err != nil {
 		return nil, err
 	}

@@ -156,8 +156,8 @@ func (b *Broker) fetch(r *http.Request) (int, any, error) {
 		return 0, nil, errNotThere
 	}
 	out := map[string]any{"service_id": s.OfferingID, "plan_id": s.PlanID, "parameters": map[string]any{}}
-	if o := b.Manager.Catalogue.offering(s.OfferingID); o != nil {
-		out["maintenance_info"] = maintenanceInfo{Version: o.Version}
+	if s.Version != "" {
+		out["maintenance_info"] = maintenanceInfo{Version: s.Version}
 	}
 	return http.StatusOK, out, nil
 }
@@ -185,7 +185,8 @@ func (b *Broker) update(r *http.Request) (int, any, error) {
 	if err := q.check(o); err != nil {
 		return 0, nil, err
 	}
-	if plan != s.PlanID && !acceptsIncomplete(r) {
+	upgrade := q.MaintenanceInfo != nil && s.Version != o.Version
+	if (plan != s.PlanID || upgrade) && !acceptsIncomplete(r) {
 		return 0, nil, errAsyncRequired
 	}
 	done, forget := b.Manager.expect(s.GUID)
@@ -198,13 +199,18 @@ func (b *Broker) update(r *http.Request) (int, any, error) {
 			return errNotThere
 		}
 		now.Name = first(q.Context.InstanceName, now.Name)
-		if plan != now.PlanID {
+		if upgrade {
+			if err := b.Manager.beginUpgrade(tx, now); err != nil {
+				return err
+			}
+		}
+		if plan != now.PlanID || upgrade {
 			now.State, now.NextPlanID = store.DataUpdating, plan
 			beginOperation(tx, now, "update")
 		}
 		return nil
 	})
-	if err != nil || plan == s.PlanID {
+	if err != nil || plan == s.PlanID && !upgrade {
 		return http.StatusOK, struct{}{}, err
 	}
 	after, err := b.settle(r.Context(), s.GUID, done)

@@ -70,15 +70,28 @@ func (m *Manager) createServer(ctx context.Context, s *store.DataService, o *Off
 }
 
 func (m *Manager) takeImage(ctx context.Context, s *store.DataService, o *Offering) error {
+	if err := m.follows(ctx, s, o); err != nil {
+		return err
+	}
+	return m.change(s.GUID, func(_ *store.Tx, now *store.DataService) error {
+		takeOver(now, s)
+		return nil
+	})
+}
+
+// follows gives s the image and definition of an offering.
+func (m *Manager) follows(ctx context.Context, s *store.DataService, o *Offering) error {
 	repository, digest, err := m.Images.Image(ctx, o)
 	if err != nil {
 		return fmt.Errorf("image of %s: %w", o.Name, err)
 	}
-	s.Repository, s.ImageDigest = repository, digest
-	return m.change(s.GUID, func(_ *store.Tx, now *store.DataService) error {
-		now.Repository, now.ImageDigest = repository, digest
-		return nil
-	})
+	s.Repository, s.ImageDigest, s.Version, s.Definition = repository, digest, o.Version, o.source
+	return nil
+}
+
+// takeOver gives an instance what another version of it has of follows.
+func takeOver(now, from *store.DataService) {
+	now.Repository, now.ImageDigest, now.Version, now.Definition = from.Repository, from.ImageDigest, from.Version, from.Definition
 }
 
 // tell writes how far an operation is.
@@ -166,33 +179,6 @@ func (m *Manager) untilReady(ctx context.Context, s *store.DataService, o *Offer
 	}
 }
 
-// update restarts the server in the size of the next plan. When that does not work it returns to the present one.
-func (m *Manager) update(ctx context.Context, s *store.DataService) error {
-	next := *s
-	next.PlanID = s.NextPlanID
-	why := m.restart(ctx, &next)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if why != nil {
-		why = fmt.Errorf("the plan stays as it was: %w", why)
-		if err := m.restart(ctx, s); err != nil {
-			why = errors.Join(why, err)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	err := m.change(s.GUID, func(tx *store.Tx, now *store.DataService) error {
-		if why == nil {
-			now.PlanID = now.NextPlanID
-		}
-		now.NextPlanID = ""
-		return nil
-	})
-	return errors.Join(err, m.finish(s.GUID, store.DataReady, why))
-}
-
 func (m *Manager) restart(ctx context.Context, s *store.DataService) error {
 	o, p, err := m.kind(s)
 	if err != nil {
@@ -210,7 +196,7 @@ func (o *Offering) grace() time.Duration { return time.Duration(o.StopGrace) * t
 // delete stops the server. The volume stays for KeepDeleted; one of an instance that was never usable goes at once.
 func (m *Manager) delete(ctx context.Context, s *store.DataService) error {
 	grace := time.Minute
-	if o := m.Catalogue.offering(s.OfferingID); o != nil {
+	if o := m.offering(s); o != nil {
 		grace = o.grace()
 	}
 	if err := m.Engine.Stop(ctx, s.GUID, grace); err != nil {

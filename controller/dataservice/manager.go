@@ -301,9 +301,23 @@ func (m *Manager) change(guid string, fn func(tx *store.Tx, s *store.DataService
 	})
 }
 
-// kind is the offering and plan of an instance. An operator may have taken its file away.
+// offering is what an instance is run by: the catalogue file of the time when its image was made, so that a file that
+// was changed or taken away since does not touch it before it is upgraded. nil: there is none, or not any more.
+func (m *Manager) offering(s *store.DataService) *Offering {
+	if len(s.Definition) == 0 {
+		return m.Catalogue.offering(s.OfferingID)
+	}
+	o, err := parseOffering(s.Definition)
+	if err != nil {
+		m.Log.Error("catalogue file of a data service not understood; that of today is taken", "service_instance", s.GUID, "error", err)
+		return m.Catalogue.offering(s.OfferingID)
+	}
+	return o
+}
+
+// kind is the offering and plan of an instance.
 func (m *Manager) kind(s *store.DataService) (*Offering, *Plan, error) {
-	o := m.Catalogue.offering(s.OfferingID)
+	o := m.offering(s)
 	p := o.plan(s.PlanID)
 	if p == nil {
 		return nil, nil, fmt.Errorf("no catalogue file has the offering %s with the plan %s: put the file back", s.OfferingID, s.PlanID)

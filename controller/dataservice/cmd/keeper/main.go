@@ -1,5 +1,6 @@
 // Command keeper starts the server of a data service in its container (see package keeper). With the argument
-// "prepare" it repeats the steps and does not start anything: that is how new certificates get to where they are read.
+// "prepare" it repeats the steps and does not start anything: that is how new certificates get to where they are read. With
+// "appendonly DIR" it writes what a Redis or Valkey server has to its output, as commands.
 package main
 
 import (
@@ -17,6 +18,9 @@ func main() {
 }
 
 func run(args []string) error {
+	if len(args) == 2 && args[0] == "appendonly" {
+		return keeper.WriteAppendOnly(os.Stdout, args[1])
+	}
 	plan, err := keeper.Read(keeper.PlanFile)
 	if err != nil {
 		return err
