@@ -27,6 +27,7 @@ func TestBenchmarks(t *testing.T) {
 	t.Run("store", benchStore)
 	t.Run("space", benchSpace)
 	t.Run("crowd", benchCrowd)
+	t.Run("service", benchService)
 }
 
 func median(d []time.Duration) time.Duration {

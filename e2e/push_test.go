@@ -75,8 +75,14 @@ func TestPushSamples(t *testing.T) {
 // buildBinary compiles the binary sample, which is pushed as an executable.
 func buildBinary(t *testing.T, dir string) {
 	t.Helper()
+	buildGo(t, filepath.Join(dir, "src"), dir)
+}
+
+// buildGo compiles a module into the executable "server" of a folder.
+func buildGo(t *testing.T, src, dir string) {
+	t.Helper()
 	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "server"), ".")
-	cmd.Dir, cmd.Env = filepath.Join(dir, "src"), append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	cmd.Dir, cmd.Env = src, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build the binary sample: %v\n%s", err, out)
 	}

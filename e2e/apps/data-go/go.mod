@@ -1,0 +1,5 @@
+module example.com/data-go
+
+go 1.26.0
+
+require github.com/lib/pq v1.12.3
