@@ -34,10 +34,10 @@ type DataService struct {
 	// offering has backups.
 	Upgrade       bool   `json:"upgrade,omitempty"`
 	UpgradeBackup string `json:"upgrade_backup,omitempty"`
-	Ports      []int  `json:"ports"`                  // that bound apps may connect to
-	OrgGUID    string `json:"org_guid,omitempty"`
-	SpaceGUID  string `json:"space_guid,omitempty"`
-	Name       string `json:"name,omitempty"` // as its space calls it
+	Ports         []int  `json:"ports"` // that bound apps may connect to
+	OrgGUID       string `json:"org_guid,omitempty"`
+	SpaceGUID     string `json:"space_guid,omitempty"`
+	Name          string `json:"name,omitempty"` // as its space calls it
 
 	State       string    `json:"state"`
 	OperationID string    `json:"operation_id,omitempty"` // changes with each operation
