@@ -102,6 +102,7 @@ type appRoutesView struct {
 	appHead
 	Routes  []appRouteRow
 	Domains []domainChoice
+	Sources []domainChoice // who may be let in, where a domain enforces route policies
 }
 
 type appRouteRow struct {
@@ -111,7 +112,9 @@ type appRouteRow struct {
 	Process           string
 	Weight            string
 	Options           []string
-	Shared            int // other apps that it leads to
+	Shared            int  // other apps that it leads to
+	Enforces          bool // its domain lets those in alone that a policy names
+	Policies          []policyRow
 }
 
 type domainChoice struct{ GUID, Name string }
@@ -125,8 +128,16 @@ func (d *Dashboard) appRoutes(ctx context.Context, q *ask) (screen, error) {
 	if err != nil {
 		return screen{}, err
 	}
+	policies, err := readPolicies(ctx, q.c, guidsOf(list.Resources))
+	if err != nil {
+		return screen{}, err
+	}
+	enforcing, err := v.readDomains(ctx, q.c)
+	if err != nil {
+		return screen{}, err
+	}
 	for _, r := range list.Resources {
-		row := appRouteRow{GUID: r.GUID, Link: link{r.URL, d.routeURL(r.Protocol, r.URL)}, Protocol: r.Protocol}
+		row := appRouteRow{GUID: r.GUID, Link: link{r.URL, d.routeURL(r.Protocol, r.URL)}, Protocol: r.Protocol, Policies: policies[r.GUID], Enforces: enforcing[r.Relationships.Domain.GUID()]}
 		for _, to := range r.Destinations {
 			if to.App.GUID != v.GUID {
 				row.Shared++
@@ -142,13 +153,17 @@ func (d *Dashboard) appRoutes(ctx context.Context, q *ask) (screen, error) {
 		}
 		v.Routes = append(v.Routes, row)
 	}
-	v.Domains, err = domainChoices(ctx, q.c, v.Place.GUID)
-	return screen{"app-routes", &v}, err
+	if len(enforcing) > 0 {
+		if v.Sources, err = policySources(ctx, q.c, v.Place); err != nil {
+			return screen{}, err
+		}
+	}
+	return screen{"app-routes", &v}, nil
 }
 
-// domainChoices are the domains that routes of a space may have.
-func domainChoices(ctx context.Context, c *capi.Client, spaceGUID string) ([]domainChoice, error) {
-	space, err := c.Space(ctx, spaceGUID)
+// readDomains reads the domains that routes of the app's space may have, and says which enforce route policies.
+func (v *appRoutesView) readDomains(ctx context.Context, c *capi.Client) (enforcing map[string]bool, err error) {
+	space, err := c.Space(ctx, v.Place.GUID)
 	if err != nil {
 		return nil, err
 	}
@@ -156,11 +171,14 @@ func domainChoices(ctx context.Context, c *capi.Client, spaceGUID string) ([]dom
 	if err != nil {
 		return nil, err
 	}
-	var out []domainChoice
+	enforcing = map[string]bool{}
 	for _, one := range list.Resources {
-		out = append(out, domainChoice{one.GUID, one.Name})
+		v.Domains = append(v.Domains, domainChoice{one.GUID, one.Name})
+		if one.EnforceRoutePolicies {
+			enforcing[one.GUID] = true
+		}
 	}
-	return out, nil
+	return enforcing, nil
 }
 
 // mapRoute makes a route where there is none yet, and has it lead to the app.

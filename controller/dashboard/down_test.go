@@ -132,3 +132,16 @@ func TestCallerIsKnown(t *testing.T) {
 		t.Error("a host that is not ours was reached")
 	}
 }
+
+// TestKeysAreUnique shows that no letter leads to two pages.
+func TestKeysAreUnique(t *testing.T) {
+	seen := map[string]string{}
+	for _, group := range navigation("/", true) {
+		for _, item := range group.Items {
+			if seen[item.Key] != "" || item.Key == "" {
+				t.Errorf("the key %q leads to %s and %s", item.Key, seen[item.Key], item.Text)
+			}
+			seen[item.Key] = item.Text
+		}
+	}
+}

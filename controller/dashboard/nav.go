@@ -35,7 +35,7 @@ func navigation(section string, admin bool) []navGroup {
 			{Href: "/map", Text: "Service map", Icon: "map", Key: "c"},
 			{Href: "/routes", Text: "Routes", Icon: "routes", Key: "r"},
 			{Href: "/domains", Text: "Domains", Icon: "domains", Key: "d"},
-			{Href: "/certificates", Text: "Certificates", Icon: "certificates", Key: "c"},
+			{Href: "/certificates", Text: "Certificates", Icon: "certificates", Key: "t"},
 		}},
 		{"Platform", []navItem{
 			{Href: "/orgs", Text: "Orgs and spaces", Icon: "orgs", Key: "s"},

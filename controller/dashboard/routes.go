@@ -15,7 +15,8 @@ func (d *Dashboard) routePages() map[string]reader {
 }
 
 func (d *Dashboard) routeActions() map[string]writer {
-	return map[string]writer{"/routes/{guid}/delete": d.deleteRoute, "/domains": d.createDomain, "/domains/{guid}/delete": d.deleteDomain}
+	return map[string]writer{"/routes/{guid}/delete": d.deleteRoute, "/domains": d.createDomain, "/domains/{guid}/delete": d.deleteDomain,
+		"/routes/{guid}/policies": d.createPolicy, "/policies/{guid}/delete": d.deletePolicy}
 }
 
 // routesView is the page of the routes.
@@ -33,6 +34,7 @@ type routeRow struct {
 	Place    link
 	Apps     []link
 	Options  []string
+	Policies []policyRow
 
 	Certificate *state // of its host; nil: there is none, it is no route of HTTP
 }
@@ -65,12 +67,16 @@ func (d *Dashboard) routesPage(ctx context.Context, q *ask) (screen, error) {
 			hosts[one.GUID] = strings.ToLower(host)
 		}
 	}
+	policies, err := readPolicies(ctx, q.c, guidsOf(list.Resources))
+	if err != nil {
+		return screen{}, err
+	}
 	certificates, err := hostStates(ctx, q.c, slices.Collect(maps.Values(hosts)))
 	if err != nil {
 		return screen{}, err
 	}
 	for _, one := range list.Resources {
-		row := routeRow{GUID: one.GUID, Link: link{one.URL, d.routeURL(one.Protocol, one.URL)}, Protocol: one.Protocol, Place: known.place(one.Relationships.Space.GUID())}
+		row := routeRow{GUID: one.GUID, Link: link{one.URL, d.routeURL(one.Protocol, one.URL)}, Protocol: one.Protocol, Place: known.place(one.Relationships.Space.GUID()), Policies: policies[one.GUID]}
 		seen := map[string]bool{}
 		for _, to := range one.Destinations {
 			if name, ok := apps[to.App.GUID]; ok && !seen[to.App.GUID] {
@@ -88,6 +94,14 @@ func (d *Dashboard) routesPage(ctx context.Context, q *ask) (screen, error) {
 	}
 	v.Title, v.Section, v.Live = "Routes", "/routes", true
 	return screen{"routes", &v}, nil
+}
+
+func guidsOf(routes []capi.Route) []string {
+	var out []string
+	for _, r := range routes {
+		out = append(out, r.GUID)
+	}
+	return out
 }
 
 func (d *Dashboard) deleteRoute(ctx context.Context, q *ask) (string, string, error) {

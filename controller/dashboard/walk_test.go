@@ -145,6 +145,7 @@ func (w *world) everything() string {
 		dump(tx, &out, store.Apps)
 		dump(tx, &out, store.Processes)
 		dump(tx, &out, store.Routes)
+		dump(tx, &out, store.RoutePolicies)
 		dump(tx, &out, store.Domains)
 		dump(tx, &out, store.Builds)
 		dump(tx, &out, store.Droplets)
