@@ -18,11 +18,15 @@ type NodeInstance struct {
 
 // States of a Certificate.
 const (
-	CertificateValid    = "VALID"
-	CertificateEnding   = "ENDING"  // should have been renewed by now
-	CertificateExpired  = "EXPIRED" // clients refuse it
-	CertificateFailing  = "FAILING" // there is none, and the authority refused one
-	CertificateToCome   = "TO COME" // it is made when the first client asks for the host
+	CertificateValid   = "VALID"
+	CertificateEnding  = "ENDING"  // should have been renewed by now
+	CertificateExpired = "EXPIRED" // clients refuse it
+	CertificateFailing = "FAILING" // there is none, and the authority refused one
+	CertificateToCome  = "TO COME" // it is made when the first client asks for the host
+)
+
+// Sources of a Certificate.
+const (
 	CertificatePlatform = "platform"
 	CertificateACME     = "acme"
 )
