@@ -10,7 +10,10 @@ import (
 	"encoding/base64"
 	"io"
 	"math/big"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -318,6 +321,60 @@ func BenchmarkAdmission(b *testing.B) {
 			for b.Loop() {
 				if !c.allows(who) {
 					b.Fatal("refused")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkProxyAdmission is BenchmarkProxyAlone for a route of everybody, alone and beside a thousand guarded ones, and
+// for a guarded one with a thousand policies.
+func BenchmarkProxyAdmission(b *testing.B) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ln.Close()
+	go serveRaw(ln)
+	ca := newAuthority(b)
+	pair := ca.of(b, Identity{"app", "space", "org"}, x509.ExtKeyUsageClientAuth)
+	cert, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := Endpoint{Address: ln.Addr().String(), InstanceID: "i", AppGUID: "app"}
+	admits := &Admission{Org: "org"}
+	for i := range 999 {
+		admits.Sources = append(admits.Sources, Source{App, strconv.Itoa(i)})
+	}
+	admits.Sources = append(admits.Sources, Source{App, "app"})
+	open := Route{Host: "a.example.com", Endpoints: []Endpoint{e}}
+	beside := []Route{open}
+	for i := range 1000 {
+		beside = append(beside, Route{Host: strconv.Itoa(i) + ".identity", Endpoints: []Endpoint{e}, Admits: &Admission{}})
+	}
+	guarded := open
+	guarded.Admits = admits
+	for _, tt := range []struct {
+		name   string
+		routes []Route
+	}{{"open", []Route{open}}, {"beside-1000-guarded", beside}, {"guarded-1000-policies", []Route{guarded}}} {
+		b.Run(tt.name, func(b *testing.B) {
+			r, err := New(Options{HTTPAddr: "127.0.0.1:0", Clients: ca.identity()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := r.SetTable(Table{Routes: tt.routes}); err != nil {
+				b.Fatal(err)
+			}
+			req := httptest.NewRequest("GET", "https://a.example.com/x", nil)
+			req.RequestURI = "/x"
+			req.TLS = &tls.ConnectionState{ServerName: "a.example.com", PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert, ca.cert}}}
+			b.ReportAllocs()
+			for b.Loop() {
+				w := httptest.NewRecorder()
+				if r.ServeHTTP(w, req); w.Code != 200 {
+					b.Fatal(w.Code, w.Body)
 				}
 			}
 		})
