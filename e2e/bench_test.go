@@ -264,6 +264,7 @@ func benchStore(t *testing.T) {
 	began = time.Now()
 	p.boot(t)
 	fmt.Printf("restart to ready, 10,000 apps: %.2f s\n", time.Since(began).Seconds())
+	benchPages(t, p)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

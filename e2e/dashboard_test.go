@@ -15,19 +15,22 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// screen is a Chromium that reaches the platform's names at its own address.
+// screen is a Chromium that reaches a platform's names at its own address.
 type screen struct {
 	t   *testing.T
+	p   *platform
 	ctx context.Context
 }
 
-func newScreen(t *testing.T) *screen {
+func newScreen(t *testing.T) *screen { t.Helper(); return newScreenOf(t, shared) }
+
+func newScreenOf(t *testing.T, p *platform) *screen {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("no Chromium on this machine: install the package chromium to run the tests in a browser")
 	}
-	host, _, _ := net.SplitHostPort(shared.https)
+	host, _, _ := net.SplitHostPort(p.https)
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("host-resolver-rules", "MAP * "+host), chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-dev-shm-usage", true))
@@ -40,7 +43,7 @@ func newScreen(t *testing.T) *screen {
 		cancel()
 		stop()
 	})
-	s := &screen{t, ctx}
+	s := &screen{t, p, ctx}
 	s.run(chromedp.EmulateViewport(1280, 860))
 	return s
 }
@@ -80,7 +83,16 @@ func (s *screen) click(selector, text string) {
 
 func (s *screen) visit(path string) {
 	s.t.Helper()
-	s.run(chromedp.Navigate(shared.url("dashboard", path)))
+	s.run(chromedp.Navigate(s.p.url("dashboard", path)))
+}
+
+// signIn types the password of the administrator at the login page.
+func (s *screen) signIn() {
+	s.t.Helper()
+	s.visit("/")
+	s.until(`!!document.querySelector("#username")`)
+	s.run(chromedp.SendKeys("#username", "admin", chromedp.ByQuery), chromedp.SendKeys("#password", password+"\r", chromedp.ByQuery))
+	s.see("h1", "Overview")
 }
 
 // shoot leaves a picture below the folder that git ignores.
@@ -113,10 +125,7 @@ func TestDashboardPushByDrop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.visit("/")
-	s.until(`!!document.querySelector("#username")`)
-	s.run(chromedp.SendKeys("#username", "admin", chromedp.ByQuery), chromedp.SendKeys("#password", password+"\r", chromedp.ByQuery))
-	s.see("h1", "Overview")
+	s.signIn()
 	s.visit("/push")
 	s.until(fmt.Sprintf(`(() => { const f = document.getElementById("space"); const o = f && [...f.options].find((o) => o.text.startsWith(%q)); if (o) f.value = o.value; return !!o; })()`, "dropping"))
 	app := "dropped-shop"
