@@ -61,7 +61,7 @@ func newConsole() (*console, error) {
 func (k *console) commands() []*cli.Command {
 	return slices.Concat(
 		k.loginCommands(), k.targetCommands(), k.pushCommands(), k.appCommands(), k.appMakeCommands(), k.lifecycleCommands(), k.deploymentCommands(),
-		k.packageCommands(), k.dropletCommands(), k.revisionCommands(), k.copySourceCommands(), k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(), k.explainCommands(), k.topCommands(), k.sshCommands(), k.sshSwitchCommands(),
+		k.packageCommands(), k.dropletCommands(), k.revisionCommands(), k.copySourceCommands(), k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(), k.explainCommands(), k.topCommands(), k.mapCommands(), k.sshCommands(), k.sshSwitchCommands(),
 		k.routeCommands(), k.routeShareCommands(), k.routePolicyCommands(), k.domainCommands(),
 		k.securityGroupCommands(), k.networkPolicyCommands(), k.orgCommands(), k.spaceCommands(),
 		k.userCommands(), k.roleCommands(), k.quotaCommands(), k.segmentCommands(), k.nodeCommands(), k.featureFlagCommands(), k.environmentGroupCommands(), k.labelCommands(),

@@ -15,6 +15,7 @@ import (
 func (f *fakeAPI) anyRoutes(mux *http.ServeMux) {
 	f.anyPlatform()
 	mux.HandleFunc("/v3/", f.serveAny)
+	mux.HandleFunc("GET /v3/map", f.serveMap)
 	mux.HandleFunc("/networking/v1/external/policies", f.servePolicies)
 	mux.HandleFunc("/networking/v1/external/policies/delete", f.servePolicies)
 	mux.HandleFunc("GET /routing/v1/router_groups", func(w http.ResponseWriter, _ *http.Request) {

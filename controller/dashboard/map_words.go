@@ -133,7 +133,10 @@ func mapLabel(e *capi.MapEdge) string {
 	case e.StuckSeconds != nil:
 		return "no answer for " + span(time.Duration(*e.StuckSeconds)*time.Second)
 	case troubled(e.State) && e.Recent != nil && e.Recent.Calls > 0:
-		return fmt.Sprintf("%s %% fail", decimals(100*float64(e.Recent.Failed)/float64(e.Recent.Calls), 0))
+		if share := 100 * float64(e.Recent.Failed) / float64(e.Recent.Calls); share >= 1 {
+			return decimals(share, 0) + " % fail"
+		}
+		return "less than 1 % fail"
 	case e.PerSecond == nil || *e.PerSecond == 0:
 		return ""
 	}

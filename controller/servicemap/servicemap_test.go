@@ -370,3 +370,45 @@ func (c *counted) count(to string, o router.Outcome, since time.Time) {
 	e.Latency[3]++
 	c.edges = append(c.edges, e)
 }
+
+// BenchmarkMap is a step, and a look at the map, where 10,000 apps are called from outside and by one another.
+func BenchmarkMap(b *testing.B) {
+	c := &counted{}
+	for i := range 10_000 {
+		for _, caller := range []string{"", fmt.Sprint("app-", (i*7)%10_000)} {
+			e := router.Edge{Caller: caller, Callee: fmt.Sprint("app-", i), Since: time.Now()}
+			c.edges = append(c.edges, e)
+		}
+	}
+	l := &Loop{Router: c, Engine: &engine{}, Log: slog.New(slog.DiscardHandler)}
+	called := func() {
+		for i := range c.edges {
+			c.edges[i].Counts[router.Answered]++
+			c.edges[i].Latency[4]++
+		}
+	}
+	b.Run("step", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			called()
+			l.Step(context.Background())
+		}
+	})
+	b.Run("look", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			l.Edges(everywhere)
+		}
+	})
+	b.Run("look-by-100-spaces", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			l.Edges(func(guid string) (string, bool) {
+				if guid == "" {
+					return "internet", true
+				}
+				return guid[len(guid)-2:], true
+			})
+		}
+	})
+}
