@@ -20,7 +20,7 @@ type loaded struct {
 // sent, page and assets with their headers as they are compressed, and how long it takes until something is seen.
 func benchPages(t *testing.T, p *platform) {
 	s := newScreenOf(t, p)
-	s.signIn()
+	s.signIn("admin", password)
 	s.run(network.SetCacheDisabled(true))
 	for _, path := range []string{"/", "/apps", "/apps?page=100", "/apps?q=777", "/map", "/routes", "/orgs", "/services", "/marketplace", "/audit", "/platform"} {
 		var views []loaded

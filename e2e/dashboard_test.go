@@ -86,15 +86,6 @@ func (s *screen) visit(path string) {
 	s.run(chromedp.Navigate(s.p.url("dashboard", path)))
 }
 
-// signIn types the password of the administrator at the login page.
-func (s *screen) signIn() {
-	s.t.Helper()
-	s.visit("/")
-	s.until(`!!document.querySelector("#username")`)
-	s.run(chromedp.SendKeys("#username", "admin", chromedp.ByQuery), chromedp.SendKeys("#password", password+"\r", chromedp.ByQuery))
-	s.see("h1", "Overview")
-}
-
 // shoot leaves a picture below the folder that git ignores.
 func (s *screen) shoot(name string) {
 	if os.Getenv("CUPOLA_SCREENSHOTS") == "" {
@@ -125,7 +116,7 @@ func TestDashboardPushByDrop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.signIn()
+	s.signIn("admin", password)
 	s.visit("/push")
 	s.until(fmt.Sprintf(`(() => { const f = document.getElementById("space"); const o = f && [...f.options].find((o) => o.text.startsWith(%q)); if (o) f.value = o.value; return !!o; })()`, "dropping"))
 	app := "dropped-shop"
