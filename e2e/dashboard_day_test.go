@@ -57,21 +57,36 @@ func TestDashboardDay(t *testing.T) {
 		s.click("form.stack button", "Deploy")
 		s.see("#active", "paused")
 	}
+	// settled waits until no deployment goes on, and looks at the page anew: a form whose answer broke off leads elsewhere.
+	settled := func() {
+		u.eventually("the deployment's end", func() bool {
+			var active struct {
+				Pagination struct {
+					Total int `json:"total_results"`
+				} `json:"pagination"`
+			}
+			s.until(`!document.querySelector("[popover]:popover-open")`)
+			u.curl("/v3/deployments?status_values=ACTIVE&app_guids="+u.guid("clicked"), &active)
+			return active.Pagination.Total == 0
+		})
+		s.visit(app + "/deployments")
+	}
 	canary()
 	s.shoot("canary")
 	s.click("#active button", "Continue…")
 	s.click("[popover] button", "Continue")
-	s.until(`document.getElementById("active")?.innerText.trim() === ""`)
+	settled()
 	s.see("#deployments", "deployed")
 	canary()
 	s.click("#active button", "Cancel…")
 	s.click("[popover] button.danger", "Cancel the deployment")
+	settled()
 	s.see("#deployments", "cancelled")
 
 	s.click("#revisions tr:last-child button", "Roll back…")
 	s.click("[popover] button.danger", "Roll back to")
-	s.see(".notice", "The rollback has begun.")
-	s.until(`document.getElementById("active")?.innerText.trim() === ""`)
+	settled()
+	s.see("#revisions", "Rolled back to revision 1")
 
 	s.visit(app + "/routes")
 	s.fill("host", "clicked-too")

@@ -58,12 +58,12 @@ func (s *screen) run(actions ...chromedp.Action) {
 }
 
 // until asks the page again and again, over navigations too. Each container that starts is a change of the machine's network
-// to Chromium, which breaks off what it loads: it is asked again.
+// to Chromium, which breaks off what it loads: it is asked again, once for each page that broke off.
 func (s *screen) until(js string) {
 	s.t.Helper()
 	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		var ok bool
-		if chromedp.Run(s.ctx, chromedp.Evaluate(`location.protocol === "chrome-error:" ? (location.reload(), false) : (`+js+`)`, &ok)) == nil && ok {
+		if chromedp.Run(s.ctx, chromedp.Evaluate(`location.protocol === "chrome-error:" ? (window.again ||= (location.reload(), true), false) : (`+js+`)`, &ok)) == nil && ok {
 			return
 		}
 	}
