@@ -10,7 +10,7 @@ import (
 // table of the architecture page. A longer name wins over a shorter one.
 var house = map[string][]string{
 	"":                              {"cli"},
-	"cli":                           {"cli", "controller", "controller/capi", "buildpack/embedded"},
+	"cli":                           {"cli", "controller", "controller/capi", "node/worker", "buildpack/embedded"},
 	"controller":                    {"controller", "store", "router", "node", "buildpack"},
 	"controller/capi":               {},
 	"controller/capi/explain":       {"controller/capi"},
@@ -20,6 +20,7 @@ var house = map[string][]string{
 	"controller/api":                {"controller/api", "controller/capi", "controller/auth", "controller/appenv", "controller/appusage", "controller/bits", "controller/logs", "controller/revision", "controller/serviceop", "controller/services/osb", "controller/services/schema", "store"},
 	"controller/bits":               {},
 	"controller/cleanup":            {"store"},
+	"controller/cluster":            {"controller/identity", "store"},
 	"controller/collect":            {"store", "node"},
 	"controller/dashboard":          {"controller/capi", "controller/auth"},
 	"controller/logs":               {"controller/capi", "store", "node"},

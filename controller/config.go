@@ -29,6 +29,7 @@ type Config struct {
 	AdminPassword   string // empty: generated and printed at the first start
 	Engine          string // docker, or nomad
 	Nomad           Nomad  // the cluster, where Engine is nomad
+	NodesAddr       string // host:port for machines that joined it
 	DockerHost      string // empty: DOCKER_HOST, else the usual socket
 	ACMEEmail       string // asks for public certificates when set, or when ACMECA is
 	ACMECA          string // directory URL; empty: the public default
@@ -78,7 +79,10 @@ func (c Config) WithDefaults() Config {
 	set(&c.TCPPorts, "1024-1123")
 	set(&c.TraceHeaders, "w3c,b3")
 	set(&c.AdminUser, "admin")
-	set(&c.Engine, "docker")
+	set(&c.Engine, engineDocker)
+	if c.Engine == engineNomad {
+		set(&c.NodesAddr, ":4650")
+	}
 	set(&c.StackCache, filepath.Join(c.DataDir, "stack"))
 	if c.LogAge == 0 {
 		c.LogAge = 30 * 24 * time.Hour

@@ -22,6 +22,7 @@ import (
 	"github.com/cupola-paas/cupola/buildpack"
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/auth"
+	"github.com/cupola-paas/cupola/controller/cluster"
 	"github.com/cupola-paas/cupola/controller/dashboard"
 	"github.com/cupola-paas/cupola/controller/identity"
 	"github.com/cupola-paas/cupola/controller/logs"
@@ -61,6 +62,8 @@ type Server struct {
 	api          *api.Server          // made by Run
 	page         *dashboard.Dashboard // its streams end with the loops
 	ssh          sshDoor
+	cluster      *cluster.Cluster // nil: all runs on this machine
+	nodesPort    string           // where it is served
 	access       *accessLog
 	tags         *tagger
 	figures      *usage
@@ -91,7 +94,7 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		s.openStore, s.openRegistry, s.openLogs, s.openRouter, s.openAuth, s.openSSH, s.openEngine, s.openBuilder,
+		s.openStore, s.openRegistry, s.openLogs, s.openRouter, s.openAuth, s.openSSH, s.openCluster, s.openEngine, s.openBuilder,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
@@ -223,7 +226,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.router.Serve(ctx) })
 	defer context.AfterFunc(ctx, s.logs.CloseStreams)() // they would not end by themselves
-	for _, run := range append(loops, s.serveSSH) {
+	for _, run := range append(loops, s.serveSSH, s.serveNodes) {
 		g.Go(func() error { return run(ctx) })
 	}
 	s.log.Info("serving", "api", s.APIURL(), "http", s.router.HTTPAddr(), "https", s.router.HTTPSAddr(), "installation", s.installation)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"strings"
 
 	"github.com/cupola-paas/cupola/node/docker"
 	"github.com/cupola-paas/cupola/node/nomad"
@@ -22,6 +24,10 @@ const (
 type Nomad struct {
 	Address, Token, Namespace     string
 	CACert, ClientCert, ClientKey string
+	// Servers are where clients reach Nomad's servers, host:port,...; empty: where those say that they are.
+	Servers string
+	// NodeCA, NodeCert and NodeKey are PEM files for the clients of joining machines, where the cluster uses TLS.
+	NodeCA, NodeCert, NodeKey string
 	// Oversubscribe is the part of its memory limit that an instance reserves, above 0 up to 1; zero: all.
 	Oversubscribe float64
 }
@@ -39,6 +45,38 @@ func (c Config) validateEngine() error {
 	}
 	if (n.ClientCert == "") != (n.ClientKey == "") {
 		return errors.New("--nomad-client-cert and --nomad-client-key go together: give both or neither")
+	}
+	return c.validateNodes()
+}
+
+// validateNodes is about what machines that join are given.
+func (c Config) validateNodes() error {
+	n := c.Nomad
+	if c.Engine == engineDocker && c.NodesAddr != "" {
+		return errors.New("--nodes is for a cluster: give --engine nomad, too")
+	}
+	if c.Engine == engineNomad {
+		if err := validAddr("--nodes", c.NodesAddr); err != nil {
+			return err
+		}
+	}
+	for _, server := range strings.FieldsFunc(n.Servers, func(r rune) bool { return r == ',' }) {
+		if err := validAddr("--nomad-servers", server); err != nil {
+			return err
+		}
+	}
+	given := 0
+	for _, file := range []string{n.NodeCA, n.NodeCert, n.NodeKey} {
+		if file == "" {
+			continue
+		}
+		given++
+		if _, err := os.Stat(file); err != nil {
+			return fmt.Errorf("--nomad-node-ca-cert, --nomad-node-cert, --nomad-node-key: %w", err)
+		}
+	}
+	if given != 0 && given != 3 {
+		return errors.New("--nomad-node-ca-cert, --nomad-node-cert and --nomad-node-key go together: give all or none")
 	}
 	return nil
 }
@@ -78,6 +116,7 @@ func (s *Server) openEngine(ctx context.Context) (err error) {
 func (s *Server) openNomad(ctx context.Context) error {
 	o := s.nomadOptions(s.local)
 	o.ImagePrefix, o.LocalRegistry = s.registry.Host()+"/", s.registry.Host()
+	o.LocalPull, o.Connect = s.registry.PullToken, s.connectAgent
 	e, err := nomad.Open(ctx, o)
 	if err != nil {
 		return err // with the local engine closed

@@ -235,7 +235,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 			LogStream: s.url("log-stream"), Routing: s.url("api") + api.RoutingPath, Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https"),
 			NetworkPolicy: s.networkPolicyURL()},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
-		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Requests: s.requestStats, Map: s.calls.Map, Nodes: s.nodes(), Log: s.log, WriteDroplet: s.writeDroplet,
+		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Requests: s.requestStats, Map: s.calls.Map, Nodes: s.nodes(), Joins: s.joins(), Log: s.log, WriteDroplet: s.writeDroplet,
 		Disks: &disks{dir: s.config.DataDir, docker: s.local.Machine().Dir}, Certificates: certificates{s.certs, time.Now}, Said: s.said,
 		Brokers: s.brokers, Rebase: s.rebase, Dashboards: s.auth, Data: dataActions{s.data.manager}, NoBuildpackURLs: s.config.NoBuildpackURLs,
 	})

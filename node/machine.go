@@ -8,6 +8,9 @@ import (
 // ErrMachineUp refuses to forget a machine that may still run something.
 var ErrMachineUp = errors.New("it is up: stop it first")
 
+// ErrMachineDown refuses to tell a machine something that it cannot hear.
+var ErrMachineDown = errors.New("it is down")
+
 // Machine is one of the machines of an engine that has several.
 type Machine struct {
 	ID       string // the engine's own
@@ -15,7 +18,8 @@ type Machine struct {
 	Address  string // where ports of workloads are published; empty: this machine
 	Pool     string // see Workload.Pool; empty: the common ones
 	Zone     string
-	Version  string // of what runs there beside us
+	Labels   map[string]string // an operator's; shared, and not to be changed
+	Version  string            // of what runs there beside us
 	Up       bool
 	Eligible bool // new workloads may be placed there
 	Agent    bool // somebody of ours looks after the workloads there; without one nothing is placed
@@ -30,6 +34,8 @@ type Machines interface {
 	// SetEligible says whether new workloads may be placed on a machine. Of one where they may not, the
 	// workloads have Status.Leaving. ErrNotFound: there is no such machine.
 	SetEligible(ctx context.Context, id string, eligible bool) error
+	// SetLabels changes labels of a machine; nil takes one away. ErrNotFound: there is no such one; ErrMachineDown: it is down.
+	SetLabels(ctx context.Context, id string, labels map[string]*string) error
 	// RemoveMachine forgets a machine that is down. ErrNotFound: there is no such one; ErrMachineUp: it is not down.
 	RemoveMachine(ctx context.Context, id string) error
 }

@@ -250,6 +250,11 @@ var (
 		by("job", func(o *ServiceOperation) string { return o.JobGUID }))
 
 	Settings = newTable[Setting]("settings")
+
+	NodeTokens = newTable("node_tokens",
+		by("hash", func(t *NodeToken) string { return t.Hash }).unique())
+
+	Nodes = newTable[Node]("nodes")
 )
 
 // anyTable is a table without its type, for what is done to all of them.
@@ -269,6 +274,7 @@ func allTables() []anyTable {
 		ServiceBrokers, ServiceOfferings, ServicePlans, ServiceRouteBindings, ServiceOperations,
 		Revisions, Sidecars, AppUsageEvents, ServiceUsageEvents,
 		DataServices, DataBindings, DataBackups,
+		NodeTokens, Nodes,
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	accessAt                             // by the caller's roles at the place of the resource in the path
 	accessInBody                         // by the caller's roles at a place that only the body names
 	accessAnybody                        // everybody, also without a token; the handler shows only what the caller may see
+	accessJoin                           // who has a token for a machine that joins
 )
 
 // Authenticator tells who sent a request; *auth.Auth is one. Its errors are capi's 1000 and 10002.
@@ -71,9 +72,12 @@ func on(at Locator, noun string, see, do Action) Access {
 // inBody is for a creation whose place stands in the body. The handler must call Allow in its transaction.
 func inBody() Access { return Access{kind: accessInBody} }
 
+// joining is for a machine that becomes a node: its token is asked for instead of a user's.
+func joining() Access { return Access{kind: accessJoin} }
+
 // identify finds out who calls; an open route does not ask.
 func (s *Server) identify(c *Ctx) error {
-	if kind := c.route.Access.kind; kind == accessOpen || kind == accessAnybody && c.R.Header.Get("Authorization") == "" {
+	if kind := c.route.Access.kind; kind == accessOpen || kind == accessJoin || kind == accessAnybody && c.R.Header.Get("Authorization") == "" {
 		return nil
 	}
 	who, err := s.auth.Authenticate(c.R)
@@ -100,6 +104,8 @@ func (s *Server) guard(c *Ctx, tx *store.Tx) error {
 		}
 		_, err := a.at(tx, c)
 		return notFound(err, a.noun)
+	case accessJoin:
+		return c.allowJoin(tx)
 	case accessAt:
 		place, err := a.at(tx, c)
 		if err != nil {

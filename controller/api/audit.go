@@ -15,7 +15,10 @@ type Event struct {
 }
 
 // audit writes the event with the caller as actor, in the transaction of the change that it tells of.
-func (c *Ctx) audit(tx *store.Tx, e Event) error {
+func (c *Ctx) audit(tx *store.Tx, e Event) error { return auditBy(tx, c.actor(), e) }
+
+// auditBy is audit with another actor, where the caller is no user.
+func auditBy(tx *store.Tx, actor store.Actor, e Event) error {
 	data := e.Data
 	if data == nil {
 		data = map[string]any{}
@@ -25,7 +28,7 @@ func (c *Ctx) audit(tx *store.Tx, e Event) error {
 		return err
 	}
 	return store.AuditEvents.Put(tx, &store.AuditEvent{
-		Type: e.Type, Actor: c.actor(), Target: e.Target, Data: raw,
+		Type: e.Type, Actor: actor, Target: e.Target, Data: raw,
 		SpaceGUID: e.Place.SpaceGUID, OrgGUID: e.Place.OrgGUID,
 	})
 }

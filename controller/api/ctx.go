@@ -23,8 +23,9 @@ type Ctx struct {
 	who       *auth.Identity
 	requestID string
 	warnings  []string
-	place     Place // of the resource that the path names, once the guard has found it
-	allowed   bool  // the guard, or the handler for what the body names, has said yes
+	place     Place            // of the resource that the path names, once the guard has found it
+	allowed   bool             // the guard, or the handler for what the body names, has said yes
+	joinToken *store.NodeToken // that a joining machine came with
 }
 
 // Context ends when the client goes away or the server stops.

@@ -2,9 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"regexp"
+	"strings"
 
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/store"
 )
 
 // Nodes are the machines of a cluster. Their errors are capi's.
@@ -12,9 +16,14 @@ type Nodes interface {
 	List(ctx context.Context) ([]capi.Node, error)
 	// Drain lets instances leave a node and none come, or ends that.
 	Drain(ctx context.Context, guid string, drain bool) error
+	// Label changes labels of a node; nil takes one away.
+	Label(ctx context.Context, guid string, labels map[string]*string) error
 	// Remove forgets a node that is down.
 	Remove(ctx context.Context, guid string) error
 }
+
+// eventNodeRemove tells that a node was forgotten.
+const eventNodeRemove = "audit.node.remove"
 
 // nodeRoutes are Cupola's own, for operators.
 func (s *Server) nodeRoutes() []Route {
@@ -26,6 +35,7 @@ func (s *Server) nodeRoutes() []Route {
 		index(one+"/instances", read, s.listNodeInstances),
 		post(one+"/actions/drain", admin, s.drainNode(true)),
 		post(one+"/actions/resume", admin, s.drainNode(false)),
+		patch(one, admin, s.updateNode),
 		del(one, admin, s.removeNode),
 	}
 }
@@ -67,7 +77,54 @@ func (s *Server) removeNode(c *Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := nodes.Remove(c.Context(), c.Path("guid")); err != nil {
+	guid := c.Path("guid")
+	err = nodes.Remove(c.Context(), guid)
+	if answer := (*capi.Error)(nil); errors.As(err, &answer) && answer.Status == http.StatusNotFound {
+		if err := c.View(func(tx *store.Tx) error { // it may have joined and never come to the cluster
+			_, err := store.Nodes.Get(tx, guid)
+			return notFound(err, "Node")
+		}); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	err = c.Update(func(tx *store.Tx) error {
+		target := store.Actor{GUID: guid, Type: "node"}
+		n, err := store.Nodes.Get(tx, guid)
+		if err == nil {
+			target.Name = n.Name
+			err = store.Nodes.Delete(tx, guid)
+		}
+		return firstOf(orElse(err, nil), c.audit(tx, Event{Type: eventNodeRemove, Target: target}))
+	})
+	if err != nil {
+		return err
+	}
+	return c.NoContent()
+}
+
+var nodeLabel = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$`)
+
+// updateNode changes labels, of which zone tells instances of one process apart.
+func (s *Server) updateNode(c *Ctx) error {
+	var in capi.NodeUpdate
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	nodes, err := s.cluster()
+	if err != nil {
+		return err
+	}
+	for key, value := range in.Labels {
+		if !nodeLabel.MatchString(key) || strings.HasPrefix(key, "cupola") {
+			return errInvalid("labels: a key has up to 63 letters, digits, dashes and underscores, and does not begin with cupola")
+		}
+		if value != nil && !nodeLabel.MatchString(*value) {
+			return errInvalid("labels: a value has up to 63 letters, digits, dashes and underscores")
+		}
+	}
+	if err := nodes.Label(c.Context(), c.Path("guid"), in.Labels); err != nil {
 		return err
 	}
 	return c.NoContent()

@@ -26,6 +26,17 @@ func (n *someNodes) Drain(_ context.Context, guid string, drain bool) error {
 	return nil
 }
 
+func (n *someNodes) Label(_ context.Context, guid string, labels map[string]*string) error {
+	for key, value := range labels {
+		if value == nil {
+			n.did = append(n.did, "unlabel "+key)
+		} else {
+			n.did = append(n.did, "label "+key+"="+*value)
+		}
+	}
+	return nil
+}
+
 func (n *someNodes) Remove(_ context.Context, guid string) error {
 	n.did = append(n.did, "remove "+guid)
 	return nil

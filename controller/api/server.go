@@ -60,6 +60,8 @@ type Options struct {
 	NoBuildpackURLs bool
 	// Nodes are the machines of the cluster; nil: all runs on this one.
 	Nodes Nodes
+	// Joins lets machines become nodes; nil: none can.
+	Joins Joins
 	// Disks and Certificates are what operators watch; nil: nothing is known of them.
 	Disks        Disks
 	Certificates Certificates
@@ -146,6 +148,7 @@ type Server struct {
 	disks           Disks
 	certificates    Certificates
 	said            func(appGUID string, n int) []string
+	joins           Joins
 	brokers         Brokers
 	dashboards      Dashboards
 	data            DataServices
@@ -163,7 +166,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
-		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, nodes: o.Nodes, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
+		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, nodes: o.Nodes, joins: o.Joins, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
 	s.serviceMap = o.Map
 	s.brokers, s.dashboards, s.data, s.noBuildpackURLs = o.Brokers, o.Dashboards, o.Data, o.NoBuildpackURLs

@@ -13,6 +13,8 @@ type Node struct {
 	Reserved int    `json:"reserved_memory_in_mb"` // by instances and tasks
 	Count    int    `json:"instances"`             // tasks among them
 	Single   bool   `json:"single"`                // the only one: all runs on this machine, which can't be drained
+	// Labels are an operator's; zone is one of them.
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // States of a Node.
@@ -21,6 +23,7 @@ const (
 	NodeDraining = "DRAINING" // instances leave it, and no new ones come
 	NodeDrained  = "DRAINED"  // there are none left
 	NodeDown     = "DOWN"
+	NodeJoining  = "JOINING"  // it has its certificate and has not come to the cluster yet
 	NodeForeign  = "NO AGENT" // of the cluster, but nobody of ours is there, so nothing is placed on it
 )
 

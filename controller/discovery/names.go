@@ -49,6 +49,7 @@ func readNames(tx *store.Tx) (*names, error) {
 	return n, nil
 }
 
+// readBackends leaves out instances on other machines: their addresses mean nothing here.
 func readBackends(tx *store.Tx, r *store.Route) ([]backend, error) {
 	all := []backend{}
 	for _, d := range r.Destinations {
@@ -58,7 +59,7 @@ func readBackends(tx *store.Tx, r *store.Route) ([]backend, error) {
 		}
 		for _, i := range instances {
 			address, err := netip.ParseAddr(i.Address)
-			if err == nil && i.Routable && i.State == store.InstanceRunning && i.ProcessType == d.ProcessType {
+			if err == nil && i.Host == "" && i.Routable && i.State == store.InstanceRunning && i.ProcessType == d.ProcessType {
 				all = append(all, backend{i.Index, address})
 			}
 		}

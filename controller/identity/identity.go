@@ -38,7 +38,7 @@ const (
 	systemCertDir  = "/etc/cf-system-certificates"
 )
 
-// caSetting is the name of the setting with the CA's key and certificates, newest first, as PEM.
+// caSetting is the name of the setting with the key and certificates of the instances' CA, newest first, as PEM.
 const caSetting = "instance_identity.ca"
 
 // Issuer signs. Its methods may be called at the same time.
@@ -46,6 +46,8 @@ type Issuer struct {
 	// Trusted returns more certificates that apps shall trust, as PEM: the platform's local CA.
 	trusted func() []byte
 	now     func() time.Time
+	setting string // that keeps the CA
+	name    string // of the CA
 
 	mu    sync.Mutex
 	db    *store.DB
@@ -57,7 +59,14 @@ type Issuer struct {
 
 // New opens the CA, or makes it. trusted may be nil.
 func New(db *store.DB, trusted func() []byte) (*Issuer, error) {
-	i := &Issuer{db: db, trusted: trusted, now: time.Now}
+	i := &Issuer{db: db, trusted: trusted, now: time.Now, setting: caSetting, name: "Cupola instance identity CA"}
+	return i, i.open()
+}
+
+// NewCA opens a CA of another kind, or makes it: who believes one of them does not believe the other. setting is
+// the name of the setting that keeps it, and name what its certificates say.
+func NewCA(db *store.DB, setting, name string) (*Issuer, error) {
+	i := &Issuer{db: db, now: time.Now, setting: setting, name: name}
 	return i, i.open()
 }
 
@@ -65,9 +74,9 @@ func New(db *store.DB, trusted func() []byte) (*Issuer, error) {
 // trusted.
 func (i *Issuer) open() error {
 	err := i.db.Update(func(tx *store.Tx) error {
-		s, err := store.Settings.Get(tx, caSetting)
+		s, err := store.Settings.Get(tx, i.setting)
 		if errors.Is(err, store.ErrNotFound) {
-			s, err = &store.Setting{Meta: store.Meta{GUID: caSetting}}, nil
+			s, err = &store.Setting{Meta: store.Meta{GUID: i.setting}}, nil
 		}
 		if err != nil {
 			return err
@@ -87,7 +96,7 @@ func (i *Issuer) open() error {
 		return store.Settings.Put(tx, s)
 	})
 	if err != nil {
-		return fmt.Errorf("the CA of the instances: %w", err)
+		return fmt.Errorf("%s: %w", i.name, err)
 	}
 	return nil
 }
@@ -131,7 +140,7 @@ func (i *Issuer) makeCA(before []byte) ([]byte, error) {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "Cupola instance identity CA " + serial.Text(16)[:8]},
+		SerialNumber: serial, Subject: pkix.Name{CommonName: i.name + " " + serial.Text(16)[:8]},
 		NotBefore: i.now().Add(-early), NotAfter: i.now().Add(caFor),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
@@ -211,34 +220,43 @@ func (i *Issuer) issue(of Instance) (cert, key []byte, err error) {
 }
 
 // sign makes a key and signs a certificate of that template for it, which comes with that of the CA behind it. An
-// address that is an IP is one of its names. The CA is renewed first unless it outlives the certificate.
+// address that is an IP is one of its names.
 func (i *Issuer) sign(template *x509.Certificate, address string, life time.Duration) (cert, key []byte, err error) {
-	if i.ca.NotAfter.Sub(i.now()) < max(life, caRenew/2) { // this process has run for that long
-		if err := i.open(); err != nil {
-			return nil, nil, err
-		}
-	}
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
-	if template.SerialNumber, err = newSerial(); err != nil {
-		return nil, nil, err
-	}
-	template.NotBefore, template.NotAfter = i.now().Add(-early), i.now().Add(life)
-	template.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyAgreement
-	if ip := net.ParseIP(address); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, i.ca, &private.PublicKey, i.key)
-	if err != nil {
+	if cert, err = i.signKey(template, &private.PublicKey, address, life); err != nil {
 		return nil, nil, err
 	}
 	secret, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return nil, nil, err
 	}
-	cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	cert = append(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.ca.Raw})...)
 	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), nil
+}
+
+// signKey signs for a key that may be somebody else's. The CA is renewed first unless it outlives the certificate.
+func (i *Issuer) signKey(template *x509.Certificate, public any, address string, life time.Duration) ([]byte, error) {
+	if i.ca.NotAfter.Sub(i.now()) < max(life, caRenew/2) { // this process has run for that long
+		if err := i.open(); err != nil {
+			return nil, err
+		}
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	template.SerialNumber = serial
+	template.NotBefore, template.NotAfter = i.now().Add(-early), i.now().Add(life)
+	template.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyAgreement
+	if ip := net.ParseIP(address); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, i.ca, public, i.key)
+	if err != nil {
+		return nil, err
+	}
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return append(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.ca.Raw})...), nil
 }

@@ -2,8 +2,12 @@ package identity
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -20,4 +24,46 @@ func (i *Issuer) Server(name, address string, life time.Duration) (cert, key, ca
 		return nil, nil, nil, fmt.Errorf("certificate of server %s: %w", name, err)
 	}
 	return cert, key, bytes.Clone(i.pems), nil
+}
+
+// ErrRequest says that a certificate request is none, or not signed by its own key.
+var ErrRequest = errors.New("the certificate request must be a PEM block of a P-256 key, signed by that key")
+
+// Peer makes a certificate for somebody who is server and client of others that this CA vouches for, for the
+// key of a request (PKCS #10, PEM). Nothing else of the request counts. cert has that of the CA behind it.
+func (i *Issuer) Peer(request []byte, name string, life time.Duration) (cert []byte, err error) {
+	block, _ := pem.Decode(request)
+	if block == nil || block.Type != "CERTIFICATE REQUEST" {
+		return nil, ErrRequest
+	}
+	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil || csr.CheckSignature() != nil {
+		return nil, ErrRequest
+	}
+	if key, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+		return nil, ErrRequest
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if cert, err = i.signKey(peer(name), csr.PublicKey, "", life); err != nil {
+		return nil, fmt.Errorf("certificate of %s: %w", name, err)
+	}
+	return cert, nil
+}
+
+// PeerWithKey is Peer with a key that is made here.
+func (i *Issuer) PeerWithKey(name string, life time.Duration) (cert, key []byte, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if cert, key, err = i.sign(peer(name), "", life); err != nil {
+		return nil, nil, fmt.Errorf("certificate of %s: %w", name, err)
+	}
+	return cert, key, nil
+}
+
+func peer(name string) *x509.Certificate {
+	return &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
 }

@@ -100,6 +100,11 @@ func (e *Nomad) rounds() {
 		case <-e.ctx.Done():
 			return
 		case <-tick.C:
+			if e.localNode != "" && time.Since(e.pullMade) > pullRenewal {
+				if err := e.tellLocal(e.ctx); err != nil && e.ctx.Err() == nil {
+					e.log.Warn("the node on this machine keeps its old password for images for now", "error", err)
+				}
+			}
 			if err := e.resync(e.ctx); err != nil && e.ctx.Err() == nil {
 				e.log.Warn("compare with Nomad", "error", err)
 			}

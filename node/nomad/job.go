@@ -195,9 +195,10 @@ func (b *builder) config(w node.Workload, x node.Extra, l docker.Limits) (map[st
 	for k, v := range labels {
 		escaped[escape(k)] = escape(v)
 	}
-	image := escape(w.Image)
+	image, password := escape(w.Image), escape(w.PullSecret)
 	if rest, ok := strings.CutPrefix(w.Image, b.imagePrefix); ok && b.imagePrefix != "" {
-		image = "${meta." + b.metaKey(metaRegistry) + "}/" + escape(rest)
+		// By way of the node's agent, with the node's own password: no job carries one.
+		image, password = "${meta."+b.metaKey(metaRegistry)+"}/"+escape(rest), "${meta."+b.metaKey(metaPull)+"}"
 	}
 	c := map[string]any{
 		"image": image, "image_pull_timeout": maxPull.String(),
@@ -215,7 +216,7 @@ func (b *builder) config(w node.Workload, x node.Extra, l docker.Limits) (map[st
 		c["hostname"] = w.ID
 	}
 	if w.PullUser != "" || w.PullSecret != "" {
-		c["auth"] = map[string]any{"username": escape(w.PullUser), "password": escape(w.PullSecret)}
+		c["auth"] = map[string]any{"username": escape(w.PullUser), "password": password}
 	}
 	if len(w.Entrypoint) > 0 {
 		c["entrypoint"] = escapeAll(w.Entrypoint)

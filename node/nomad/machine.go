@@ -24,7 +24,7 @@ func (e *Nomad) Machines(context.Context) ([]node.Machine, error) {
 		}
 		x := node.Machine{
 			ID: id, Name: m.hostname, Address: m.address, Pool: m.pool, Zone: m.zone, Version: m.version,
-			Up: !m.down, Eligible: m.eligible, Agent: m.agent != nil, MemoryMB: m.memoryMB,
+			Up: !m.down, Eligible: m.eligible, Agent: m.agent != nil, MemoryMB: m.memoryMB, Labels: m.labels,
 		}
 		if x.Pool == defaultPool {
 			x.Pool = ""
@@ -78,4 +78,49 @@ func (e *Nomad) RemoveMachine(ctx context.Context, id string) error {
 		return failed("node "+id, err)
 	}
 	return e.resync(ctx)
+}
+
+// SetLabels implements node.Machines. A node keeps what it was told for as long as it has its data.
+func (e *Nomad) SetLabels(ctx context.Context, id string, labels map[string]*string) error {
+	m, err := e.findMachine(id)
+	if err != nil {
+		return err
+	}
+	e.mu.RLock()
+	down := m.down
+	e.mu.RUnlock()
+	if down {
+		return fmt.Errorf("node %s: %w", m.hostname, node.ErrMachineDown)
+	}
+	q := (&api.QueryOptions{}).WithContext(ctx)
+	if _, err := e.api.Nodes().Meta().Apply(&api.NodeMetaApplyRequest{NodeID: id, Meta: labels}, q); err != nil {
+		return failed("label node "+id, err)
+	}
+	return e.learnNode(ctx, id)
+}
+
+// Joining is how a client joins the cluster.
+type Joining struct {
+	Servers            []string // host:port of their RPC
+	Region, Datacenter string
+	ACL                bool
+}
+
+// Joining asks Nomad's servers where they are.
+func (e *Nomad) Joining(ctx context.Context) (Joining, error) {
+	j := Joining{Region: "global", Datacenter: "dc1"}
+	if _, err := e.api.Raw().Query("/v1/status/peers", &j.Servers, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
+		return j, failed("ask Nomad for its servers", err)
+	}
+	config := e.self.Config
+	if r, ok := config["Region"].(string); ok && r != "" {
+		j.Region = r
+	}
+	if d, ok := config["Datacenter"].(string); ok && d != "" {
+		j.Datacenter = d
+	}
+	if acl, ok := config["ACL"].(map[string]any); ok {
+		j.ACL, _ = acl["Enabled"].(bool)
+	}
+	return j, nil
 }

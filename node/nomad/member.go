@@ -2,6 +2,7 @@ package nomad
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/nomad/api"
@@ -14,6 +15,7 @@ type member struct {
 	id, hostname, zone string
 	pool, version      string
 	memoryMB           int
+	labels             map[string]string
 	agentAddress       string
 	agent              Agent
 	cancel             context.CancelFunc
@@ -75,11 +77,15 @@ func (e *Nomad) learnNodes(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	for _, m := range gone {
-		if err := m.close(); err != nil {
-			e.log.Warn("leave the agent of a node that is gone", "node", m.hostname, "error", err)
-		}
+		e.leave(m)
 	}
 	return nil
+}
+
+func (e *Nomad) leave(m *member) {
+	if err := m.close(); err != nil {
+		e.log.Warn("leave the agent of a node that is gone", "node", m.hostname, "error", err)
+	}
 }
 
 // learnNode reads one node, and begins to follow its agent.
@@ -95,15 +101,21 @@ func (e *Nomad) learnNode(ctx context.Context, id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	m := e.nodes[id]
-	if m == nil || m.agentAddress != at && m.agentAddress != localAgent {
-		if m != nil && m.cancel != nil {
-			m.cancel()
+	if m == nil || m.agentAddress != localAgent && (m.agentAddress != at || m.agent == nil && at != "") {
+		if before := m; before != nil {
+			e.wg.Go(func() { e.leave(before) })
 		}
 		m = &member{id: id, agentAddress: at, statuses: map[string]node.Status{}}
 		e.nodes[id] = m
 		e.connectLocked(m)
 	}
 	m.hostname, m.zone, m.pool, m.version = n.Name, n.Meta[metaZone], n.NodePool, n.Attributes["nomad.version"]
+	m.labels = map[string]string{}
+	for k, v := range n.Meta {
+		if !strings.HasPrefix(k, metaOurs) && !strings.Contains(k, ".") {
+			m.labels[k] = v
+		}
+	}
 	if r := n.NodeResources; r != nil {
 		m.memoryMB = int(r.Memory.MemoryMB)
 	}

@@ -61,8 +61,10 @@ type Options struct {
 	Connect func(nodeID, address string) (Agent, error)
 	// ImagePrefix is what references of our own images begin with. Nodes pull these by way of their agents.
 	ImagePrefix string
-	// LocalRegistry is where the node on this machine finds these images (host:port).
+	// LocalRegistry is where the node on this machine finds these images (host:port), and LocalPull makes the password
+	// with which it reads them there: it is asked for a fresh one every pullRenewal, and each must be good for longer.
 	LocalRegistry string
+	LocalPull     func() string
 	// Oversubscribe is the part of its memory limit that a workload reserves, above 0 and below 1. Zero: all of
 	// it. Below 1 Nomad's scheduler configuration must allow memory oversubscription.
 	Oversubscribe float64
@@ -112,6 +114,8 @@ type Nomad struct {
 	network   *node.Network // nil until it was said
 	down      error         // why Nomad cannot be reached; nil: it can
 	localNode string        // id of the Nomad node on this machine; empty: none
+	self      *api.AgentSelf
+	pullMade  time.Time // of Open, then of rounds alone
 }
 
 // Open connects to Nomad, checks that its version will do, and takes back the workloads of the installation.
@@ -159,6 +163,7 @@ func (e *Nomad) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	e.self = self
 	if err := e.claimLocal(ctx, c.Address, self); err != nil {
 		return err
 	}
@@ -181,21 +186,34 @@ const (
 	metaDNS      = "dns"
 	metaDNS2     = "dns2"
 	metaRegistry = "registry" // host:port
+	metaPull     = "pull"     // password there
 	metaZone     = "zone"     // an operator's own key, without our prefix
 	localAgent   = "local"
+	metaOurs     = "cupola" // keys of metadata that begin so are ours
 )
 
-// NodeMeta is what a node must say of itself before jobs of the installation are placed there.
-func NodeMeta(installation, agent, registry string, dns []netip.Addr) map[string]string {
-	b := builder{installation: installation}
-	m := map[string]string{b.metaKey(metaAgent): agent, b.metaKey(metaRegistry): registry}
-	for n, key := range []string{metaDNS, metaDNS2} {
-		if len(dns) > 0 {
-			m[b.metaKey(key)] = dns[min(n, len(dns)-1)].String()
+// NodeMeta is what a node must say of itself before jobs of the installation are placed there. Registry is host:port
+// where Docker there finds images, and Pull the password that goes with it; who reads nodes in Nomad reads that, so it
+// should open nothing beyond the machine.
+type NodeMeta struct {
+	Installation, Agent, Registry, Pull string
+	DNS                                 []netip.Addr
+}
+
+// Map is the metadata in Nomad's form.
+func (n NodeMeta) Map() map[string]string {
+	b := builder{installation: n.Installation}
+	m := map[string]string{b.metaKey(metaAgent): n.Agent, b.metaKey(metaRegistry): n.Registry, b.metaKey(metaPull): n.Pull}
+	for i, key := range []string{metaDNS, metaDNS2} {
+		if len(n.DNS) > 0 {
+			m[b.metaKey(key)] = n.DNS[min(i, len(n.DNS)-1)].String()
 		}
 	}
 	return m
 }
+
+// pullRenewal is how often the node on this machine is told another password for images.
+const pullRenewal = 12 * time.Hour
 
 // claimLocal tells the Nomad node on this machine that its agent is here, if the address is this machine's.
 func (e *Nomad) claimLocal(ctx context.Context, address string, self *api.AgentSelf) error {
@@ -212,15 +230,28 @@ func (e *Nomad) claimLocal(ctx context.Context, address string, self *api.AgentS
 		return nil
 	}
 	e.localNode = id
+	if err := e.tellLocal(ctx); err != nil {
+		return err
+	}
+	return e.awaitMeta(ctx, id)
+}
+
+// tellLocal gives the node on this machine its metadata, with a fresh password for images.
+func (e *Nomad) tellLocal(ctx context.Context) error {
+	own := NodeMeta{Installation: e.o.Installation, Agent: localAgent, Registry: e.o.LocalRegistry, DNS: e.o.LocalDNS}
+	if e.o.LocalPull != nil {
+		own.Pull = e.o.LocalPull()
+	}
 	meta := map[string]*string{}
-	for k, v := range NodeMeta(e.o.Installation, localAgent, e.o.LocalRegistry, e.o.LocalDNS) {
+	for k, v := range own.Map() {
 		meta[k] = &v
 	}
 	q := (&api.QueryOptions{}).WithContext(ctx)
-	if _, err := e.api.Nodes().Meta().Apply(&api.NodeMetaApplyRequest{NodeID: id, Meta: meta}, q); err != nil {
+	if _, err := e.api.Nodes().Meta().Apply(&api.NodeMetaApplyRequest{NodeID: e.localNode, Meta: meta}, q); err != nil {
 		return fmt.Errorf("nomad: tell the node on this machine of its agent: %w; the token needs node:write", err)
 	}
-	return e.awaitMeta(ctx, id)
+	e.pullMade = time.Now()
+	return nil
 }
 
 // awaitMeta waits until the servers know what the node says of itself: until then nothing is placed there.

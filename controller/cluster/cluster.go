@@ -1,0 +1,216 @@
+// Package cluster is the controller's side of machines that joined: a CA of their own, the certificates by which
+// node and server know each other, and the door at which a node gets images and its next certificate.
+//
+// A node's certificate is good for a week and for as long as the node's record is in the store: whoever was
+// removed gets nothing more. It reads images; there is nothing that it writes.
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cupola-paas/cupola/controller/identity"
+	"github.com/cupola-paas/cupola/store"
+)
+
+const (
+	life      = 7 * 24 * time.Hour // of a certificate; nodes ask for the next one after half of it
+	caSetting = "nodes.ca"
+
+	// ServerName is in the server's certificate, and nodeSuffix ends the name in a node's: neither is in any DNS.
+	ServerName = "server.cupola.internal"
+	nodeSuffix = ".node.cupola.internal"
+
+	maxRequest = 16 << 10 // bytes of a certificate request
+	closeTime  = 2 * time.Second
+)
+
+// NodeName is the name in the certificate of a node.
+func NodeName(guid string) string { return guid + nodeSuffix }
+
+// Options say what a Cluster stands on. All are required.
+type Options struct {
+	DB       *store.DB
+	Listener net.Listener // of the door
+	// Images is the registry, whose password the door knows.
+	Images   http.Handler
+	PullUser string
+	Pull     string
+	Log      *slog.Logger
+}
+
+// Cluster is the door and what certifies those who come to it. Its methods may be called at the same time.
+type Cluster struct {
+	o  Options
+	ca *identity.Issuer
+
+	mu    sync.Mutex
+	cert  *tls.Certificate // the server's own
+	renew time.Time        // when another is made
+}
+
+// Open opens the CA, or makes it.
+func Open(o Options) (*Cluster, error) {
+	ca, err := identity.NewCA(o.DB, caSetting, "Cupola node CA")
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{o: o, ca: ca}
+	_, err = c.certificate()
+	return c, err
+}
+
+// CAPEM are the certificates that node and server verify each other by.
+func (c *Cluster) CAPEM() []byte { return c.ca.CAPEM() }
+
+// Certify makes the certificate of a node for the key of a request. identity.ErrRequest says that it is none.
+func (c *Cluster) Certify(guid string, request []byte) ([]byte, error) {
+	return c.ca.Peer(request, NodeName(guid), life)
+}
+
+// certificate is the server's own, replaced after half of its life.
+func (c *Cluster) certificate() (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cert != nil && time.Now().Before(c.renew) {
+		return c.cert, nil
+	}
+	cert, key, err := c.ca.PeerWithKey(ServerName, life)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	c.cert, c.renew = &pair, time.Now().Add(life/2)
+	return c.cert, nil
+}
+
+func (c *Cluster) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(c.ca.CAPEM())
+	return pool
+}
+
+// Agent is how the agent of a node is spoken to. Whoever answers without that node's certificate is not believed.
+func (c *Cluster) Agent(guid string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, ServerName: NodeName(guid), RootCAs: c.pool(),
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.certificate() },
+	}
+}
+
+// Run serves the door until ctx ends.
+func (c *Cluster) Run(ctx context.Context) error {
+	config := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}}
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		cert, err := c.certificate()
+		if err != nil {
+			return nil, err
+		}
+		return &tls.Config{
+			MinVersion: tls.VersionTLS13, NextProtos: config.NextProtos, Certificates: []tls.Certificate{*cert},
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: c.pool(),
+		}, nil
+	}
+	server := &http.Server{
+		Handler: c.handler(), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(c.o.Log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.ServeTLS(c.o.Listener, "", "") }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	err := server.Shutdown(stop)
+	if err != nil { // images may be on their way for long
+		err = server.Close()
+	}
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
+	return err
+}
+
+func (c *Cluster) handler() http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /v2/", c.images)
+	m.HandleFunc("POST /v1/certificate", c.nextCertificate)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.who(r) == "" {
+			http.Error(w, "this machine is no node of the platform: join it with cupola node join", http.StatusForbidden)
+			return
+		}
+		m.ServeHTTP(w, r)
+	})
+}
+
+// who is the node that asks; empty: none that is known.
+func (c *Cluster) who(r *http.Request) string {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return ""
+	}
+	for _, name := range r.TLS.PeerCertificates[0].DNSNames {
+		guid, ok := strings.CutSuffix(name, nodeSuffix)
+		if !ok {
+			continue
+		}
+		err := c.o.DB.View(func(tx *store.Tx) error { _, err := store.Nodes.Get(tx, guid); return err })
+		if err == nil {
+			return guid
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			c.o.Log.Error("a node's record is not read", "node", guid, "error", err)
+		}
+	}
+	return ""
+}
+
+// images hands the request to the registry as a reader.
+func (c *Cluster) images(w http.ResponseWriter, r *http.Request) {
+	r = r.Clone(r.Context())
+	r.SetBasicAuth(c.o.PullUser, c.o.Pull)
+	c.o.Images.ServeHTTP(w, r)
+}
+
+// Renewal is what a node is answered when it asks for its next certificate.
+type Renewal struct {
+	Certificate string `json:"certificate"` // PEM
+	CA          string `json:"ca"`          // PEM
+}
+
+func (c *Cluster) nextCertificate(w http.ResponseWriter, r *http.Request) {
+	request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err != nil {
+		http.Error(w, "the request is too large or broke off", http.StatusBadRequest)
+		return
+	}
+	guid := c.who(r)
+	cert, err := c.Certify(guid, request)
+	if errors.Is(err, identity.ErrRequest) {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err != nil {
+		c.o.Log.Error("a node gets no new certificate", "node", guid, "error", err)
+		http.Error(w, "no certificate can be made now", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(Renewal{string(cert), string(c.CAPEM())}) // a node that has left asks again
+}

@@ -1,0 +1,149 @@
+package controller
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/cupola-paas/cupola/controller/api"
+	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/cluster"
+	"github.com/cupola-paas/cupola/controller/identity"
+	"github.com/cupola-paas/cupola/node/agent"
+	"github.com/cupola-paas/cupola/node/nomad"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// openCluster opens the door for machines that joined, where instances run in a cluster.
+func (s *Server) openCluster(ctx context.Context) error {
+	if s.config.Engine != engineNomad {
+		return nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.NodesAddr)
+	if err != nil {
+		return fmt.Errorf("listen for nodes: %w: give another address with --nodes", err)
+	}
+	s.onClose(func() error {
+		if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	_, s.nodesPort, _ = net.SplitHostPort(listener.Addr().String())
+	s.cluster, err = cluster.Open(cluster.Options{
+		DB: s.db, Listener: listener, Images: s.registry.Handler(), PullUser: store.PullUser, Pull: s.pullPassword, Log: s.log,
+	})
+	return err
+}
+
+// serveNodes runs beside the loops.
+func (s *Server) serveNodes(ctx context.Context) error {
+	if s.cluster == nil {
+		return nil
+	}
+	return s.cluster.Run(ctx)
+}
+
+// connectAgent reaches the agent of a node. The address is the one that the machine gave when it joined: what a
+// node says of itself in Nomad is anybody's word.
+func (s *Server) connectAgent(nodeID, _ string) (nomad.Agent, error) {
+	var n *store.Node
+	err := s.db.View(func(tx *store.Tx) (err error) { n, err = store.Nodes.Get(tx, nodeID); return err })
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errors.New("it has not joined this platform")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return agent.Connect(n.Agent, s.cluster.Agent(nodeID)), nil
+}
+
+// joins gives the API what machines need to join; nil where none can.
+func (s *Server) joins() api.Joins {
+	if e, ok := s.engine.(*nomad.Nomad); ok && s.cluster != nil {
+		return joins{s, e}
+	}
+	return nil
+}
+
+type joins struct {
+	s      *Server
+	engine *nomad.Nomad
+}
+
+// Trust implements api.Joins. The fingerprint is that of the CA's key, which stays when its certificate is renewed.
+func (j joins) Trust() (string, error) {
+	if !j.s.config.local("api." + j.s.config.Domain) {
+		return capi.PublicTrust, nil
+	}
+	block, _ := pem.Decode(j.s.certs.CAPEM())
+	if block == nil {
+		return "", errors.New("there is no local CA")
+	}
+	ca, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(ca.RawSubjectPublicKeyInfo)
+	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
+}
+
+// Welcome implements api.Joins.
+func (j joins) Welcome(ctx context.Context, n *store.Node, request []byte) (*capi.NodeWelcome, error) {
+	cert, err := j.s.cluster.Certify(n.GUID, request)
+	if errors.Is(err, identity.ErrRequest) {
+		return nil, capi.UnprocessableEntity.Errorf("%s", err.Error())
+	}
+	if err != nil {
+		return nil, err
+	}
+	join, err := j.nomad(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &capi.NodeWelcome{
+		GUID: n.GUID, Installation: j.s.installation, Certificate: string(cert), CA: string(j.s.cluster.CAPEM()),
+		NodeName: cluster.NodeName(n.GUID), ServerName: cluster.ServerName,
+		Server: net.JoinHostPort("api."+j.s.config.Domain, j.s.nodesPort), Nomad: join,
+	}, nil
+}
+
+// nomad is how a client joins the cluster.
+func (j joins) nomad(ctx context.Context) (capi.Nomad, error) {
+	c := j.s.config.Nomad
+	found, err := j.engine.Joining(ctx)
+	if err != nil {
+		return capi.Nomad{}, capi.UnableToPerform.Errorf("Nomad does not say where its servers are: %v", err)
+	}
+	out := capi.Nomad{Servers: found.Servers, Region: found.Region, Datacenter: found.Datacenter, ACL: found.ACL}
+	if c.Servers != "" {
+		out.Servers = strings.Split(c.Servers, ",")
+	}
+	for _, server := range out.Servers {
+		if at, err := netip.ParseAddrPort(server); err == nil && at.Addr().IsLoopback() {
+			return capi.Nomad{}, capi.UnableToPerform.Errorf("Nomad's servers say that they are at %s, where no other machine reaches them: set advertise in Nomad's configuration, or start the server with --nomad-servers", server)
+		}
+	}
+	for _, f := range []struct {
+		path string
+		into *string
+	}{{c.NodeCA, &out.CA}, {c.NodeCert, &out.Certificate}, {c.NodeKey, &out.Key}} {
+		if f.path == "" {
+			continue
+		}
+		text, err := os.ReadFile(f.path)
+		if err != nil {
+			return capi.Nomad{}, fmt.Errorf("what nodes need for Nomad: %w", err)
+		}
+		*f.into = string(text)
+	}
+	return out, nil
+}

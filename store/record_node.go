@@ -1,0 +1,22 @@
+package store
+
+import "time"
+
+// NodeToken lets one machine become a node, once and in time. Of the secret only the hash is kept.
+type NodeToken struct {
+	Meta
+	Hash    string    `json:"hash"` // SHA-256 of the secret, hex
+	Expires time.Time `json:"expires"`
+	UsedAt  time.Time `json:"used_at,omitzero"`
+	Node    string    `json:"node,omitempty"` // that it let in
+	Maker   Actor     `json:"maker"`
+}
+
+// Node is a machine that joined; its GUID is that of the machine in the cluster, and the name in its certificate.
+// Without its record nobody believes that certificate any more.
+type Node struct {
+	Meta
+	Name    string `json:"name"`
+	Address string `json:"address"` // IP where the ports of its instances are published
+	Agent   string `json:"agent"`   // host:port of our agent there
+}
