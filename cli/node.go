@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -36,7 +38,89 @@ func (k *console) nodeCommands() []*cli.Command {
 		change("resume-node", "let instances be placed on a machine again", "resume", "Node %s takes instances again."),
 		k.command(spec{name: "remove-node", category: platformCategory, summary: "forget a machine that is down", args: "NODE", min: 1, max: 1,
 			flags: []cli.Flag{forceFlag}, need: aLogin, api: []string{"GET " + nodesPath, "DELETE " + nodesPath + "/:guid"}, run: removeNode}),
+		k.nodeCommand(),
 	}
+}
+
+// nodeCommand is about one machine and its way into the cluster.
+func (k *console) nodeCommand() *cli.Command {
+	parent := k.command(spec{name: "node", category: platformCategory, summary: "make this machine a node of a cluster", noJSON: true,
+		details:  "On the machine itself: join, run. From anywhere, for administrators: token, label. See also: nodes, drain-node, remove-node.",
+		examples: []string{"cupola node token", "cupola node join https://api.example.com --token TOKEN", "cupola node label vm-2 zone=north"},
+		run: func(_ context.Context, _ *session, c *cli.Context) error {
+			if c.Args().Present() {
+				return badUsage("node does not know what to do with %q", c.Args().First()).withHint("see: cupola node --help")
+			}
+			return cli.ShowSubcommandHelp(c)
+		}, max: -1})
+	sub := func(name string, sp spec) *cli.Command {
+		sp.name, sp.category = "node "+name, platformCategory
+		command := k.command(sp)
+		command.Name = name
+		return command
+	}
+	parent.Subcommands = []*cli.Command{
+		sub("token", spec{summary: "make a token with which one machine joins the cluster", need: aLogin,
+			flags:   []cli.Flag{&cli.DurationFlag{Name: "valid", Usage: "`TIME` that the token may be used, from 1m to 168h (default: 1h)"}},
+			details: "It is shown this once and lets in one machine. The fingerprint of the server's CA is part of it.",
+			api:     []string{"POST " + nodeTokensPath}, run: makeNodeToken}),
+		sub("join", spec{summary: "make this machine a node", args: "API", min: 1, max: 1, flags: joinFlags(), run: joinNode, api: []string{"GET /ca.pem", "GET /healthz", "POST /v3/nodes"},
+			details: "It looks at the machine first and says what to mend; the token is spent only when all is well. The machine needs root,\n" +
+				"Docker Engine and a nomad program. Where there is systemd it runs the node from then on. To join again does no harm.",
+			examples: []string{"cupola node join https://api.example.com --token TOKEN --zone north", "cupola node join https://api.example.com --token TOKEN --check"}}),
+		sub("run", spec{summary: "run this machine as a node, in the foreground", noJSON: true, run: runNode,
+			flags:   []cli.Flag{nodeDirFlag, textFlag("log-level", "CUPOLA_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default: info)")},
+			details: "systemd does this where it is. It starts Nomad's client and keeps it running; instances go on when it is stopped."}),
+		sub("label", spec{summary: "set or take away labels of a node", args: "NODE KEY=VALUE|KEY-...", min: 2, max: -1, need: aLogin,
+			details:  "The label zone tells instances of one app apart: they avoid each other's zones.",
+			examples: []string{"cupola node label vm-2 zone=north disk=fast", "cupola node label vm-2 disk-"},
+			api:      []string{"GET " + nodesPath, "PATCH " + nodesPath + "/:guid"}, run: labelNode}),
+	}
+	return parent
+}
+
+const nodeTokensPath = "/v3/admin/node_tokens"
+
+func makeNodeToken(ctx context.Context, s *session, c *cli.Context) error {
+	in := capi.NodeTokenCreate{}
+	if valid := c.Duration("valid"); c.IsSet("valid") {
+		seconds := int(valid.Seconds())
+		in.LifetimeSeconds = &seconds
+	}
+	t, err := capi.Change[capi.NodeToken](ctx, s.client, "POST", nodeTokensPath, in)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return s.ui.JSON(t)
+	}
+	s.ui.Notef("The token lets in one machine until %s, and is shown this once. On that machine, as root:", t.ExpiresAt.Local().Format(time.DateTime))
+	s.ui.Println("cupola node join " + s.client.API() + " --token " + t.Token)
+	return nil
+}
+
+func labelNode(ctx context.Context, s *session, c *cli.Context) error {
+	labels := map[string]*string{}
+	for _, text := range c.Args().Tail() {
+		key, value, set := strings.Cut(text, "=")
+		switch gone, remove := strings.CutSuffix(text, "-"); {
+		case set:
+			labels[key] = &value
+		case remove:
+			labels[gone] = nil
+		default:
+			return badUsage("%q is neither KEY=VALUE nor KEY-", text)
+		}
+	}
+	n, err := s.node(ctx, c.Args().First())
+	if err != nil {
+		return err
+	}
+	if err := s.client.Act(ctx, "PATCH", nodesPath+"/"+n.GUID, capi.NodeUpdate{Labels: labels}); err != nil {
+		return err
+	}
+	s.ui.Notef("Node %s has its labels; they count for instances that start from now on.", s.ui.Name(n.Name))
+	return nil
 }
 
 // node finds a machine by its name, or by its GUID where several have the same name.

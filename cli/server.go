@@ -52,6 +52,10 @@ func nomadFlags() []cli.Flag {
 		text("nomad-ca-cert", "CUPOLA_NOMAD_CACERT", "PEM `FILE` with the CA of Nomad's certificate (default: NOMAD_CACERT)"),
 		text("nomad-client-cert", "CUPOLA_NOMAD_CLIENT_CERT", "PEM `FILE` with our certificate for Nomad (default: NOMAD_CLIENT_CERT)"),
 		text("nomad-client-key", "CUPOLA_NOMAD_CLIENT_KEY", "PEM `FILE` with its key (default: NOMAD_CLIENT_KEY)"),
+		text("nomad-servers", "CUPOLA_NOMAD_SERVERS", "`HOST:PORT,...` where machines that join reach Nomad's servers (default: where these say that they are)"),
+		text("nomad-node-ca-cert", "CUPOLA_NOMAD_NODE_CACERT", "PEM `FILE` with the CA of Nomad's RPC, given to machines that join"),
+		text("nomad-node-cert", "CUPOLA_NOMAD_NODE_CERT", "PEM `FILE` with a client's certificate for Nomad's RPC, given to machines that join"),
+		text("nomad-node-key", "CUPOLA_NOMAD_NODE_KEY", "PEM `FILE` with its key"),
 		&cli.Float64Flag{Name: "nomad-memory-reserve", EnvVars: []string{"CUPOLA_NOMAD_MEMORY_RESERVE"}, Usage: "`PART` of its memory limit that an instance reserves on its node, from 0 to 1 (default: all)"},
 	}
 }
@@ -72,6 +76,7 @@ func serverFlags() []cli.Flag {
 		text("admin-user", "CUPOLA_ADMIN_USER", "`NAME` of the administrator (default: admin)"),
 		text("admin-password", "CUPOLA_ADMIN_PASSWORD", "the administrator's `PASSWORD`; made and printed once when there is none yet"),
 		text("engine", "CUPOLA_ENGINE", "`ENGINE` that runs instances: docker on this machine, or nomad on many (default: docker)"),
+		text("nodes", "CUPOLA_NODES", "`HOST:PORT` for machines that join the cluster: images and certificates (default: :4650)"),
 		text("docker-host", "CUPOLA_DOCKER_HOST", "`URL` of the Docker Engine (default: DOCKER_HOST, else the usual socket)"),
 		text("acme-email", "CUPOLA_ACME_EMAIL", "get public certificates by ACME, with this `ADDRESS` as contact"),
 		text("acme-ca", "CUPOLA_ACME_CA", "directory `URL` of the ACME CA"),
@@ -119,7 +124,7 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		HTTPAddr: c.String("http"), HTTPSAddr: c.String("https"), SSHAddr: c.String("ssh"), RegistryAddr: c.String("registry"),
 		TCPPorts: c.String("tcp-ports"), TraceHeaders: c.String("trace-headers"), NoAccessLog: c.Bool("no-access-log"),
 		AdminUser: c.String("admin-user"), AdminPassword: c.String("admin-password"),
-		Engine: c.String("engine"), DockerHost: c.String("docker-host"), Nomad: nomadConfig(c),
+		Engine: c.String("engine"), DockerHost: c.String("docker-host"), Nomad: nomadConfig(c), NodesAddr: c.String("nodes"),
 		ACMEEmail: c.String("acme-email"), ACMECA: c.String("acme-ca"), ACMERoot: c.String("acme-ca-root"),
 		StackCache: c.String("stack-cache"), BuildImage: c.String("stack-build-image"), RunImage: c.String("stack-run-image"),
 		Builder: c.String("builder"), Builds: c.Int("builds"), BuildMemoryMB: c.Int("build-memory"), BuildDiskMB: c.Int("build-disk"),
@@ -139,6 +144,7 @@ func nomadConfig(c *cli.Context) controller.Nomad {
 	return controller.Nomad{
 		Address: c.String("nomad-addr"), Token: c.String("nomad-token"), Namespace: c.String("nomad-namespace"),
 		CACert: c.String("nomad-ca-cert"), ClientCert: c.String("nomad-client-cert"), ClientKey: c.String("nomad-client-key"),
+		Servers: c.String("nomad-servers"), NodeCA: c.String("nomad-node-ca-cert"), NodeCert: c.String("nomad-node-cert"), NodeKey: c.String("nomad-node-key"),
 		Oversubscribe: c.Float64("nomad-memory-reserve"),
 	}
 }

@@ -83,8 +83,8 @@ func (s *Server) createNodeToken(c *Ctx) error {
 		if err := store.NodeTokens.Put(tx, t); err != nil {
 			return nil, err
 		}
-		event := Event{Type: eventTokenCreate, Target: store.Actor{GUID: t.GUID, Type: "node_token"}, Data: map[string]any{"expires_at": t.Expires}}
-		return capi.NodeToken{GUID: t.GUID, CreatedAt: t.CreatedAt, ExpiresAt: t.Expires, Token: secret + "." + trust}, c.audit(tx, event)
+		event := Event{Type: eventTokenCreate, Target: store.Actor{GUID: t.GUID, Type: "node_token"}, Data: map[string]any{"expires_at": capi.At(t.Expires)}}
+		return capi.NodeToken{GUID: t.GUID, CreatedAt: capi.At(t.CreatedAt), ExpiresAt: capi.At(t.Expires), Token: secret + "." + trust}, c.audit(tx, event)
 	})
 }
 

@@ -161,7 +161,8 @@ var bare = map[string]string{
 
 // shapeless answer with nothing, with a file, or with what has a form for itself.
 var shapeless = []string{
-	"POST /v3/spaces/{guid}/actions/apply_manifest", "POST /v3/apps/{guid}/actions/apply_manifest", "POST /v3/apps/{guid}/actions/clear_buildpack_cache", "POST /v3/admin/actions/clear_buildpack_cache", "POST /v3/admin/nodes/{guid}/actions/drain", "POST /v3/admin/nodes/{guid}/actions/resume",
+	"POST /v3/spaces/{guid}/actions/apply_manifest", "POST /v3/apps/{guid}/actions/apply_manifest", "POST /v3/apps/{guid}/actions/clear_buildpack_cache", "POST /v3/admin/actions/clear_buildpack_cache", "POST /v3/admin/nodes/{guid}/actions/drain", "POST /v3/admin/nodes/{guid}/actions/resume", "PATCH /v3/admin/nodes/{guid}",
+	"POST /v3/admin/node_tokens", "POST /v3/nodes", // our own
 	"POST /v3/app_usage_events/actions/destructively_purge_all_and_reseed", "POST /v3/service_usage_events/actions/destructively_purge_all_and_reseed",
 	"POST /v3/stacks/{guid}/actions/refresh", "POST /v3/deployments/{guid}/actions/cancel", "POST /v3/deployments/{guid}/actions/continue",
 	"GET /v3/packages/{guid}/download", "GET /v3/droplets/{guid}/download", "GET /v3/apps/{guid}/manifest", "GET /v3/info",

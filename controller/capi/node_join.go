@@ -1,13 +1,11 @@
 package capi
 
-import "time"
-
 // NodeToken lets one machine become a node. Token is given once, in the answer to its creation.
 type NodeToken struct {
-	GUID      string    `json:"guid"`
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at"`
-	Token     string    `json:"token,omitempty"`
+	GUID      string `json:"guid"`
+	CreatedAt Time   `json:"created_at"`
+	ExpiresAt Time   `json:"expires_at"`
+	Token     string `json:"token,omitempty"`
 }
 
 // NodeTokenCreate asks for one.

@@ -36,7 +36,7 @@ const (
 
 // Server answers. Its fields are set before Run and not changed.
 type Server struct {
-	DB      *store.DB
+	DB      *store.DB      // nil: there are no internal routes
 	Address netip.AddrPort // to listen on, UDP and TCP
 	Clients netip.Prefix   // who is answered; the zero value: everybody
 	Log     *slog.Logger
@@ -58,7 +58,10 @@ type Server struct {
 // that is logged and tried again, not an error.
 func (s *Server) Run(ctx context.Context) error {
 	s.forwards, s.limiters = make(chan struct{}, forwardsMax), map[netip.Addr]*rate.Limiter{}
-	changed := s.DB.Watch(ctx, store.Domains.Name(), store.Routes.Name(), store.Instances.Name())
+	var changed <-chan struct{}
+	if s.DB != nil {
+		changed = s.DB.Watch(ctx, store.Domains.Name(), store.Routes.Name(), store.Instances.Name())
+	}
 	s.read()
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -81,6 +84,10 @@ func (s *Server) Run(ctx context.Context) error {
 
 // read takes the names of this moment.
 func (s *Server) read() {
+	if s.DB == nil {
+		s.current.Store(&names{})
+		return
+	}
 	var n *names
 	err := s.DB.View(func(tx *store.Tx) (err error) { n, err = readNames(tx); return err })
 	if err != nil {

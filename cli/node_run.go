@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cupola-paas/cupola/controller/discovery"
+	"github.com/cupola-paas/cupola/node/worker"
+)
+
+// runNode is this machine as a node, in the foreground, until a signal.
+func runNode(_ context.Context, _ *session, c *cli.Context) error {
+	logger, err := serverLogger(c.App.ErrWriter, c.String("log-level"))
+	if err != nil {
+		return err
+	}
+	slog.SetDefault(logger)
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err = worker.Run(ctx, worker.Options{
+		Dir: c.String("dir"), NomadLog: c.App.ErrWriter, Log: logger,
+		Names: func(ctx context.Context, at netip.AddrPort, clients netip.Prefix) error {
+			return (&discovery.Server{Address: at, Clients: clients, Log: logger}).Run(ctx)
+		},
+	})
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

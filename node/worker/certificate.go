@@ -1,0 +1,175 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	renewTry  = 10 * time.Minute // between two looks at the certificate
+	callLimit = 30 * time.Second
+	maxAnswer = 1 << 20
+)
+
+// papers are the node's certificate and whom it believes, as they are now.
+type papers struct {
+	dir  string
+	node *Node
+
+	mu   sync.Mutex
+	cert *tls.Certificate
+	pool *x509.CertPool
+}
+
+func openPapers(dir string, n *Node) (*papers, error) {
+	p := &papers{dir: dir, node: n}
+	return p, p.read()
+}
+
+func (p *papers) read() error {
+	cert, err := tls.LoadX509KeyPair(filepath.Join(p.dir, certFile), filepath.Join(p.dir, keyFile))
+	if err != nil {
+		return fmt.Errorf("the node's certificate: %w; join again", err)
+	}
+	text, err := os.ReadFile(filepath.Join(p.dir, caFile))
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return fmt.Errorf("%s holds no certificate; join again", filepath.Join(p.dir, caFile))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cert, p.pool = &cert, pool
+	return nil
+}
+
+func (p *papers) now() (*tls.Certificate, *x509.CertPool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cert, p.pool
+}
+
+// server is how the agent serves: the controller alone, not other nodes that the same CA vouches for.
+func (p *papers) server() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		cert, pool := p.now()
+		return &tls.Config{
+			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*cert}, NextProtos: []string{"http/1.1"},
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
+			VerifyConnection: func(s tls.ConnectionState) error {
+				if !slices.Contains(s.PeerCertificates[0].DNSNames, p.node.ServerName) {
+					return errors.New("this is not the controller")
+				}
+				return nil
+			},
+		}, nil
+	}}
+}
+
+// client is how the controller's door is spoken to.
+func (p *papers) client() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, ServerName: p.node.ServerName,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			cert, _ := p.now()
+			return cert, nil
+		},
+		InsecureSkipVerify: true, // VerifyConnection does it, with the CA of the moment
+		VerifyConnection: func(s tls.ConnectionState) error {
+			_, pool := p.now()
+			between := x509.NewCertPool()
+			for _, c := range s.PeerCertificates[1:] {
+				between.AddCert(c)
+			}
+			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: p.node.ServerName, Roots: pool, Intermediates: between})
+			return err
+		},
+	}
+}
+
+// due reports whether half of the certificate's life is over.
+func (p *papers) due(at time.Time) bool {
+	cert, _ := p.now()
+	leaf := cert.Leaf
+	return at.After(leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2))
+}
+
+// keepFresh replaces the certificate in time until ctx ends.
+func (p *papers) keepFresh(ctx context.Context, log *slog.Logger) error {
+	client := &http.Client{Timeout: callLimit, Transport: &http.Transport{TLSClientConfig: p.client(), DisableKeepAlives: true}}
+	tick := time.NewTicker(renewTry)
+	defer tick.Stop()
+	for {
+		if p.due(time.Now()) {
+			if err := p.renew(ctx, client); err != nil && ctx.Err() == nil {
+				cert, _ := p.now()
+				log.Warn("the node's certificate is not renewed; it is tried again", "expires", cert.Leaf.NotAfter, "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// renew asks for a certificate for the same key, which never leaves this machine.
+func (p *papers) renew(ctx context.Context, client *http.Client) error {
+	cert, _ := p.now()
+	private, ok := cert.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return errors.New("the node's key is not ours")
+	}
+	_, request, err := encodeKey(private)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+p.node.Server+"/v1/certificate", bytes.NewReader(request))
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("the controller answered with status %d: %.200s", res.StatusCode, text)
+	}
+	var in struct{ Certificate, CA string }
+	if err := json.Unmarshal(text, &in); err != nil {
+		return err
+	}
+	key, err := os.ReadFile(filepath.Join(p.dir, keyFile))
+	if err != nil {
+		return err
+	}
+	if _, err := tls.X509KeyPair([]byte(in.Certificate), key); err != nil {
+		return err
+	}
+	if err := errors.Join(writeFile(filepath.Join(p.dir, caFile), []byte(in.CA)), writeFile(filepath.Join(p.dir, certFile), []byte(in.Certificate))); err != nil {
+		return err
+	}
+	return p.read()
+}

@@ -1,0 +1,94 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cupola-paas/cupola/node"
+	"github.com/cupola-paas/cupola/node/agent"
+	"github.com/cupola-paas/cupola/node/docker"
+)
+
+// Options say how a node runs.
+type Options struct {
+	Dir string
+	// Names serves the name server of instances at the address for clients of that network, until ctx ends.
+	Names func(ctx context.Context, at netip.AddrPort, clients netip.Prefix) error
+	// NomadLog takes what Nomad says; nil: nobody hears it.
+	NomadLog io.Writer
+	Log      *slog.Logger
+}
+
+// dockerTry is the wait between two looks for a Docker that does not answer.
+const dockerTry = 2 * time.Second
+
+// Run is a node until ctx ends. Instances go on when it has ended.
+func Run(ctx context.Context, o Options) error {
+	n, err := Load(o.Dir)
+	if err != nil {
+		return err
+	}
+	p, err := openPapers(o.Dir, n)
+	if err != nil {
+		return err
+	}
+	forController, err := net.Listen("tcp", n.agentAddress())
+	if err != nil {
+		return fmt.Errorf("listen for the controller: %w", err)
+	}
+	defer forController.Close()
+	forDocker, err := net.Listen("tcp", n.pullAddress())
+	if err != nil {
+		return fmt.Errorf("listen for Docker: %w", err)
+	}
+	defer forDocker.Close()
+	engine, err := openDocker(ctx, n, o.Log)
+	if err != nil {
+		return err
+	}
+	password := rand.Text()
+	if err := writeNomad(o.Dir, n, password, engine.Gateway()); err != nil {
+		return errors.Join(err, engine.Close())
+	}
+	a := agent.New(engine)
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return a.Run(ctx) })
+	work.Go(func() error { return serve(ctx, tls.NewListener(forController, p.server()), a.Handler(), o.Log) })
+	work.Go(func() error { return serve(ctx, forDocker, images(p, password, o.Log), o.Log) })
+	work.Go(func() error { return p.keepFresh(ctx, o.Log) })
+	work.Go(func() error { return o.Names(ctx, netip.AddrPortFrom(engine.Gateway(), 53), engine.AppsSubnet()) })
+	work.Go(func() error { return superviseNomad(ctx, n.NomadProgram, o.Dir, o.NomadLog, o.Log) })
+	o.Log.Info("this machine is a node", "node", n.Name, "guid", n.GUID, "agent", n.agentAddress())
+	return errors.Join(work.Wait(), engine.Close())
+}
+
+// openDocker waits for Docker: at a boot it may come later.
+func openDocker(ctx context.Context, n *Node, log *slog.Logger) (*docker.Docker, error) {
+	for told := false; ; {
+		d, err := docker.Open(ctx, docker.Options{
+			Installation: n.Installation, Host: n.DockerHost, ImagePrefix: n.pullAddress() + "/", Attach: true, Logger: log,
+		})
+		if err == nil || !errors.Is(err, node.ErrUnavailable) {
+			return d, err
+		}
+		if !told {
+			log.Warn("Docker does not answer yet; it is tried again", "error", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(dockerTry):
+		}
+	}
+}
