@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -192,6 +193,9 @@ func admit(ctx context.Context, joiner *capi.Joiner, c *cli.Context, n *worker.N
 		return err
 	}
 	w, err := joiner.Join(ctx, capi.NodeJoin{Name: n.Name, Address: n.Address, AgentPort: n.AgentPort, Request: string(request)})
+	if answer := (*capi.Error)(nil); errors.As(err, &answer) && answer.Status == http.StatusUnauthorized {
+		return errors.New(answer.Detail) // it is about the node's token, not about a login
+	}
 	if err != nil {
 		return err
 	}

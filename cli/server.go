@@ -46,7 +46,7 @@ func textFlag(name, env, usage string) cli.Flag {
 func nomadFlags() []cli.Flag {
 	text := textFlag
 	return []cli.Flag{
-		text("nomad-addr", "CUPOLA_NOMAD_ADDR", "`URL` of a Nomad agent (default: NOMAD_ADDR, else http://127.0.0.1:4646)"),
+		text("nomad-addr", "CUPOLA_NOMAD_ADDR", "`URL` of a Nomad agent, or several with commas between (default: NOMAD_ADDR, else http://127.0.0.1:4646)"),
 		text("nomad-token", "CUPOLA_NOMAD_TOKEN", "`SECRET` of a Nomad token (default: NOMAD_TOKEN); better in the variable than on the command line"),
 		text("nomad-namespace", "CUPOLA_NOMAD_NAMESPACE", "Nomad `NAMESPACE` of the instances (default: NOMAD_NAMESPACE, else default)"),
 		text("nomad-ca-cert", "CUPOLA_NOMAD_CACERT", "PEM `FILE` with the CA of Nomad's certificate (default: NOMAD_CACERT)"),

@@ -245,6 +245,15 @@ func (cs *cells) eventuallyLeader(limit time.Duration) {
 	}
 }
 
+// agents are the addresses of the servers.
+func (cs *cells) agents() []string {
+	var all []string
+	for _, s := range cs.servers {
+		all = append(all, "http://"+s.http)
+	}
+	return all
+}
+
 // startPlatform starts one whose API the cells reach. It is asked only whether it lives: without nodes it is not ready.
 func (cs *cells) startPlatform() {
 	cs.t.Helper()
@@ -257,7 +266,7 @@ func (cs *cells) startPlatform() {
 		cs.t.Fatal(err)
 	}
 	cs.p = p
-	p.env = append(p.env, "CUPOLA_HTTPS=0.0.0.0:"+portText(p.https), "CUPOLA_ENGINE=nomad", "CUPOLA_NODES="+cs.prefix+"1:0", "CUPOLA_NOMAD_ADDR=http://"+cs.servers[0].http)
+	p.env = append(p.env, "CUPOLA_HTTPS=0.0.0.0:"+portText(p.https), "CUPOLA_ENGINE=nomad", "CUPOLA_NODES="+cs.prefix+"1:0", "CUPOLA_NOMAD_ADDR="+strings.Join(cs.agents(), ","))
 	if err := p.start(); err != nil {
 		cs.t.Fatal(err)
 	}

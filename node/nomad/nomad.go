@@ -47,7 +47,7 @@ type Agent interface {
 type Options struct {
 	// Installation is the random id of this platform (see docker.Options): jobs carry it in their names.
 	Installation string
-	// Address of a Nomad agent; empty: NOMAD_ADDR, else http://127.0.0.1:4646. Token and the TLS files likewise come
+	// Address of a Nomad agent, or of several, separated by commas, of which any will do; empty: NOMAD_ADDR, else http://127.0.0.1:4646. Token and the TLS files likewise come
 	// from Nomad's own variables where they are empty.
 	Address, Token, Namespace     string
 	CACert, ClientCert, ClientKey string
@@ -154,6 +154,9 @@ func (e *Nomad) open(ctx context.Context) error {
 	}
 	if e.o.CACert != "" {
 		c.TLSConfig.CACert, c.TLSConfig.ClientCert, c.TLSConfig.ClientKey = e.o.CACert, e.o.ClientCert, e.o.ClientKey
+	}
+	if err := severalAddresses(c); err != nil {
+		return err
 	}
 	var err error
 	if e.api, err = api.NewClient(c); err != nil {

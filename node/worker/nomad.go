@@ -73,7 +73,12 @@ func configOf(dir string, n *Node, pull string, dns netip.Addr) (*agentConfig, e
 	}
 	own := nomad.NodeMeta{Installation: n.Installation, Agent: n.agentAddress(), Registry: n.pullAddress(), Pull: pull, DNS: []netip.Addr{dns}}
 	maps.Copy(meta, own.Map())
-	docker := map[string]any{"allow_privileged": false, "volumes": map[string]bool{"enabled": false}}
+	// What a Docker that died has left running beside its successor elsewhere is removed soon after it is back.
+	leftOver := map[string]any{"enabled": true, "period": "30s", "creation_grace": "1m"}
+	docker := map[string]any{
+		"allow_privileged": false, "volumes": []any{map[string]bool{"enabled": false}},
+		"gc": []any{map[string]any{"dangling_containers": []any{leftOver}}},
+	}
 	if n.DockerHost != "" {
 		docker["endpoint"] = n.DockerHost
 	}
