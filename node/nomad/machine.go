@@ -96,6 +96,17 @@ func (e *Nomad) SetLabels(ctx context.Context, id string, labels map[string]*str
 	if _, err := e.api.Nodes().Meta().Apply(&api.NodeMetaApplyRequest{NodeID: id, Meta: labels}, q); err != nil {
 		return failed("label node "+id, err)
 	}
+	err = e.awaitMeta(ctx, id, func(meta map[string]string) bool {
+		for key, value := range labels {
+			if have, there := meta[key]; there != (value != nil) || there && have != *value {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
 	return e.learnNode(ctx, id)
 }
 

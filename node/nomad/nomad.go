@@ -236,7 +236,8 @@ func (e *Nomad) claimLocal(ctx context.Context, address string, self *api.AgentS
 	if err := e.tellLocal(ctx); err != nil {
 		return err
 	}
-	return e.awaitMeta(ctx, id)
+	agent := e.build.metaKey(metaAgent)
+	return e.awaitMeta(ctx, id, func(meta map[string]string) bool { return meta[agent] != "" })
 }
 
 // tellLocal gives the node on this machine its metadata, with a fresh password for images.
@@ -257,17 +258,18 @@ func (e *Nomad) tellLocal(ctx context.Context) error {
 	return nil
 }
 
-// awaitMeta waits until the servers know what the node says of itself: until then nothing is placed there.
-func (e *Nomad) awaitMeta(ctx context.Context, id string) error {
+// awaitMeta waits until the servers know what a node was told to say of itself: it gathers for seconds what it tells
+// them, and until then nothing is placed by that.
+func (e *Nomad) awaitMeta(ctx context.Context, id string, told func(meta map[string]string) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	q := (&api.QueryOptions{WaitTime: 5 * time.Second}).WithContext(ctx)
 	for {
 		n, meta, err := e.api.Nodes().Info(id, q)
 		if err != nil {
-			return fmt.Errorf("nomad: the node on this machine: %w", err)
+			return fmt.Errorf("nomad: node %s: %w", id, err)
 		}
-		if n.Meta[e.build.metaKey(metaAgent)] != "" {
+		if told(n.Meta) {
 			return nil
 		}
 		q.WaitIndex = meta.LastIndex
