@@ -22,8 +22,8 @@ import (
 	"github.com/cupola-paas/cupola/buildpack"
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/auth"
-	"github.com/cupola-paas/cupola/controller/cluster"
 	"github.com/cupola-paas/cupola/controller/dashboard"
+	"github.com/cupola-paas/cupola/controller/door"
 	"github.com/cupola-paas/cupola/controller/identity"
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/controller/servicemap"
@@ -62,8 +62,8 @@ type Server struct {
 	api          *api.Server          // made by Run
 	page         *dashboard.Dashboard // its streams end with the loops
 	ssh          sshDoor
-	cluster      *cluster.Cluster // nil: all runs on this machine
-	nodesPort    string           // where it is served
+	door         *door.Door // nil: all runs on this machine
+	nodesPort    string     // where it is served
 	access       *accessLog
 	tags         *tagger
 	figures      *usage
@@ -94,7 +94,7 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		s.openStore, s.openRegistry, s.openLogs, s.openRouter, s.openAuth, s.openSSH, s.openCluster, s.openEngine, s.openBuilder,
+		s.openStore, s.openRegistry, s.openLogs, s.openRouter, s.openAuth, s.openSSH, s.openDoor, s.openEngine, s.openBuilder,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err

@@ -15,15 +15,15 @@ import (
 
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/capi"
-	"github.com/cupola-paas/cupola/controller/cluster"
+	"github.com/cupola-paas/cupola/controller/door"
 	"github.com/cupola-paas/cupola/controller/identity"
 	"github.com/cupola-paas/cupola/node/agent"
 	"github.com/cupola-paas/cupola/node/nomad"
 	"github.com/cupola-paas/cupola/store"
 )
 
-// openCluster opens the door for machines that joined, where instances run in a cluster.
-func (s *Server) openCluster(ctx context.Context) error {
+// openDoor opens the door for machines that joined, where instances run in a cluster.
+func (s *Server) openDoor(ctx context.Context) error {
 	if s.config.Engine != engineNomad {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (s *Server) openCluster(ctx context.Context) error {
 		return nil
 	})
 	_, s.nodesPort, _ = net.SplitHostPort(listener.Addr().String())
-	s.cluster, err = cluster.Open(cluster.Options{
+	s.door, err = door.Open(door.Options{
 		DB: s.db, Listener: listener, Images: s.registry.Handler(), PullUser: store.PullUser, Pull: s.pullPassword, Log: s.log,
 	})
 	return err
@@ -46,10 +46,10 @@ func (s *Server) openCluster(ctx context.Context) error {
 
 // serveNodes runs beside the loops.
 func (s *Server) serveNodes(ctx context.Context) error {
-	if s.cluster == nil {
+	if s.door == nil {
 		return nil
 	}
-	return s.cluster.Run(ctx)
+	return s.door.Run(ctx)
 }
 
 // connectAgent reaches the agent of a node. The address is the one that the machine gave when it joined: what a
@@ -63,12 +63,12 @@ func (s *Server) connectAgent(nodeID, _ string) (nomad.Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return agent.Connect(n.Agent, s.cluster.Agent(nodeID)), nil
+	return agent.Connect(n.Agent, s.door.Agent(nodeID)), nil
 }
 
 // joins gives the API what machines need to join; nil where none can.
 func (s *Server) joins() api.Joins {
-	if e, ok := s.engine.(*nomad.Nomad); ok && s.cluster != nil {
+	if e, ok := s.engine.(*nomad.Nomad); ok && s.door != nil {
 		return joins{s, e}
 	}
 	return nil
@@ -98,7 +98,7 @@ func (j joins) Trust() (string, error) {
 
 // Welcome implements api.Joins.
 func (j joins) Welcome(ctx context.Context, n *store.Node, request []byte) (*capi.NodeWelcome, error) {
-	cert, err := j.s.cluster.Certify(n.GUID, request)
+	cert, err := j.s.door.Certify(n.GUID, request)
 	if errors.Is(err, identity.ErrRequest) {
 		return nil, capi.UnprocessableEntity.Errorf("%s", err.Error())
 	}
@@ -110,8 +110,8 @@ func (j joins) Welcome(ctx context.Context, n *store.Node, request []byte) (*cap
 		return nil, err
 	}
 	return &capi.NodeWelcome{
-		GUID: n.GUID, Installation: j.s.installation, Certificate: string(cert), CA: string(j.s.cluster.CAPEM()),
-		NodeName: cluster.NodeName(n.GUID), ServerName: cluster.ServerName,
+		GUID: n.GUID, Installation: j.s.installation, Certificate: string(cert), CA: string(j.s.door.CAPEM()),
+		NodeName: door.NodeName(n.GUID), ServerName: door.ServerName,
 		Server: net.JoinHostPort("api."+j.s.config.Domain, j.s.nodesPort), Nomad: join,
 	}, nil
 }

@@ -49,8 +49,9 @@ func (m oneMachine) List(context.Context) ([]capi.Node, error) {
 	return []capi.Node{n}, err
 }
 
-func (oneMachine) Drain(context.Context, string, bool) error { return errOneMachine }
-func (oneMachine) Remove(context.Context, string) error      { return errOneMachine }
+func (oneMachine) Drain(context.Context, string, bool) error               { return errOneMachine }
+func (oneMachine) Label(context.Context, string, map[string]*string) error { return errOneMachine }
+func (oneMachine) Remove(context.Context, string) error                    { return errOneMachine }
 
 var errOneMachine = capi.UnableToPerform.Errorf("This platform runs on one machine: start its server with --engine nomad to have nodes")
 

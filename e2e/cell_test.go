@@ -61,7 +61,7 @@ func needCells(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("not root: no machines can be made of namespaces")
 	}
-	for _, name := range []string{"nomad", "dockerd", "nsenter", "ip", "mount"} {
+	for _, name := range []string{"nomad", "dockerd", "docker-init", "nsenter", "ip", "mount"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skipf("no %s on PATH: nodes that join are not tested here", name)
 		}
@@ -346,7 +346,7 @@ func (cs *cells) join(c *cell, token string, more ...string) result {
 // boot starts the machine: its network, its own /run, its Docker.
 func (cs *cells) boot(c *cell) {
 	cs.t.Helper()
-	c.first = exec.Command("sleep", "infinity")
+	c.first = exec.Command("docker-init", "--", "sleep", "infinity") // it buries the dead, as an init does
 	c.first.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	if err := c.first.Start(); err != nil {
 		cs.t.Skipf("no namespaces can be made here: %v", err)

@@ -45,6 +45,8 @@ func (c *cluster) set(guid, state string, count int) error {
 	return capi.ResourceNotFound.Errorf("Node not found")
 }
 
+func (c *cluster) Label(context.Context, string, map[string]*string) error { return nil }
+
 func (c *cluster) Drain(_ context.Context, guid string, drain bool) error {
 	if drain {
 		return c.set(guid, capi.NodeDraining, -1)

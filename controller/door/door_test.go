@@ -1,4 +1,4 @@
-package cluster
+package door
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 type world struct {
 	t    *testing.T
 	db   *store.DB
-	c    *Cluster
+	c    *Door
 	addr string
 }
 
@@ -99,7 +99,9 @@ func (w *world) client(n node, cert []byte) *http.Client {
 
 func (w *world) put(guid string) {
 	w.t.Helper()
-	err := w.db.Update(func(tx *store.Tx) error { return store.Nodes.Put(tx, &store.Node{Meta: store.Meta{GUID: guid}, Name: "vm"}) })
+	err := w.db.Update(func(tx *store.Tx) error {
+		return store.Nodes.Put(tx, &store.Node{Meta: store.Meta{GUID: guid}, Name: "vm"})
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}

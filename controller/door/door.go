@@ -1,9 +1,9 @@
-// Package cluster is the controller's side of machines that joined: a CA of their own, the certificates by which
+// Package door is the controller's side of machines that joined: a CA of their own, the certificates by which
 // node and server know each other, and the door at which a node gets images and its next certificate.
 //
 // A node's certificate is good for a week and for as long as the node's record is in the store: whoever was
 // removed gets nothing more. It reads images; there is nothing that it writes.
-package cluster
+package door
 
 import (
 	"context"
@@ -38,7 +38,7 @@ const (
 // NodeName is the name in the certificate of a node.
 func NodeName(guid string) string { return guid + nodeSuffix }
 
-// Options say what a Cluster stands on. All are required.
+// Options say what a Door stands on. All are required.
 type Options struct {
 	DB       *store.DB
 	Listener net.Listener // of the door
@@ -49,8 +49,8 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// Cluster is the door and what certifies those who come to it. Its methods may be called at the same time.
-type Cluster struct {
+// Door is the door and what certifies those who come to it. Its methods may be called at the same time.
+type Door struct {
 	o  Options
 	ca *identity.Issuer
 
@@ -60,26 +60,26 @@ type Cluster struct {
 }
 
 // Open opens the CA, or makes it.
-func Open(o Options) (*Cluster, error) {
+func Open(o Options) (*Door, error) {
 	ca, err := identity.NewCA(o.DB, caSetting, "Cupola node CA")
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{o: o, ca: ca}
+	c := &Door{o: o, ca: ca}
 	_, err = c.certificate()
 	return c, err
 }
 
 // CAPEM are the certificates that node and server verify each other by.
-func (c *Cluster) CAPEM() []byte { return c.ca.CAPEM() }
+func (c *Door) CAPEM() []byte { return c.ca.CAPEM() }
 
 // Certify makes the certificate of a node for the key of a request. identity.ErrRequest says that it is none.
-func (c *Cluster) Certify(guid string, request []byte) ([]byte, error) {
+func (c *Door) Certify(guid string, request []byte) ([]byte, error) {
 	return c.ca.Peer(request, NodeName(guid), life)
 }
 
 // certificate is the server's own, replaced after half of its life.
-func (c *Cluster) certificate() (*tls.Certificate, error) {
+func (c *Door) certificate() (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cert != nil && time.Now().Before(c.renew) {
@@ -97,14 +97,14 @@ func (c *Cluster) certificate() (*tls.Certificate, error) {
 	return c.cert, nil
 }
 
-func (c *Cluster) pool() *x509.CertPool {
+func (c *Door) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(c.ca.CAPEM())
 	return pool
 }
 
 // Agent is how the agent of a node is spoken to. Whoever answers without that node's certificate is not believed.
-func (c *Cluster) Agent(guid string) *tls.Config {
+func (c *Door) Agent(guid string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, ServerName: NodeName(guid), RootCAs: c.pool(),
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.certificate() },
@@ -112,7 +112,7 @@ func (c *Cluster) Agent(guid string) *tls.Config {
 }
 
 // Run serves the door until ctx ends.
-func (c *Cluster) Run(ctx context.Context) error {
+func (c *Door) Run(ctx context.Context) error {
 	config := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}}
 	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		cert, err := c.certificate()
@@ -147,7 +147,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	return err
 }
 
-func (c *Cluster) handler() http.Handler {
+func (c *Door) handler() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /v2/", c.images)
 	m.HandleFunc("POST /v1/certificate", c.nextCertificate)
@@ -161,7 +161,7 @@ func (c *Cluster) handler() http.Handler {
 }
 
 // who is the node that asks; empty: none that is known.
-func (c *Cluster) who(r *http.Request) string {
+func (c *Door) who(r *http.Request) string {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return ""
 	}
@@ -182,7 +182,7 @@ func (c *Cluster) who(r *http.Request) string {
 }
 
 // images hands the request to the registry as a reader.
-func (c *Cluster) images(w http.ResponseWriter, r *http.Request) {
+func (c *Door) images(w http.ResponseWriter, r *http.Request) {
 	r = r.Clone(r.Context())
 	r.SetBasicAuth(c.o.PullUser, c.o.Pull)
 	c.o.Images.ServeHTTP(w, r)
@@ -194,7 +194,7 @@ type Renewal struct {
 	CA          string `json:"ca"`          // PEM
 }
 
-func (c *Cluster) nextCertificate(w http.ResponseWriter, r *http.Request) {
+func (c *Door) nextCertificate(w http.ResponseWriter, r *http.Request) {
 	request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		http.Error(w, "the request is too large or broke off", http.StatusBadRequest)
