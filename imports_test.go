@@ -20,7 +20,7 @@ var house = map[string][]string{
 	"controller/api":                {"controller/api", "controller/capi", "controller/auth", "controller/appenv", "controller/appusage", "controller/bits", "controller/logs", "controller/revision", "controller/serviceop", "controller/services/osb", "controller/services/schema", "store"},
 	"controller/bits":               {},
 	"controller/cleanup":            {"store"},
-	"controller/door":            {"controller/identity", "store"},
+	"controller/door":               {"controller/identity", "store"},
 	"controller/collect":            {"store", "node"},
 	"controller/dashboard":          {"controller/capi", "controller/auth"},
 	"controller/logs":               {"controller/capi", "store", "node"},
