@@ -149,3 +149,20 @@ func TestPurgeDeleted(t *testing.T) {
 	w.as("developer", "DELETE", "/v3/deleted_service_instances/db", nil).want(204)
 	w.event("audit.service_instance.purge_data", "db")
 }
+
+// TestPurgeInstanceOfTheOwnBroker: to forget an instance of the platform's own broker stops its server, and keeps its data.
+func TestPurgeInstanceOfTheOwnBroker(t *testing.T) {
+	w := newDataWorld(t)
+	w.put("db", "db", store.DataReady)
+	w.as("admin", "DELETE", "/v3/service_instances/db?purge=true", nil).want(204)
+	w.as("admin", "GET", "/v3/service_instances/db", nil).want(404)
+	w.view(func(tx *store.Tx) error {
+		for o := range store.ServiceOperations.All(tx) {
+			if o.TargetGUID == "db" && o.Orphan && o.Type == store.OperationDelete {
+				return nil
+			}
+		}
+		t.Error("the broker is not told: the server would run for ever")
+		return nil
+	})
+}

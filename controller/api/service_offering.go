@@ -173,11 +173,18 @@ func (s *Server) deleteServiceOffering(c *Ctx) error {
 	return c.NoContent()
 }
 
-// purgeInstance deletes an instance with all bindings without asking its broker.
+// purgeInstance deletes an instance with all bindings without asking its broker. The platform's own broker is told all the
+// same: nobody else could stop the server, and its data stays as that of any deleted one.
 func (c *Ctx) purgeInstance(tx *store.Tx, i *store.ServiceInstance) error {
 	place, err := placeOf(tx, i.SpaceGUID)
 	if err != nil {
 		return err
 	}
-	return firstOf(c.auditService(tx, i, place, "purge", nil), serviceop.RemoveInstance(tx, i))
+	if err := c.auditService(tx, i, place, "purge", nil); err != nil {
+		return err
+	}
+	if _, err := store.DataServices.Get(tx, i.GUID); err == nil {
+		return serviceop.ForgetInstance(tx, i, c.actor())
+	}
+	return serviceop.RemoveInstance(tx, i)
 }
