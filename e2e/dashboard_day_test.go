@@ -31,7 +31,7 @@ func (s *screen) fill(field, text string) {
 }
 
 // TestDashboardDay does with the mouse what changes a running app: it scales, tries a canary and goes on, tries another and
-// takes it back, rolls back, maps a route, buys a PostgreSQL and binds it.
+// takes it back, rolls back and maps a route.
 func TestDashboardDay(t *testing.T) {
 	u := newUserOf(t, shared, "clicking")
 	dir := sample(t, "static")
@@ -93,21 +93,49 @@ func TestDashboardDay(t *testing.T) {
 	s.click("button", "Map")
 	s.see("#r", "clicked-too.")
 	u.answers("clicked-too", "/", http.StatusOK, "")
-
-	s.visit("/marketplace")
-	s.click("h2 a", "postgres")
-	s.see("h2", "Make an instance")
-	s.fill("name", "clicked-db")
-	s.choose("space", "clicking")
-	s.click("form.stack button", "Make")
-	s.see("h1", "clicked-db")
-	s.see("h1", "ready")
-	s.choose("app", "clicked")
-	s.click("form button", "Bind")
-	s.see("#bo", "clicked")
-	s.see("#bo", "ready")
-	s.shoot("postgres")
 	s.visit("/nodes")
 	s.see("#no", "ready")
 	s.shoot("nodes")
+}
+
+// TestDashboardPostgres buys a PostgreSQL in the marketplace and binds it to an app.
+func TestDashboardPostgres(t *testing.T) {
+	u := newUserOf(t, shared, "buying")
+	u.must("push", "bought", "-p", sample(t, "static"))
+	s := newScreen(t)
+	s.signIn("admin", password)
+	s.visit("/marketplace")
+	s.click("h2 a", "postgres")
+	s.see("h2", "Make an instance")
+	s.fill("name", "bought-db")
+	s.choose("space", "buying")
+	s.click("form.stack button", "Make")
+	s.visit("/services/" + u.made("/v3/service_instances?names=bought-db"))
+	s.see("h1", "bought-db")
+	s.see("h1", "ready") // by itself
+	s.choose("app", "bought")
+	s.click("form button", "Bind")
+	u.made("/v3/service_credential_bindings?service_instance_names=bought-db")
+	s.see("#bo", "bought")
+	s.see("#bo", "ready")
+	s.see("#ba", "Back up now")
+	s.shoot("postgres")
+}
+
+// made waits until a list has something, and returns its GUID.
+func (u *user) made(path string) (guid string) {
+	u.t.Helper()
+	u.eventually("something in "+path, func() bool {
+		var list struct {
+			Resources []struct {
+				GUID string `json:"guid"`
+			} `json:"resources"`
+		}
+		u.curl(path, &list)
+		if len(list.Resources) == 1 {
+			guid = list.Resources[0].GUID
+		}
+		return guid != ""
+	})
+	return guid
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,7 +84,15 @@ func (s *screen) click(selector, text string) {
 
 func (s *screen) visit(path string) {
 	s.t.Helper()
-	s.run(chromedp.Navigate(s.p.url("dashboard", path)))
+	for end := time.Now().Add(90 * time.Second); ; {
+		err := chromedp.Run(s.ctx, chromedp.Navigate(s.p.url("dashboard", path)))
+		if err == nil {
+			return
+		}
+		if !strings.Contains(err.Error(), "ERR_NETWORK_CHANGED") || time.Now().After(end) { // see until
+			s.t.Fatalf("visit %s: %v", path, err)
+		}
+	}
 }
 
 // shoot leaves a picture below the folder that git ignores.
