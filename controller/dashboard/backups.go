@@ -3,7 +3,6 @@ package dashboard
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/capi"
@@ -24,15 +23,13 @@ type backupRow struct {
 	Restorable bool
 }
 
-// readBackups reads the backups of a service instance; none where its broker keeps its data itself.
+// readBackups reads the backups of a service instance; none where it has nothing to back up, or where its broker keeps its
+// data itself.
 func (v *serviceView) readBackups(ctx context.Context, q *ask) error {
-	if v.Instance.Type != capi.ServiceManaged {
+	if v.Instance.Data == nil || !v.Instance.Data.Backups {
 		return nil
 	}
 	list, err := onePage[capi.Backup](ctx, q.c, "/v3/service_instances/"+v.Instance.GUID+"/backups", capi.Filter{"per_page": {"100"}, "order_by": {"-created_at"}})
-	if statusOf(err) == http.StatusUnprocessableEntity {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
