@@ -15,8 +15,59 @@ import (
 const nodesPath = "/v3/admin/nodes"
 
 func (k *console) nodeCommands() []*cli.Command {
-	change := func(name, summary, verb, done string) *cli.Command {
-		return k.command(spec{name: name, category: platformCategory, summary: summary, args: "NODE", min: 1, max: 1, need: aLogin,
+	return []*cli.Command{
+		k.command(spec{name: "nodes", category: platformCategory, summary: "list the machines of the cluster, for administrators", need: aLogin,
+			api: []string{"GET " + nodesPath}, run: nodes}),
+		k.nodeCommand(),
+	}
+}
+
+// nodeCommand is about one machine: its way into the cluster, and out of it.
+func (k *console) nodeCommand() *cli.Command {
+	parent := k.command(spec{name: "node", category: platformCategory, summary: "make this machine a node of a cluster, empty one, remove one", noJSON: true,
+		details:  "On the machine itself: join, run. From anywhere, for administrators: token, label, drain, resume, remove. See also: nodes.",
+		examples: []string{"cupola node token", "cupola node join https://api.example.com --token TOKEN", "cupola node drain vm-2"},
+		run: func(_ context.Context, _ *session, c *cli.Context) error {
+			if c.Args().Present() {
+				return badUsage("node does not know what to do with %q", c.Args().First()).withHint("see: cupola node --help")
+			}
+			return cli.ShowSubcommandHelp(c)
+		}, max: -1})
+	parent.Subcommands = append(k.joiningCommands(), k.leavingCommands()...)
+	return parent
+}
+
+// nodeSub is a subcommand of node.
+func (k *console) nodeSub(name string, sp spec) *cli.Command {
+	sp.name, sp.category = "node "+name, platformCategory
+	command := k.command(sp)
+	command.Name = name
+	return command
+}
+
+func (k *console) joiningCommands() []*cli.Command {
+	return []*cli.Command{
+		k.nodeSub("token", spec{summary: "make a token with which one machine joins the cluster", need: aLogin,
+			flags:   []cli.Flag{&cli.DurationFlag{Name: "valid", Usage: "`TIME` that the token may be used, from 1m to 168h (default: 1h)"}},
+			details: "It is shown this once and lets in one machine. The fingerprint of the server's CA is part of it.",
+			api:     []string{"POST " + nodeTokensPath}, run: makeNodeToken}),
+		k.nodeSub("join", spec{summary: "make this machine a node", args: "API", min: 1, max: 1, flags: joinFlags(), run: joinNode, api: []string{"GET /ca.pem", "GET /healthz", "POST /v3/nodes"},
+			details: "It looks at the machine first and says what to mend; the token is spent only when all is well. The machine needs root,\n" +
+				"Docker Engine and a nomad program. Where there is systemd it runs the node from then on. To join again does no harm.",
+			examples: []string{"cupola node join https://api.example.com --token TOKEN --zone north", "cupola node join https://api.example.com --token TOKEN --check"}}),
+		k.nodeSub("run", spec{summary: "run this machine as a node, in the foreground", noJSON: true, run: runNode,
+			flags:   []cli.Flag{nodeDirFlag, textFlag("log-level", "CUPOLA_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default: info)")},
+			details: "systemd does this where it is. It starts Nomad's client and keeps it running; instances go on when it is stopped."}),
+		k.nodeSub("label", spec{summary: "set or take away labels of a node", args: "NODE KEY=VALUE|KEY-...", min: 2, max: -1, need: aLogin,
+			details:  "The label zone tells instances of one app apart: they avoid each other's zones.",
+			examples: []string{"cupola node label vm-2 zone=north disk=fast", "cupola node label vm-2 disk-"},
+			api:      []string{"GET " + nodesPath, "PATCH " + nodesPath + "/:guid"}, run: labelNode}),
+	}
+}
+
+func (k *console) leavingCommands() []*cli.Command {
+	change := func(verb, summary, done string) *cli.Command {
+		return k.nodeSub(verb, spec{summary: summary, args: "NODE", min: 1, max: 1, need: aLogin,
 			api: []string{"GET " + nodesPath, "POST " + nodesPath + "/:guid/actions/" + verb},
 			run: func(ctx context.Context, s *session, c *cli.Context) error {
 				n, err := s.node(ctx, c.Args().First())
@@ -31,52 +82,12 @@ func (k *console) nodeCommands() []*cli.Command {
 			}})
 	}
 	return []*cli.Command{
-		k.command(spec{name: "nodes", category: platformCategory, summary: "list the machines of the cluster, for administrators", need: aLogin,
-			api: []string{"GET " + nodesPath}, run: nodes}),
-		change("drain-node", "empty a machine: its instances are replaced elsewhere first, and none are placed there", "drain",
+		change("drain", "empty a machine: its instances are replaced elsewhere first, and none are placed there",
 			"Node %s takes no more instances. Those that it has are stopped as soon as others have taken their places; cupola nodes shows when it is DRAINED."),
-		change("resume-node", "let instances be placed on a machine again", "resume", "Node %s takes instances again."),
-		k.command(spec{name: "remove-node", category: platformCategory, summary: "forget a machine that is down", args: "NODE", min: 1, max: 1,
+		change("resume", "let instances be placed on a machine again", "Node %s takes instances again."),
+		k.nodeSub("remove", spec{summary: "forget a machine that is down", args: "NODE", min: 1, max: 1,
 			flags: []cli.Flag{forceFlag}, need: aLogin, api: []string{"GET " + nodesPath, "DELETE " + nodesPath + "/:guid"}, run: removeNode}),
-		k.nodeCommand(),
 	}
-}
-
-// nodeCommand is about one machine and its way into the cluster.
-func (k *console) nodeCommand() *cli.Command {
-	parent := k.command(spec{name: "node", category: platformCategory, summary: "make this machine a node of a cluster", noJSON: true,
-		details:  "On the machine itself: join, run. From anywhere, for administrators: token, label. See also: nodes, drain-node, remove-node.",
-		examples: []string{"cupola node token", "cupola node join https://api.example.com --token TOKEN", "cupola node label vm-2 zone=north"},
-		run: func(_ context.Context, _ *session, c *cli.Context) error {
-			if c.Args().Present() {
-				return badUsage("node does not know what to do with %q", c.Args().First()).withHint("see: cupola node --help")
-			}
-			return cli.ShowSubcommandHelp(c)
-		}, max: -1})
-	sub := func(name string, sp spec) *cli.Command {
-		sp.name, sp.category = "node "+name, platformCategory
-		command := k.command(sp)
-		command.Name = name
-		return command
-	}
-	parent.Subcommands = []*cli.Command{
-		sub("token", spec{summary: "make a token with which one machine joins the cluster", need: aLogin,
-			flags:   []cli.Flag{&cli.DurationFlag{Name: "valid", Usage: "`TIME` that the token may be used, from 1m to 168h (default: 1h)"}},
-			details: "It is shown this once and lets in one machine. The fingerprint of the server's CA is part of it.",
-			api:     []string{"POST " + nodeTokensPath}, run: makeNodeToken}),
-		sub("join", spec{summary: "make this machine a node", args: "API", min: 1, max: 1, flags: joinFlags(), run: joinNode, api: []string{"GET /ca.pem", "GET /healthz", "POST /v3/nodes"},
-			details: "It looks at the machine first and says what to mend; the token is spent only when all is well. The machine needs root,\n" +
-				"Docker Engine and a nomad program. Where there is systemd it runs the node from then on. To join again does no harm.",
-			examples: []string{"cupola node join https://api.example.com --token TOKEN --zone north", "cupola node join https://api.example.com --token TOKEN --check"}}),
-		sub("run", spec{summary: "run this machine as a node, in the foreground", noJSON: true, run: runNode,
-			flags:   []cli.Flag{nodeDirFlag, textFlag("log-level", "CUPOLA_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default: info)")},
-			details: "systemd does this where it is. It starts Nomad's client and keeps it running; instances go on when it is stopped."}),
-		sub("label", spec{summary: "set or take away labels of a node", args: "NODE KEY=VALUE|KEY-...", min: 2, max: -1, need: aLogin,
-			details:  "The label zone tells instances of one app apart: they avoid each other's zones.",
-			examples: []string{"cupola node label vm-2 zone=north disk=fast", "cupola node label vm-2 disk-"},
-			api:      []string{"GET " + nodesPath, "PATCH " + nodesPath + "/:guid"}, run: labelNode}),
-	}
-	return parent
 }
 
 const nodeTokensPath = "/v3/admin/node_tokens"

@@ -157,7 +157,7 @@ func partJoin(cs *cells, u *user) {
 	if got := cs.states()["never-started"]; got != "JOINING" {
 		cs.t.Errorf("a machine that joined and never came is %q", got)
 	}
-	cs.operator().must("remove-node", "-f", "never-started")
+	cs.operator().must("node", "remove", "-f", "never-started")
 }
 
 // partSpread: no machine has two instances of the app.
@@ -322,14 +322,14 @@ func partDrain(cs *cells, u *user) {
 	c := cs.where(u, "single")
 	done := make(chan struct{})
 	failed := cs.answersAll("single", done)
-	cs.operator().must("drain-node", c.name)
+	cs.operator().must("node", "drain", c.name)
 	took := cs.eventually("the node is DRAINED", time.Minute, func() bool { return cs.states()[c.name] == "DRAINED" })
 	close(done)
 	if why, is := <-failed; is {
 		cs.t.Errorf("a request failed while its node was emptied: %s", why)
 	}
 	cs.t.Logf("drained in %s", took.Round(100*time.Millisecond))
-	cs.operator().must("resume-node", c.name)
+	cs.operator().must("node", "resume", c.name)
 }
 
 // child is the process that nsenter waits for.
