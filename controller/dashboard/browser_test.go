@@ -100,22 +100,28 @@ func (b *real) healthy() {
 
 func (b *real) visit(path string) {
 	b.w.t.Helper()
-	// Each container that starts or ends somewhere on the machine is a change of its network to Chromium, which breaks off
-	// what it loads: it is asked again.
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+	b.load(path)
+	b.run(chromedp.WaitReady("main", chromedp.ByQuery))
+}
+
+// load opens an address of the dashboard. Each container that starts or ends somewhere on the machine is a change of its
+// network to Chromium, which breaks off what it loads: it is asked again.
+func (b *real) load(path string) {
+	b.w.t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; {
 		err := chromedp.Run(b.ctx, chromedp.Navigate("https://dashboard.example.com"+path))
-		if err == nil || !strings.Contains(err.Error(), "ERR_NETWORK_CHANGED") {
+		if err == nil || !strings.Contains(err.Error(), "ERR_NETWORK_CHANGED") || time.Now().After(end) {
 			b.w.must(err)
-			break
+			return
 		}
 	}
-	b.run(chromedp.WaitReady("main", chromedp.ByQuery))
 }
 
 // signIn types the password at the login page.
 func (b *real) signIn(user, password string) {
 	b.w.t.Helper()
-	b.run(chromedp.Navigate("https://dashboard.example.com/"), chromedp.WaitVisible("#username", chromedp.ByQuery),
+	b.load("/")
+	b.run(chromedp.WaitVisible("#username", chromedp.ByQuery),
 		chromedp.SendKeys("#username", user, chromedp.ByQuery), chromedp.SendKeys("#password", password+"\r", chromedp.ByQuery))
 	b.until(`document.readyState === "complete" && (location.host.startsWith("dashboard.") || !!document.querySelector(".problem"))`)
 }
@@ -126,12 +132,13 @@ func (b *real) see(selector, text string) {
 	b.until(fmt.Sprintf(`[...document.querySelectorAll(%q)].some((e) => e.checkVisibility() && e.innerText.includes(%q))`, selector, text))
 }
 
-// until waits for a condition in the page. While one page gives way to the next there is none to ask, so it asks again.
+// until waits for a condition in the page. While one page gives way to the next there is none to ask, so it asks again. A
+// page that broke off (see load) is asked for again, once.
 func (b *real) until(js string) {
 	b.w.t.Helper()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
 		var ok bool
-		if err := chromedp.Run(b.ctx, chromedp.Evaluate(js, &ok)); err == nil && ok {
+		if err := chromedp.Run(b.ctx, chromedp.Evaluate(`location.protocol === "chrome-error:" ? (window.again ||= (location.reload(), true), false) : (`+js+`)`, &ok)); err == nil && ok {
 			return
 		}
 	}

@@ -45,7 +45,7 @@ type world struct {
 	evil      atomic.Value // what the site evil.example.com shows
 
 	org, space, domain, offering string
-	calls                        api.ServiceMap // nil: nobody calls anybody
+	calls                        atomic.Pointer[api.ServiceMap] // nil: nobody calls anybody
 }
 
 // clock can be put forward.
@@ -84,10 +84,10 @@ func newWorld(t testing.TB) *world {
 		DB: w.db, Auth: uaa, Blobs: blobs, PublicURL: "https://api.example.com", TempDir: t.TempDir(),
 		Links: api.Links{Login: "https://login.example.com", UAA: "https://uaa.example.com", LogCache: "https://log-cache.example.com"},
 		Map: func(place func(string) (string, bool)) capi.ServiceMap {
-			if w.calls == nil {
-				return capi.ServiceMap{}
+			if calls := w.calls.Load(); calls != nil {
+				return (*calls)(place)
 			}
-			return w.calls(place)
+			return capi.ServiceMap{}
 		},
 		Nodes: w.cluster, Disks: w.cluster, Certificates: w.cluster, Data: &vault{w}, Said: w.said,
 		Rebase: func(context.Context, string, string, string) (string, error) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/controller/servicemap"
 	"github.com/cupola-paas/cupola/node"
@@ -58,6 +59,9 @@ func connections(from, to string, perSecond float64) capi.MapEdge {
 	return capi.MapEdge{From: from, To: to, Kind: capi.MapDirect, State: capi.MapActive, PerSecond: &perSecond, Calls: &calls, Recent: &capi.MapRecent{Calls: calls / 5}}
 }
 
+// calling says what the map shows from now on.
+func (w *world) calling(m api.ServiceMap) { w.calls.Store(&m) }
+
 // drawCalls has the apps of furnish call one another.
 func (w *world) drawCalls() map[string]string {
 	guids := map[string]string{}
@@ -70,12 +74,12 @@ func (w *world) drawCalls() map[string]string {
 		}
 		return nil
 	}))
-	w.calls = said(
+	w.calling(said(
 		requests(capi.MapInternet, guids["shop"], 120, 0), requests(capi.MapInternet, guids["blog"], 0.4, 0), requests(guids["shop"], guids["billing"], 12, 40),
 		requests(guids["shop"], guids["search"], 60, 0), requests(guids["search"], guids["images"], 5, 0), requests(guids["billing"], guids["gateway"], 3, 0),
 		requests(guids["gateway"], guids["billing"], 0.2, 0), connections(guids["worker-mail"], guids["gateway"], 0.1), connections(guids["blog"], guids["images"], 2),
 		requests("somebody else's", guids["billing"], 1, 0),
-	)
+	))
 	return guids
 }
 
@@ -209,7 +213,7 @@ func TestMapInABrowser(t *testing.T) {
 	}))
 	t.Cleanup(callee.Close)
 	r := newRouted(t, &clock{})
-	w.calls = r.Map
+	w.calling(r.Map)
 	r.here = []node.Status{{ID: "front-0", Labels: map[string]string{"app": front}, Address: "127.0.0.9"}}
 	w.must(r.router.SetTable(router.Table{Routes: []router.Route{{Host: "back.example.com", AppGUID: back, Endpoints: []router.Endpoint{
 		{Address: callee.Listener.Addr().String(), InstanceID: "back-0", AppGUID: back},
@@ -275,7 +279,7 @@ func TestMapLooks(t *testing.T) {
 			edges = append(edges, requests(edges[i/9].To, guid, 1+float64(i), uint64(btoi(i%51 == 0))))
 		}
 	}
-	w.calls = said(edges...)
+	w.calling(said(edges...))
 	b.looksAt("map-200", "/map?"+url.Values{"by": {"app"}}.Encode(), axe)
 	b.looksAt("map-spaces", "/map", axe)
 	b.healthy()
