@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -226,7 +227,7 @@ func (s *Server) said(appGUID string, n int) []string {
 	}
 	var lines []string
 	for _, e := range all {
-		if kind := e.Tags["source_type"]; len(kind) >= 3 && kind[:3] == "APP" && len(lines) < n {
+		if strings.HasPrefix(e.Tags["source_type"], "APP") && len(lines) < n {
 			lines = append(lines, string(e.Payload))
 		}
 	}

@@ -132,7 +132,7 @@ func (b *book) later(app string, d time.Duration) {
 func (b *book) overdue(s scope) {
 	now := time.Now()
 	for app, at := range b.due {
-		if s.all || !now.Before(at) {
+		if !now.Before(at) {
 			delete(b.due, app)
 			s.apps[app] = true
 		}

@@ -147,14 +147,8 @@ func (l *Loop) sleep(ctx context.Context, d time.Duration, changed <-chan struct
 	return true
 }
 
-// Step makes one whole comparison and starts what it calls for. Repeating it does no harm. It returns after
-// how long something is due, zero if nothing is.
-func (l *Loop) Step(ctx context.Context) (time.Duration, error) {
-	l.init()
-	return l.step(ctx, true, store.Changes{}, node.Changes{})
-}
-
-// step compares everything, or the apps that the changes concern.
+// step compares everything, or the apps that the changes concern, and starts what that calls for. Repeating it does no
+// harm. It returns after how long something is due, zero if nothing is.
 func (l *Loop) step(ctx context.Context, all bool, wrote store.Changes, ran node.Changes) (time.Duration, error) {
 	s := scope{all: all, apps: map[string]bool{}}
 	if all {

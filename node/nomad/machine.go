@@ -41,19 +41,19 @@ func (e *Nomad) Machines(context.Context) ([]node.Machine, error) {
 	return all, nil
 }
 
-func (e *Nomad) findMachine(id string) (*member, error) {
+func (e *Nomad) findMachine(id string) (hostname string, down bool, err error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	m := e.nodes[id]
 	if m == nil || id == noNode {
-		return nil, fmt.Errorf("node %s: %w", id, node.ErrNotFound)
+		return "", false, fmt.Errorf("node %s: %w", id, node.ErrNotFound)
 	}
-	return m, nil
+	return m.hostname, m.down, nil
 }
 
 // SetEligible implements node.Machines.
 func (e *Nomad) SetEligible(ctx context.Context, id string, eligible bool) error {
-	if _, err := e.findMachine(id); err != nil {
+	if _, _, err := e.findMachine(id); err != nil {
 		return err
 	}
 	if _, err := e.api.Nodes().ToggleEligibility(id, eligible, (&api.WriteOptions{}).WithContext(ctx)); err != nil {
@@ -64,15 +64,12 @@ func (e *Nomad) SetEligible(ctx context.Context, id string, eligible bool) error
 
 // RemoveMachine implements node.Machines.
 func (e *Nomad) RemoveMachine(ctx context.Context, id string) error {
-	m, err := e.findMachine(id)
+	hostname, down, err := e.findMachine(id)
 	if err != nil {
 		return err
 	}
-	e.mu.RLock()
-	down := m.down
-	e.mu.RUnlock()
 	if !down {
-		return fmt.Errorf("node %s: %w", m.hostname, node.ErrMachineUp)
+		return fmt.Errorf("node %s: %w", hostname, node.ErrMachineUp)
 	}
 	if _, _, err := e.api.Nodes().Purge(id, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
 		return failed("node "+id, err)
@@ -82,15 +79,12 @@ func (e *Nomad) RemoveMachine(ctx context.Context, id string) error {
 
 // SetLabels implements node.Machines. A node keeps what it was told for as long as it has its data.
 func (e *Nomad) SetLabels(ctx context.Context, id string, labels map[string]*string) error {
-	m, err := e.findMachine(id)
+	hostname, down, err := e.findMachine(id)
 	if err != nil {
 		return err
 	}
-	e.mu.RLock()
-	down := m.down
-	e.mu.RUnlock()
 	if down {
-		return fmt.Errorf("node %s: %w", m.hostname, node.ErrMachineDown)
+		return fmt.Errorf("node %s: %w", hostname, node.ErrMachineDown)
 	}
 	q := (&api.QueryOptions{}).WithContext(ctx)
 	if _, err := e.api.Nodes().Meta().Apply(&api.NodeMetaApplyRequest{NodeID: id, Meta: labels}, q); err != nil {
