@@ -21,7 +21,7 @@ type loaded struct {
 func benchPages(t *testing.T, p *platform) {
 	s := newScreenOf(t, p)
 	s.signIn("admin", password)
-	s.run(network.SetCacheDisabled(true))
+	s.Run(network.SetCacheDisabled(true))
 	for _, path := range []string{"/", "/apps", "/apps?page=100", "/apps?q=777", "/map", "/routes", "/orgs", "/services", "/marketplace", "/audit", "/platform"} {
 		var views []loaded
 		for range 11 {
@@ -47,8 +47,8 @@ func middle(views []loaded, of func(loaded) float64) float64 {
 func (s *screen) load(path string) (v loaded) {
 	s.t.Helper()
 	s.visit(path)
-	s.until(`!!performance.getEntriesByName("first-contentful-paint").length && performance.getEntriesByType("navigation")[0].loadEventEnd > 0`)
-	s.run(chromedp.Evaluate(`(() => {
+	s.Until(`!!performance.getEntriesByName("first-contentful-paint").length && performance.getEntriesByType("navigation")[0].loadEventEnd > 0`)
+	s.Run(chromedp.Evaluate(`(() => {
 		const page = performance.getEntriesByType("navigation")[0], rest = performance.getEntriesByType("resource").filter((r) => !r.name.includes("/stream"));
 		return {Answer: page.responseEnd, Paint: performance.getEntriesByName("first-contentful-paint")[0].startTime, Done: page.loadEventEnd,
 			Page: page.transferSize, All: rest.reduce((n, r) => n + r.transferSize, page.transferSize), Requests: 1 + rest.length};

@@ -13,21 +13,21 @@ import (
 func (s *screen) signIn(user, secret string) {
 	s.t.Helper()
 	s.visit("/")
-	s.until(`!!document.querySelector("#username")`)
-	s.run(chromedp.SendKeys("#username", user, chromedp.ByQuery), chromedp.SendKeys("#password", secret+"\r", chromedp.ByQuery))
-	s.see("h1", "Overview")
+	s.Until(`!!document.querySelector("#username")`)
+	s.Run(chromedp.SendKeys("#username", user, chromedp.ByQuery), chromedp.SendKeys("#password", secret+"\r", chromedp.ByQuery))
+	s.See("h1", "Overview")
 }
 
 // choose picks the option of a field whose text begins so.
 func (s *screen) choose(field, text string) {
 	s.t.Helper()
-	s.until(fmt.Sprintf(`(() => { const f = document.getElementById(%q); const o = f && [...f.options].find((o) => o.text.startsWith(%q)); if (o) f.value = o.value; return !!o; })()`, field, text))
+	s.Until(fmt.Sprintf(`(() => { const f = document.getElementById(%q); const o = f && [...f.options].find((o) => o.text.startsWith(%q)); if (o) f.value = o.value; return !!o; })()`, field, text))
 }
 
 // fill writes into a field in place of what it has.
 func (s *screen) fill(field, text string) {
 	s.t.Helper()
-	s.until(fmt.Sprintf(`(() => { const f = document.getElementById(%q); if (f) { f.value = %q; f.dispatchEvent(new Event("input", {bubbles: true})); } return !!f; })()`, field, text))
+	s.Until(fmt.Sprintf(`(() => { const f = document.getElementById(%q); if (f) { f.value = %q; f.dispatchEvent(new Event("input", {bubbles: true})); } return !!f; })()`, field, text))
 }
 
 // TestDashboardDay does with the mouse what changes a running app: it scales, tries a canary and goes on, tries another and
@@ -43,58 +43,41 @@ func TestDashboardDay(t *testing.T) {
 	s.signIn("admin", password)
 
 	s.visit(app + "/scale")
-	s.see("h2", "web")
+	s.See("h2", "web")
 	s.fill("i-web", "3")
-	s.click("button", "Scale web")
-	s.see(".notice", "web is scaled.")
+	s.Click("button", "Scale web")
+	s.See(".notice", "web is scaled.")
 	s.visit(app)
-	s.see("#instances", "web 3/3") // by itself
+	s.See("#instances", "web 3/3") // by itself
 	s.shoot("app")
 
 	canary := func() {
 		s.visit(app + "/deployments")
 		s.choose("strategy", "canary")
-		s.click("form.stack button", "Deploy")
-		s.see("#active", "paused")
-	}
-	// settled waits until no deployment goes on, and looks at the page anew: a form whose answer broke off leads elsewhere.
-	settled := func() {
-		u.eventually("the deployment's end", func() bool {
-			var active struct {
-				Pagination struct {
-					Total int `json:"total_results"`
-				} `json:"pagination"`
-			}
-			s.until(`!document.querySelector("[popover]:popover-open")`)
-			u.curl("/v3/deployments?status_values=ACTIVE&app_guids="+u.guid("clicked"), &active)
-			return active.Pagination.Total == 0
-		})
-		s.visit(app + "/deployments")
+		s.Click("form.stack button", "Deploy")
+		s.See("#active", "paused")
 	}
 	canary()
 	s.shoot("canary")
-	s.click("#active button", "Continue…")
-	s.click("[popover] button", "Continue")
-	settled()
-	s.see("#deployments", "deployed")
+	s.Click("#active button", "Continue…")
+	s.Click("[popover] button", "Continue")
+	s.See("#deployments", "deployed")
 	canary()
-	s.click("#active button", "Cancel…")
-	s.click("[popover] button.danger", "Cancel the deployment")
-	settled()
-	s.see("#deployments", "cancelled")
+	s.Click("#active button", "Cancel…")
+	s.Click("[popover] button.danger", "Cancel the deployment")
+	s.See("#deployments", "cancelled")
 
-	s.click("#revisions tr:last-child button", "Roll back…")
-	s.click("[popover] button.danger", "Roll back to")
-	settled()
-	s.see("#revisions", "Rolled back to revision 1")
+	s.Click("#revisions tr:last-child button", "Roll back…")
+	s.Click("[popover] button.danger", "Roll back to")
+	s.See("#revisions", "Rolled back to revision 1")
 
 	s.visit(app + "/routes")
 	s.fill("host", "clicked-too")
-	s.click("button", "Map")
-	s.see("#r", "clicked-too.")
+	s.Click("button", "Map")
+	s.See("#r", "clicked-too.")
 	u.answers("clicked-too", "/", http.StatusOK, "")
 	s.visit("/nodes")
-	s.see("#no", "ready")
+	s.See("#no", "ready")
 	s.shoot("nodes")
 }
 
@@ -105,37 +88,17 @@ func TestDashboardPostgres(t *testing.T) {
 	s := newScreen(t)
 	s.signIn("admin", password)
 	s.visit("/marketplace")
-	s.click("h2 a", "postgres")
-	s.see("h2", "Make an instance")
+	s.Click("h2 a", "postgres")
+	s.See("h2", "Make an instance")
 	s.fill("name", "bought-db")
 	s.choose("space", "buying")
-	s.click("form.stack button", "Make")
-	s.visit("/services/" + u.made("/v3/service_instances?names=bought-db"))
-	s.see("h1", "bought-db")
-	s.see("h1", "ready") // by itself
+	s.Click("form.stack button", "Make")
+	s.See("h1", "bought-db")
+	s.See("h1", "ready") // by itself
 	s.choose("app", "bought")
-	s.click("form button", "Bind")
-	u.made("/v3/service_credential_bindings?service_instance_names=bought-db")
-	s.see("#bo", "bought")
-	s.see("#bo", "ready")
-	s.see("#ba", "Back up now")
+	s.Click("form button", "Bind")
+	s.See("#bo", "bought")
+	s.See("#bo", "ready")
+	s.See("#ba", "Back up now")
 	s.shoot("postgres")
-}
-
-// made waits until a list has something, and returns its GUID.
-func (u *user) made(path string) (guid string) {
-	u.t.Helper()
-	u.eventually("something in "+path, func() bool {
-		var list struct {
-			Resources []struct {
-				GUID string `json:"guid"`
-			} `json:"resources"`
-		}
-		u.curl(path, &list)
-		if len(list.Resources) == 1 {
-			guid = list.Resources[0].GUID
-		}
-		return guid != ""
-	})
-	return guid
 }

@@ -19,13 +19,13 @@ func TestDayInABrowser(t *testing.T) {
 	guid := names["{guid}"]
 	b := w.chromium()
 	b.signIn("admin", "wrong")
-	b.see("main", "The user name or the password is not right.")
+	b.See("main", "The user name or the password is not right.")
 	b.signIn("admin", "secret")
-	b.see("h1", "Overview")
-	b.see("#ov-unwell", "shop")
+	b.See("h1", "Overview")
+	b.See("#ov-unwell", "shop")
 
 	b.visit("/apps/" + guid)
-	b.see("#instances", "crashed")
+	b.See("#instances", "crashed")
 	w.must(w.db.Update(func(tx *store.Tx) error {
 		all, _, err := store.Instances.List(tx, store.Query[store.Instance]{Where: []store.Cond{store.By("app", guid), store.By("state", store.InstanceCrashed)}})
 		for _, i := range all {
@@ -34,55 +34,55 @@ func TestDayInABrowser(t *testing.T) {
 		}
 		return err
 	}))
-	b.see("#instances", "web 3/3") // by itself
+	b.See("#instances", "web 3/3") // by itself
 	if got := b.eval(`document.querySelector("#instances").innerText.includes("crashed")`); got != "false" {
 		t.Error("the crashed instance is still shown")
 	}
 
 	b.visit("/apps/" + guid + "/logs")
 	w.say(guid, "a line that comes "+hostile)
-	b.see("#log", "a line that comes "+hostile)
-	b.run(chromedp.SendKeys("#log-q", "ECONNREFUSED", chromedp.ByQuery))
-	b.see("#log-count", "1 of 5 lines.")
+	b.See("#log", "a line that comes "+hostile)
+	b.Run(chromedp.SendKeys("#log-q", "ECONNREFUSED", chromedp.ByQuery))
+	b.See("#log-count", "1 of 5 lines.")
 	b.eval(`(document.getElementById("log-q").value = "", document.getElementById("log-filter").dispatchEvent(new Event("input")))`)
-	b.see("#log-count", "5 of 5 lines.")
-	b.click("button", "Pause")
+	b.See("#log-count", "5 of 5 lines.")
+	b.Click("button", "Pause")
 	w.say(guid, "said meanwhile")
-	b.see("#log-pause", "Go on (1 new)")
-	b.click("button", "Go on")
-	b.see("#log", "said meanwhile")
+	b.See("#log-pause", "Go on (1 new)")
+	b.Click("button", "Go on")
+	b.See("#log", "said meanwhile")
 
 	b.visit("/apps/" + guid + "/scale")
-	b.click("button", "Scale web")
-	b.see(".notice", "Nothing was changed.")
+	b.Click("button", "Scale web")
+	b.See(".notice", "Nothing was changed.")
 	b.visit("/apps/" + names["gateway"] + "/scale")
-	b.run(chromedp.Evaluate(`(() => { const r = document.querySelector("input[type=range]"); r.value = 5; r.dispatchEvent(new Event("input", {bubbles: true})); })()`, nil))
-	b.see("[data-total]", "1,280 MB in all")
-	b.click("button", "Scale web")
-	b.see(".notice", "web is scaled.")
-	b.see("main", "3 of 5 running") // gateway has three
+	b.Run(chromedp.Evaluate(`(() => { const r = document.querySelector("input[type=range]"); r.value = 5; r.dispatchEvent(new Event("input", {bubbles: true})); })()`, nil))
+	b.See("[data-total]", "1,280 MB in all")
+	b.Click("button", "Scale web")
+	b.See(".notice", "web is scaled.")
+	b.See("main", "3 of 5 running") // gateway has three
 
 	b.visit("/apps/" + guid + "/environment")
 	if got := b.eval(`document.body.innerText.includes("s3cr3t")`); got != "false" {
 		t.Error("a value is shown that nobody asked for")
 	}
-	b.click("[aria-label='Show the value of API_KEY']", "Show")
-	b.see(".value", "s3cr3t")
+	b.Click("[aria-label='Show the value of API_KEY']", "Show")
+	b.See(".value", "s3cr3t")
 
 	b.visit("/apps/" + guid + "/deployments")
-	b.see("#active", "paused")
-	b.click("#active button", "Continue…")
-	b.see("[popover]", "Continue the deployment?")
-	b.click("[popover] button", "Continue")
-	b.see(".notice", "The deployment goes on.")
-	b.click("#active button", "Cancel…")
-	b.click("[popover] button.danger", "Cancel the deployment")
-	b.see(".notice", "being cancelled")
+	b.See("#active", "paused")
+	b.Click("#active button", "Continue…")
+	b.See("[popover]", "Continue the deployment?")
+	b.Click("[popover] button", "Continue")
+	b.See(".notice", "The deployment goes on.")
+	b.Click("#active button", "Cancel…")
+	b.Click("[popover] button.danger", "Cancel the deployment")
+	b.See(".notice", "being cancelled")
 
 	b.visit("/account")
-	b.click("button", "Sign out everywhere…")
-	b.click("[popover] button.danger", "Sign out everywhere")
-	b.see("main", "You are signed out")
+	b.Click("button", "Sign out everywhere…")
+	b.Click("[popover] button.danger", "Sign out everywhere")
+	b.See("main", "You are signed out")
 	b.healthy()
 }
 
@@ -92,28 +92,28 @@ func TestKeysInABrowser(t *testing.T) {
 	guid := w.furnish()["{guid}"]
 	b := w.chromium()
 	b.signIn("admin", "secret")
-	b.run(chromedp.KeyEvent("ga"))
-	b.see("h1", "Apps")
+	b.Run(chromedp.KeyEvent("ga"))
+	b.See("h1", "Apps")
 	b.visit("/")
-	b.run(chromedp.KeyEvent("/"))
-	b.until(`document.activeElement.id === "jump"`)
+	b.Run(chromedp.KeyEvent("/"))
+	b.Until(`document.activeElement.id === "jump"`)
 	b.eval(`document.getElementById("jump").value = ""`)
-	b.run(chromedp.SendKeys("#jump", "bill\r", chromedp.ByQuery))
-	b.see("#apps", "billing")
+	b.Run(chromedp.SendKeys("#jump", "bill\r", chromedp.ByQuery))
+	b.See("#apps", "billing")
 	b.visit("/apps/" + guid)
-	b.run(chromedp.Focus("[popovertarget=stop]", chromedp.ByQuery), chromedp.KeyEvent("\r"))
-	b.see("[popover]", "Stop shop?")
+	b.Run(chromedp.Focus("[popovertarget=stop]", chromedp.ByQuery), chromedp.KeyEvent("\r"))
+	b.See("[popover]", "Stop shop?")
 	if got := b.eval(`document.activeElement.innerText`); !strings.Contains(got, "Keep it as it is") {
 		t.Errorf("the question's focus is on %q, want what changes nothing", got)
 	}
-	b.run(chromedp.KeyEvent("\r"))
+	b.Run(chromedp.KeyEvent("\r"))
 	if got := b.eval(`document.getElementById("stop").matches(":popover-open")`); got != "false" {
 		t.Error("the question is still open")
 	}
 	b.as(looks[2])
 	b.visit("/")
-	b.click("button.menu", "")
-	b.see("#nav", "Audit log")
+	b.Click("button.menu", "")
+	b.See("#nav", "Audit log")
 	b.healthy()
 }
 
@@ -134,7 +134,7 @@ func TestHostileNamesInABrowser(t *testing.T) {
 		}
 	}
 	b.visit("/apps/" + guid)
-	b.see("#instances", "alert(2)")
+	b.See("#instances", "alert(2)")
 	b.healthy()
 }
 
@@ -156,14 +156,14 @@ func TestOutageInABrowser(t *testing.T) {
 	b.signIn("admin", "secret")
 	b.visit("/apps/" + guid)
 	down.Store(true)
-	b.see("#live-status", "The API had an error of its own.")
+	b.See("#live-status", "The API had an error of its own.")
 	down.Store(false)
-	b.until(`document.getElementById("live-status").textContent === ""`)
-	b.see("#instances", "web #0")
+	b.Until(`document.getElementById("live-status").textContent === ""`)
+	b.See("#instances", "web #0")
 	w.clock.pass(idleFor * 2)
-	b.see("#live-status", "Signed out")
-	b.click("button", "Stop…")
-	b.click("[popover] button.danger", "Stop shop")
-	b.see(".notice", "Your session had ended before the form arrived. Nothing was changed")
+	b.See("#live-status", "Signed out")
+	b.Click("button", "Stop…")
+	b.Click("[popover] button.danger", "Stop shop")
+	b.See(".notice", "Your session had ended before the form arrived. Nothing was changed")
 	b.healthy()
 }

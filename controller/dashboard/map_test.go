@@ -234,31 +234,31 @@ func TestMapInABrowser(t *testing.T) {
 	b := w.chromium()
 	b.signIn("admin", "secret")
 	b.visit("/map")
-	b.until(`document.querySelectorAll(".edges .edge.ok").length === 1`)
+	b.Until(`document.querySelectorAll(".edges .edge.ok").length === 1`)
 	if got := b.eval(`document.querySelectorAll(".label.bad, .edge.failing:not(.legend *)").length`); got != "0" {
 		t.Errorf("%s things are marked as failing while all is well", got)
 	}
 	broken.Store(true)
 	call()
-	b.until(`document.querySelectorAll(".edges .edge.failing").length === 1`)
-	b.see("#map-troubled", "front → back")
-	b.see("#map-troubled", "1 of 2 calls of the last minute failed")
-	b.see("#map-table", "failing")
+	b.Until(`document.querySelectorAll(".edges .edge.failing").length === 1`)
+	b.See("#map-troubled", "front → back")
+	b.See("#map-troubled", "1 of 2 calls of the last minute failed")
+	b.See("#map-table", "failing")
 	if got := b.eval(`document.querySelector(".label.bad").textContent + " " + getComputedStyle(document.querySelector(".edges .edge.failing")).strokeDasharray`); !strings.Contains(got, "50 % fail") || !strings.Contains(got, "4px") {
 		t.Errorf("the failing line is told by %q, want words and a dashed line", got)
 	}
-	b.run(chromedp.Focus(".hit", chromedp.ByQuery))
+	b.Run(chromedp.Focus(".hit", chromedp.ByQuery))
 	if got := b.eval(`document.activeElement.getAttribute("aria-label")`); !strings.Contains(got, "front to back, requests: failing") {
 		t.Errorf("the line's name is %q", got)
 	}
-	b.run(chromedp.KeyEvent("\t"), chromedp.KeyEvent("\t", chromedp.KeyModifiers(8)))
+	b.Run(chromedp.KeyEvent("\t"), chromedp.KeyEvent("\t", chromedp.KeyModifiers(8)))
 	if got := b.eval(`getComputedStyle(document.querySelector(".hit .tip")).visibility`); got != "visible" {
 		t.Errorf("what a focused line says is %s", got)
 	}
 	broken.Store(false)
 	r.pass(70 * time.Second)
 	call()
-	b.until(`document.querySelectorAll(".edges .edge.ok").length === 1 && !document.querySelector("#map-troubled section")`)
+	b.Until(`document.querySelectorAll(".edges .edge.ok").length === 1 && !document.querySelector("#map-troubled section")`)
 	b.healthy()
 }
 

@@ -1,0 +1,120 @@
+package browsertest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// network is a namespace with a loopback and nothing else. It ends with its thread and the last process in it.
+type network struct {
+	path string // by which a process enters it
+	work chan func()
+}
+
+// newNetwork makes one, which needs root.
+func newNetwork(t testing.TB) (*network, error) {
+	n := &network{work: make(chan func())}
+	made := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocks: the thread ends with its goroutine, so that nothing else can come to run in the namespace
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			made <- fmt.Errorf("make a network for the browser: %w", err)
+			return
+		}
+		n.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
+		made <- raise("lo")
+		for f := range n.work {
+			f()
+		}
+	}()
+	err := <-made
+	if err == nil {
+		t.Cleanup(func() { close(n.work) })
+	}
+	return n, err
+}
+
+// raise takes an interface up.
+func raise(name string) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var request struct {
+		name  [unix.IFNAMSIZ]byte
+		flags uint16
+		_     [22]byte
+	}
+	copy(request.name[:], name)
+	request.flags = unix.IFF_UP
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&request))); errno != 0 {
+		return fmt.Errorf("take %s up: %w", name, errno)
+	}
+	return nil
+}
+
+// listen listens inside.
+func (n *network) listen(address string) (l net.Listener, err error) {
+	done := make(chan struct{})
+	n.work <- func() { l, err = net.Listen("tcp", address); close(done) }
+	<-done
+	return l, err
+}
+
+// dial connects to a listener inside.
+func (n *network) dial(address string) (c net.Conn, err error) {
+	done := make(chan struct{})
+	n.work <- func() { c, err = net.Dial("tcp", address); close(done) }
+	<-done
+	return c, err
+}
+
+// forward hands each connection that a listener takes on to what dial reaches, until the test ends.
+func forward(t testing.TB, l net.Listener, dial func() (net.Conn, error)) {
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			from, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil {
+				continue
+			}
+			go splice(from, dial)
+		}
+	}()
+}
+
+// splice joins two connections. Each side's end is told to the other, as it would be without anybody between.
+func splice(from net.Conn, dial func() (net.Conn, error)) {
+	defer from.Close()
+	to, err := dial()
+	if err != nil {
+		return
+	}
+	defer to.Close()
+	half := func(dst, src net.Conn, done chan<- struct{}) {
+		_, _ = io.Copy(dst, src)
+		_ = dst.(*net.TCPConn).CloseWrite()
+		done <- struct{}{}
+	}
+	done := make(chan struct{}, 2)
+	go half(to, from, done)
+	go half(from, to, done)
+	<-done
+	<-done
+}
+
+// endsWithUs has a process end with the one that started it.
+func endsWithUs() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
