@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/cupola-paas/cupola/cli.Version=$(VERSION)
-HELPERS := buildpack/embedded/phase buildpack/embedded/launcher buildpack/embedded/buildpack buildpack/embedded/guest buildpack/embedded/keeper
+HELPERS := buildpack/embedded/phase buildpack/embedded/launcher buildpack/embedded/buildpack buildpack/embedded/guest buildpack/embedded/keeper buildpack/embedded/objects
 export CGO_ENABLED ?= 0
 
 .PHONY: help build helpers up down clean test unit e2e lint bench install-tools
@@ -25,8 +25,10 @@ buildpack/embedded/buildpack: $(shell find buildpack/system -type f -not -name '
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./buildpack/system/cmd/buildpack
 buildpack/embedded/guest: $(shell find controller/ssh/guest controller/ssh/cmd -name '*.go' -not -name '*_test.go') go.mod
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./controller/ssh/cmd/guest
-buildpack/embedded/keeper: $(shell find controller/dataservice/keeper controller/dataservice/cmd -name '*.go' -not -name '*_test.go') go.mod
+buildpack/embedded/keeper: $(shell find controller/dataservice/keeper controller/dataservice/cmd/keeper -name '*.go' -not -name '*_test.go') go.mod
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./controller/dataservice/cmd/keeper
+buildpack/embedded/objects: $(shell find controller/dataservice/objects controller/dataservice/cmd/objects -name '*.go' -not -name '*_test.go') go.mod
+	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./controller/dataservice/cmd/objects
 
 up: ## install what is missing, start the platform, push a sample app
 	@scripts/up.sh

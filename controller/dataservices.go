@@ -57,6 +57,10 @@ func (s *Server) openDataServices(who *identity.Loop) (*dataServices, error) {
 	if err != nil {
 		return nil, err
 	}
+	objects, err := embedded.Objects()
+	if err != nil {
+		return nil, err
+	}
 	registry := stack.Registry{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword}
 	kept, err := s.config.BackupS3.vault(s.dir("backups"))
 	if err != nil {
@@ -69,7 +73,9 @@ func (s *Server) openDataServices(who *identity.Loop) (*dataServices, error) {
 	data := &dataServices{listener: listener}
 	data.manager = &dataservice.Manager{
 		DB: s.db, Engine: s.engine, Issuer: who.Issuer, Catalogue: catalogue, Logs: s.sink, Log: s.log,
-		Images:   &images.Maker{Stack: stack.Options{CacheDir: s.config.StackCache}, Registry: registry, Keeper: program},
+		Images: &images.Maker{
+			Stack: stack.Options{CacheDir: s.config.StackCache}, Registry: registry, Keeper: program, Programs: map[string][]byte{"objects": objects},
+		},
 		Registry: dataservice.Registry{Host: registry.Host, Username: registry.Username, Password: registry.Password},
 		Vault:    kept, BackupEvery: s.config.BackupEvery, BackupKeep: s.config.BackupKeep,
 	}

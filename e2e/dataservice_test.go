@@ -39,7 +39,7 @@ func TestDataServices(t *testing.T) {
 }
 
 func dataOfApps(t *testing.T, p *platform) {
-	d := &dataUser{user: newUserOf(t, p, "data"), offerings: []string{"postgres", "redis"}, want: map[string]string{}}
+	d := &dataUser{user: newUserOf(t, p, "data"), offerings: []string{"postgres", "redis", "objects"}, want: map[string]string{}}
 	if os.Getenv("CUPOLA_ALL_OFFERINGS") != "" {
 		d.offerings = append(d.offerings, "mysql", "rabbitmq", "nats")
 	}
@@ -88,7 +88,7 @@ func dataOfApps(t *testing.T, p *platform) {
 	}
 	d.another()
 	lap("another app was bound and unbound")
-	if len(d.offerings) > 2 {
+	if len(d.offerings) > 3 {
 		d.inGo()
 		lap("other services were used by an app in Go")
 	}
@@ -338,7 +338,7 @@ func (d *dataUser) goApp(name string) string {
 // inGo writes and reads with the Go drivers of the other services, Memcached among them, which keeps no row for long.
 func (d *dataUser) inGo() {
 	d.create("memcached")
-	names := append(slices.DeleteFunc(slices.Clone(d.offerings), func(o string) bool { return o == "postgres" }), "memcached")
+	names := append(slices.DeleteFunc(slices.Clone(d.offerings), func(o string) bool { return o == "postgres" || o == "objects" }), "memcached")
 	d.push("data-go-more", d.goApp("data-go-more"), names)
 	for _, o := range names {
 		before := d.want[o]

@@ -25,6 +25,9 @@ func Guest() ([]byte, error) { return read("guest") }
 // Keeper is the program that starts the servers of data services.
 func Keeper() ([]byte, error) { return read("keeper") }
 
+// Objects is the server of the offering "objects".
+func Objects() ([]byte, error) { return read("objects") }
+
 func read(name string) ([]byte, error) {
 	b, err := files.ReadFile(name)
 	if err != nil {

@@ -69,11 +69,12 @@ type Offering struct {
 	source []byte // the file
 }
 
-// Image is what the server runs from: Debian packages on the platform's own base image, or anybody's image.
+// Image is what the server runs from: Debian packages or a program of the platform on its own base image, or anybody's image.
 type Image struct {
 	Packages  []string `yaml:"packages"`
 	Exclude   []string `yaml:"exclude"`   // paths of the packages that are left out; a trailing * matches any rest
 	Reference string   `yaml:"reference"` // such as docker.io/library/mongo:8; copied into the platform's registry
+	Program   string   `yaml:"program"`   // one that the platform brings, such as objects; it is found as /cupola/NAME
 }
 
 // Plan is a size of an offering.
@@ -206,8 +207,8 @@ func (o *Offering) check() error {
 		return errors.New("description: say in a sentence what it is")
 	case !semver.MatchString(o.Version):
 		return fmt.Errorf("version %q: write it as 17.5.0", o.Version)
-	case (len(o.Image.Packages) > 0) == (o.Image.Reference != ""):
-		return errors.New("image: name packages or a reference, one of both")
+	case !o.Image.one():
+		return errors.New("image: name packages, a reference or a program, one of them")
 	case !numericUser.MatchString(o.User):
 		return fmt.Errorf("user %q: write it as uid:gid in numbers, and not as root", o.User)
 	case len(o.Ports) == 0 || slices.ContainsFunc(o.Ports, func(p int) bool { return p < 1 || p > 65535 }):
@@ -221,7 +222,7 @@ func (o *Offering) check() error {
 	case o.Backup.empty() != o.Restore.empty():
 		return errors.New("backup and restore: one is of no use without the other")
 	}
-	if err := o.Server.Check(); err != nil && (len(o.Image.Packages) > 0 || len(o.Server.Steps) > 0 && len(o.Server.Exec) > 0) {
+	if err := o.Server.Check(); err != nil && (o.Image.Reference == "" || len(o.Server.Steps) > 0 && len(o.Server.Exec) > 0) {
 		return fmt.Errorf("server: %w", err)
 	}
 	for name := range o.Files {
@@ -235,6 +236,17 @@ func (o *Offering) check() error {
 		}
 	}
 	return o.tryTemplates()
+}
+
+// one tells whether there is exactly one source.
+func (i Image) one() bool {
+	n := 0
+	for _, named := range []bool{len(i.Packages) > 0, i.Reference != "", i.Program != ""} {
+		if named {
+			n++
+		}
+	}
+	return n == 1
 }
 
 func (p *Plan) check() error {

@@ -6,9 +6,14 @@ import (
 	"crypto/x509"
 	"database/sql"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -98,6 +103,38 @@ func mysqlRead(c map[string]any) error {
 	err = db.QueryRow("SELECT count(*) FROM rows_kept").Scan(&n)
 	if err == nil && n != 1 {
 		err = fmt.Errorf("there are %d rows", n)
+	}
+	return err
+}
+
+func openObjects(c map[string]any) (*minio.Client, error) {
+	return minio.New(strings.TrimPrefix(text(c["endpoint"]), "https://"), &minio.Options{
+		Creds:  credentials.NewStaticV4(text(c["access_key_id"]), text(c["secret_access_key"]), ""),
+		Region: text(c["region"]), Secure: true, MaxRetries: 1, Transport: &http.Transport{TLSClientConfig: tlsOf(c)},
+	})
+}
+
+func objectsWrite(c map[string]any) error {
+	s3, err := openObjects(c)
+	if err == nil {
+		_, err = s3.PutObject(context.Background(), text(c["bucket"]), "rows/kept", strings.NewReader("written"), 7, minio.PutObjectOptions{})
+	}
+	return err
+}
+
+func objectsRead(c map[string]any) error {
+	s3, err := openObjects(c)
+	if err != nil {
+		return err
+	}
+	o, err := s3.GetObject(context.Background(), text(c["bucket"]), "rows/kept", minio.GetObjectOptions{})
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	got, err := io.ReadAll(o)
+	if err == nil && string(got) != "written" {
+		err = fmt.Errorf("it reads %q", got)
 	}
 	return err
 }

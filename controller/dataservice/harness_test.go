@@ -43,6 +43,7 @@ type platform struct {
 	folder       string // of an operator's catalogue files
 	backups      string // folder
 	keeper       []byte
+	objects      []byte
 	patience     time.Duration
 	out          io.Writer // what the loop logs
 
@@ -60,8 +61,12 @@ func newPlatform(t testing.TB) *platform {
 	if err != nil {
 		t.Skipf("%v", err)
 	}
+	objects, err := embedded.Objects()
+	if err != nil {
+		t.Skipf("%v", err)
+	}
 	p := &platform{
-		t: t, installation: "t" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12], keeper: program, folder: t.TempDir(), backups: t.TempDir(), out: io.Discard,
+		t: t, objects: objects, installation: "t" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12], keeper: program, folder: t.TempDir(), backups: t.TempDir(), out: io.Discard,
 		registry: httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)))),
 	}
 	t.Cleanup(p.registry.Close)
@@ -116,7 +121,7 @@ func (p *platform) start() {
 	log := slog.New(slog.NewTextHandler(p.out, nil))
 	p.manager = &dataservice.Manager{
 		DB: p.db, Engine: p.engine, Issuer: issuer, Catalogue: catalogue, Log: log, Vault: vault.Folder{Dir: p.backups},
-		Images:   &images.Maker{Stack: stack.Options{CacheDir: cacheDir()}, Registry: stack.Registry{Host: host}, Keeper: p.keeper},
+		Images:   &images.Maker{Stack: stack.Options{CacheDir: cacheDir()}, Registry: stack.Registry{Host: host}, Keeper: p.keeper, Programs: map[string][]byte{"objects": p.objects}},
 		Registry: dataservice.Registry{Host: host},
 	}
 	broker := &dataservice.Broker{Manager: p.manager, Username: "platform", Password: brokerPassword, Patience: p.patience, Log: log}

@@ -179,6 +179,7 @@ func TestOfferings(t *testing.T) {
 		{offering: "redis", write: redisWrite, read: redisRead},
 		{offering: "nats", write: natsWrite, read: natsRead},
 		{offering: "memcached", write: memcachedWrite, read: memcachedRead, forgets: true},
+		{offering: "objects", write: objectsWrite, read: objectsRead},
 		{offering: "rabbitmq", write: rabbitWrite, read: rabbitRead, slow: true},
 		{offering: "mysql", write: mysqlWrite, read: mysqlRead, slow: true},
 	} {
@@ -205,7 +206,7 @@ func TestOfferings(t *testing.T) {
 			for k, v := range credentials {
 				wrong[k] = v
 			}
-			wrong["password"] = "wrong"
+			wrong["password"], wrong["secret_access_key"] = "wrong", "wrong"
 			if c.read(wrong) == nil {
 				t.Error("it lets in a wrong password")
 			}

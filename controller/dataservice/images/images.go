@@ -23,6 +23,8 @@ type Maker struct {
 	Stack    stack.Options // where images of packages are kept
 	Registry stack.Registry
 	Keeper   []byte // the program that starts servers (package keeper)
+	// Programs are servers that the platform brings, by the name in catalogue files.
+	Programs map[string][]byte
 }
 
 // Image returns the image of an offering: what the catalogue file names, and on top of that the program that starts
@@ -33,6 +35,13 @@ func (m *Maker) Image(ctx context.Context, o *dataservice.Offering) (repository,
 		return "", "", err
 	}
 	files := []stack.File{{Path: path.Dir(keeper.Path)[1:], Mode: 0o755}, {Path: keeper.Path[1:], Mode: 0o755, Content: m.Keeper}}
+	if o.Image.Program != "" {
+		program := m.Programs[o.Image.Program]
+		if program == nil {
+			return "", "", fmt.Errorf("the platform brings no program %q", o.Image.Program)
+		}
+		files = append(files, stack.File{Path: path.Join(path.Dir(keeper.Path), o.Image.Program)[1:], Mode: 0o755, Content: program})
+	}
 	if o.Volume != "" {
 		uid, gid, err := ids(o.User)
 		if err != nil {
@@ -50,8 +59,15 @@ func (m *Maker) Image(ctx context.Context, o *dataservice.Offering) (repository,
 }
 
 func (m *Maker) base(ctx context.Context, o *dataservice.Offering) (v1.Image, error) {
-	if o.Image.Reference != "" {
+	switch {
+	case o.Image.Reference != "":
 		return stack.Foreign(ctx, o.Image.Reference)
+	case o.Image.Program != "":
+		base, err := stack.Prepare(ctx, m.Stack)
+		if err != nil {
+			return nil, err
+		}
+		return base.Run, nil
 	}
 	added, err := stack.PrepareAddition(ctx, m.Stack, stack.Addition{Name: o.Name, Packages: o.Image.Packages, Exclude: o.Image.Exclude})
 	if err != nil {

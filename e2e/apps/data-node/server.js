@@ -7,13 +7,14 @@ const http = require('node:http');
 
 const drivers = {
   postgres: './postgres.js', mysql: './mysql.js', redis: './redis.js', rabbitmq: './rabbitmq.js', nats: './nats.js',
+  objects: './objects.js',
 };
 
 const bound = {};
 for (const [label, instances] of Object.entries(JSON.parse(process.env.VCAP_SERVICES || '{}'))) {
   if (drivers[label]) {
     const c = instances[0].credentials;
-    bound[label] = { user: c.username, row: require(drivers[label])(c) };
+    bound[label] = { user: c.username ?? c.access_key_id, row: require(drivers[label])(c) };
   }
 }
 
