@@ -106,6 +106,21 @@ func readNames(ctx context.Context, c *capi.Client, spaces []string) (names, err
 	return n, nil
 }
 
+// readOrgs adds the names of orgs.
+func (n names) readOrgs(ctx context.Context, c *capi.Client, orgs []string) error {
+	if len(orgs) == 0 {
+		return nil
+	}
+	list, err := onePage[capi.Organization](ctx, c, "/v3/organizations", capi.Filter{"guids": orgs, "per_page": {"200"}})
+	if err != nil {
+		return err
+	}
+	for _, o := range list.Resources {
+		n.orgs[o.GUID] = o
+	}
+	return nil
+}
+
 // readiness is whether a push would work now.
 type readiness struct {
 	Ready   bool               `json:"ready"`

@@ -22,9 +22,9 @@ func readPolicies(ctx context.Context, c *capi.Client, routes []string) (map[str
 	if err != nil {
 		return nil, err
 	}
-	var apps, spaces []string
+	var apps, spaces, orgs []string
 	for _, p := range list.Resources {
-		apps, spaces = append(apps, p.Relationships.App.GUID()), append(spaces, p.Relationships.Space.GUID())
+		apps, spaces, orgs = append(apps, p.Relationships.App.GUID()), append(spaces, p.Relationships.Space.GUID()), append(orgs, p.Relationships.Organization.GUID())
 	}
 	appNames, err := appNames(ctx, c, apps)
 	if err != nil {
@@ -32,6 +32,9 @@ func readPolicies(ctx context.Context, c *capi.Client, routes []string) (map[str
 	}
 	known, err := readNames(ctx, c, unique(spaces))
 	if err != nil {
+		return nil, err
+	}
+	if err := known.readOrgs(ctx, c, unique(orgs)); err != nil {
 		return nil, err
 	}
 	for _, p := range list.Resources {
@@ -56,7 +59,10 @@ func policySource(p capi.RoutePolicy, apps map[string]string, known names) link 
 		return link{Text: "another space"}
 	}
 	if guid := p.Relationships.Organization.GUID(); guid != "" {
-		return link{"an org", "/orgs/" + guid}
+		if o, ok := known.orgs[guid]; ok {
+			return link{"org " + o.Name, "/orgs/" + guid}
+		}
+		return link{Text: "another org"}
 	}
 	return link{Text: "any app"}
 }

@@ -35,4 +35,5 @@ func TestRoutePolicies(t *testing.T) {
 		return nil
 	}))
 	w.post("/policies/"+policy+"/delete", url.Values{"csrf": {token}}, back...).want(http.StatusOK, "The route is closed to them.", "closed to everybody")
+	w.post("/routes/"+route+"/policies", url.Values{"csrf": {token}, "source": {"cf:org:" + w.org}}, back...).want(http.StatusOK, "Close the route to org acme?", "/orgs/"+w.org)
 }
