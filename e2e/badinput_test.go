@@ -14,6 +14,7 @@ import (
 // TestBadPushes: each gets a message that names the thing and the way out, an exit code, and leaves no app
 // that was not there.
 func TestBadPushes(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	empty := t.TempDir()
 	brokenManifest := filepath.Join(t.TempDir(), "manifest.yml")
@@ -62,6 +63,7 @@ func TestBadPushes(t *testing.T) {
 
 // TestABadBuildLeavesTheOldVersionServing pushes a working version, then broken ones.
 func TestABadBuildLeavesTheOldVersionServing(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	dir, app := sample(t, "node"), host(t, "keep")
 	u.must("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))
@@ -86,6 +88,7 @@ func TestLimitsOfABuild(t *testing.T) {
 
 // TestRoutesOfOthers: a route that another space has is refused and named.
 func TestRoutesOfOthers(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	dir, app := sample(t, "static"), host(t, "mine")
 	u.must("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))
@@ -120,6 +123,7 @@ func TestSignInFailures(t *testing.T) {
 
 // TestServerRefusesToStart: each wrong start is one sentence and a non-zero exit.
 func TestServerRefusesToStart(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,7 @@ func (c *cf) cf(args ...string) string {
 
 // TestUnmodifiedCF is the day of a developer who has only ever heard of `cf`.
 func TestUnmodifiedCF(t *testing.T) {
+	t.Parallel()
 	c := newCF(t)
 	dir, app := sample(t, "node"), "cf-app"
 	out := c.cf("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))

@@ -33,6 +33,7 @@ func (s *screen) fill(field, text string) {
 // TestDashboardDay does with the mouse what changes a running app: it scales, tries a canary and goes on, tries another and
 // takes it back, rolls back and maps a route.
 func TestDashboardDay(t *testing.T) {
+	t.Parallel()
 	u := newUserOf(t, shared, "clicking")
 	dir := sample(t, "static")
 	u.must("push", "clicked", "-p", dir, "-i", "2")
@@ -83,6 +84,7 @@ func TestDashboardDay(t *testing.T) {
 
 // TestDashboardPostgres buys a PostgreSQL in the marketplace and binds it to an app.
 func TestDashboardPostgres(t *testing.T) {
+	t.Parallel()
 	u := newUserOf(t, shared, "buying")
 	u.must("push", "bought", "-p", sample(t, "static"))
 	s := newScreen(t)

@@ -56,6 +56,7 @@ func (s *screen) drop(path string) {
 
 // TestDashboardPushByDrop drops a folder on the page and follows it to the first answer.
 func TestDashboardPushByDrop(t *testing.T) {
+	t.Parallel()
 	u := newUserOf(t, shared, "dropping")
 	s := newScreen(t)
 	folder, err := filepath.Abs("apps/static")

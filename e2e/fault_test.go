@@ -230,6 +230,7 @@ func TestKilledInEveryPhaseOfAPush(t *testing.T) {
 
 // TestACrashedInstanceComesBack kills a container from outside.
 func TestACrashedInstanceComesBack(t *testing.T) {
+	t.Parallel()
 	p := own(t)
 	u := newUser(t, p)
 	dir, app := sample(t, "node"), host(t, "crash")

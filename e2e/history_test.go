@@ -7,6 +7,7 @@ import (
 
 // TestTasksAndRevisions: a task runs beside the app and tells how it ended; a change of the environment is undone.
 func TestTasksAndRevisions(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	u.must("push", "history", "-p", sample(t, "python"), "--no-manifest", "-m", "64M")
 	u.must("run-task", "history", "--command", "echo counted $((6*7))", "--name", "count", "--wait")
@@ -35,6 +36,7 @@ func TestTasksAndRevisions(t *testing.T) {
 
 // TestDropletTravels: what one app runs is downloaded and runs as another.
 func TestDropletTravels(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	u.must("push", "traveller", "-p", sample(t, "python"), "--no-manifest", "-m", "64M")
 	file := t.TempDir() + "/droplet.tgz"

@@ -13,6 +13,7 @@ import (
 
 // TestBetweenApps: an app finds another by its internal name, and reaches it only while a policy says so.
 func TestBetweenApps(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	dir := sample(t, "python")
 	u.must("push", "between-back", "-p", dir, "--no-manifest", "-m", "64M", "--no-route")
@@ -36,6 +37,7 @@ func TestBetweenApps(t *testing.T) {
 
 // TestSecurityGroup: a space's group opens an address of this machine's neighbourhood to a running app, and closes it.
 func TestSecurityGroup(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	u.must("push", "guarded", "-p", sample(t, "python"), "--no-manifest", "-m", "64M")
 	gateway := strings.TrimSpace(u.must("ssh", "guarded", "-c", "ip -4 route show default | cut -d' ' -f3"))
@@ -69,6 +71,7 @@ func TestSecurityGroup(t *testing.T) {
 
 // TestTCPRoute: bytes go through a TCP route to the app and back, and the port closes with the route.
 func TestTCPRoute(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	u.must("create-shared-domain", "tcp."+domain, "--router-group", "default-tcp")
 	t.Cleanup(func() { u.try("delete-shared-domain", "-f", "tcp."+domain) })

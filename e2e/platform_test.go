@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -234,7 +235,7 @@ func (p *platform) run(home string, args ...string) result {
 
 func (p *platform) runContext(ctx context.Context, home string, args ...string) result {
 	cmd := exec.CommandContext(ctx, p.binary, args...)
-	cmd.Env = append(p.env, "CUPOLA_HOME="+home)
+	cmd.Env = slices.Concat(p.env, []string{"CUPOLA_HOME=" + home}) // tests run commands side by side
 	return finish(cmd)
 }
 

@@ -46,6 +46,7 @@ func host(t *testing.T, app string) string {
 
 // TestPushSamples pushes one app in each language and asks it over HTTPS with the platform's CA.
 func TestPushSamples(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	ca := u.must("ca")
 	trusting := &http.Client{Transport: u.transport([]byte(ca)), Timeout: 10 * time.Second}
@@ -90,6 +91,7 @@ func buildGo(t *testing.T, src, dir string) {
 
 // TestSecondPushRollsWithoutDroppingARequest changes one file under a steady load.
 func TestSecondPushRollsWithoutDroppingARequest(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	dir, app := sample(t, "node"), host(t, "roll")
 	writeFile(t, filepath.Join(dir, "version.txt"), "one\n")
@@ -140,6 +142,7 @@ func (u *user) underLoad(app string, do func()) (total, failed int64, why string
 
 // TestDayOfADeveloper walks through the commands that follow a push.
 func TestDayOfADeveloper(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	dir, app := sample(t, "node"), host(t, "day")
 	u.must("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))
@@ -209,6 +212,7 @@ func TestDayOfADeveloper(t *testing.T) {
 
 // TestDashboardSignIn looks at the sign-in page and follows the form with the right and a wrong password.
 func TestDashboardSignIn(t *testing.T) {
+	t.Parallel()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -257,6 +261,7 @@ func (u *user) eventually(what string, ok func() bool) {
 
 // TestOnlyChangedFilesAreUploaded looks at what the second push says it sends.
 func TestOnlyChangedFilesAreUploaded(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	dir, app := sample(t, "static"), host(t, "bits")
 	big := strings.Repeat("0123456789abcdef", 64<<10) // 1 MiB

@@ -9,6 +9,7 @@ import (
 // TestRoutePolicy: an app of one space calls another's route with its instance certificate, by the route's name and with
 // the local CA trusted, and gets through only while a policy says so.
 func TestRoutePolicy(t *testing.T) {
+	t.Parallel()
 	u := newUser(t, shared)
 	dir := sample(t, "python")
 	u.must("push", "policy-back", "-p", dir, "--no-manifest", "-m", "64M")

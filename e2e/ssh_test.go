@@ -13,6 +13,7 @@ import (
 
 // TestSSH goes into an app with the unmodified client.
 func TestSSH(t *testing.T) {
+	t.Parallel()
 	c := newCF(t)
 	app := "cf-ssh"
 	c.cf("push", app, "-p", sample(t, "python"), "--no-manifest", "-m", "64M", "-i", "2")
