@@ -30,6 +30,7 @@ const acmeDomain = "acme.example"
 // TestPublicCertificates gets certificates from Pebble, the test CA of Let's Encrypt, over the router's own
 // ports: for the platform's names and for an app, but for no name that nothing leads to.
 func TestPublicCertificates(t *testing.T) {
+	t.Parallel()
 	p := unstarted(t)
 	ca := startPebble(t, p) // it validates at the platform's ports
 	p.domain = acmeDomain

@@ -125,6 +125,7 @@ func (p *platform) installation(t *testing.T) string {
 // TestAppsOutliveTheServer: stopped with SIGTERM or killed, the server leaves apps running; started again
 // it takes them back without restarting any.
 func TestAppsOutliveTheServer(t *testing.T) {
+	t.Parallel()
 	p := own(t)
 	u := newUser(t, p)
 	dir, app := sample(t, "static"), host(t, "outlive")
@@ -173,6 +174,7 @@ func equal(a, b map[string]string) bool {
 // TestKilledInEveryPhaseOfAPush kills the server while a push goes through each phase. After the next start
 // the app of before still runs, nothing is orphaned, and the push can be repeated.
 func TestKilledInEveryPhaseOfAPush(t *testing.T) {
+	t.Parallel()
 	p := own(t)
 	u := newUser(t, p)
 	stable := host(t, "stable")

@@ -86,6 +86,7 @@ func (p *dockerProxy) set(away bool) {
 // TestDockerGoesAwayAndComesBack: while Docker does not answer, apps serve, the platform says what it waits
 // for and takes no harm; afterwards a push works.
 func TestDockerGoesAwayAndComesBack(t *testing.T) {
+	t.Parallel()
 	docker := newDockerProxy(t)
 	p := unstarted(t)
 	p.env = append(p.env, "CUPOLA_DOCKER_HOST=unix://"+docker.path, "CUPOLA_BUILD_TIMEOUT=20s")

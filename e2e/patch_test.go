@@ -24,6 +24,7 @@ import (
 // TestPatchReachesAppsWithoutABuild gives the platform a newer run image and patches a running and a stopped app,
 // the running one under load.
 func TestPatchReachesAppsWithoutABuild(t *testing.T) {
+	t.Parallel()
 	p := unstarted(t)
 	build, run, newer := publishStack(t)
 	p.env = append(p.env, "CUPOLA_STACK_BUILD_IMAGE="+build, "CUPOLA_STACK_RUN_IMAGE="+run)
