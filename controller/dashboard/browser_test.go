@@ -91,9 +91,14 @@ type look struct {
 	width, height int64
 	dark          bool
 	checked       bool // by axe; the two that differ most
+	media         string
 }
 
-var looks = []look{{"desktop-light", 1280, 860, false, true}, {"desktop-dark", 1280, 860, true, false}, {"phone-light", 390, 844, false, false}, {"phone-dark", 390, 844, true, true}}
+var looks = []look{
+	{"desktop-light", 1280, 860, false, true, ""}, {"desktop-dark", 1280, 860, true, false, ""},
+	{"phone-light", 390, 844, false, false, ""}, {"phone-dark", 390, 844, true, true, ""},
+	{"print", 718, 1016, false, false, "print"}, // what is left of A4
+}
 
 func (b *real) as(l look) {
 	b.w.t.Helper()
@@ -101,7 +106,7 @@ func (b *real) as(l look) {
 	if l.dark {
 		scheme = "dark"
 	}
-	b.Run(chromedp.EmulateViewport(l.width, l.height), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+	b.Run(chromedp.EmulateViewport(l.width, l.height), emulation.SetEmulatedMedia().WithMedia(l.media).WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
 }
 
 // shoot writes a picture of the whole page below the folder that git ignores.

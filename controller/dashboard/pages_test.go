@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,19 @@ func TestPagesInABrowser(t *testing.T) {
 	for name, path := range w.pathsOf(names) {
 		b.looksAt(name, path, axe)
 		b.healthy()
+	}
+}
+
+// TestEmptyPagesInABrowser does the same with the lists of a platform that has nothing yet.
+func TestEmptyPagesInABrowser(t *testing.T) {
+	axe := axeSource(t)
+	b := newWorld(t).chromium()
+	b.signIn("admin", "secret")
+	for name, path := range b.w.pathsOf(nil) {
+		if !strings.Contains(path, "{") {
+			b.looksAt("empty-"+name, path, axe)
+			b.healthy()
+		}
 	}
 }
 
