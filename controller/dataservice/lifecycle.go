@@ -152,14 +152,12 @@ func (m *Manager) untilReady(ctx context.Context, s *store.DataService, o *Offer
 	v := newView(s, p, nil, nil)
 	var last error
 	for {
-		seen, err := m.statuses(ctx)
-		if err != nil {
-			return node.Status{}, err
+		found := m.Engine.Find(s.GUID)
+		if len(found) == 0 {
+			return node.Status{}, errors.New("the server's container has gone")
 		}
-		st, there := seen[s.GUID]
+		st := found[0]
 		switch {
-		case !there:
-			return st, errors.New("the server's container has gone")
 		case st.Crashes >= crashLimit:
 			return st, fmt.Errorf("the server does not stay up: %s", st.Details)
 		case st.State == node.Running && st.Ready && o.Ready.empty():

@@ -22,7 +22,7 @@ const (
 	emptyPass   = time.Hour       // while there are none
 	retryAfter  = 5 * time.Second // an instance that could not be kept running
 	readyLimit  = 3 * time.Minute // until a server that was started takes clients
-	readyLook   = 50 * time.Millisecond
+	readyLook   = 10 * time.Millisecond
 	crashLimit  = 3 // crashes in a row after which a start has failed
 	certificate = 90 * 24 * time.Hour
 	renewAt     = certificate / 2
@@ -37,6 +37,7 @@ type Engine interface {
 	Start(ctx context.Context, w node.Workload) error
 	Stop(ctx context.Context, id string, grace time.Duration) error
 	List(ctx context.Context) ([]node.Status, error)
+	Find(ids ...string) []node.Status
 	Exec(ctx context.Context, id string, e node.Exec) (int, error)
 	UpdateFiles(ctx context.Context, id string, files map[string][]byte) error
 	Logs(ctx context.Context, id string, since time.Time, fn func(node.LogLine)) error

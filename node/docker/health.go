@@ -54,11 +54,12 @@ func (s *schedule) due() time.Time {
 	return s.next
 }
 
-// startPause grows from 10 ms to a second: most apps are up soon, and a push waits for it.
+// startPause grows from 10 ms to a second: most apps are up soon, and a push waits for it. At first it is a tenth of the time
+// that the start has taken, so that by so much at most it is seen late.
 func startPause(elapsed time.Duration) time.Duration {
 	switch {
 	case elapsed < 10*time.Second:
-		return min(max(elapsed/2, 10*time.Millisecond), 200*time.Millisecond)
+		return min(max(elapsed/10, 10*time.Millisecond), 200*time.Millisecond)
 	case elapsed < 30*time.Second:
 		return 500 * time.Millisecond
 	}

@@ -238,7 +238,7 @@ func TestStartPause(t *testing.T) {
 		at += startPause(at)
 		probes++
 	}
-	if probes < 8 || probes > 20 {
+	if probes < 20 || probes > 40 {
 		t.Errorf("%d probes in the first second", probes)
 	}
 	if p := startPause(time.Minute); p != time.Second {
