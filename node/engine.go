@@ -156,6 +156,7 @@ type Status struct {
 	Details    string // why it crashed or is not healthy, in words: "listens on 127.0.0.1:8080 only; ..."
 	Generation int    // grows with each start of this workload that this process saw
 	Leaving    bool   // its machine shall be empty: another is to take its place
+	Engine     string // which of a Settler's engines runs it; empty: there is one
 }
 
 // Usage is what a workload uses.

@@ -18,10 +18,10 @@ type own interface {
 	Has(id string) bool
 }
 
-// startHere starts a workload with volumes on this machine.
+// startHere starts a workload with volumes, or one that belongs here, on this machine.
 func (e *Nomad) startHere(ctx context.Context, w node.Workload) error {
 	if e.o.Local == nil {
-		return fmt.Errorf("workload %s: %w: no Docker beside the controller keeps its volumes", w.ID, node.ErrInsufficient)
+		return fmt.Errorf("workload %s: %w: there is no Docker beside the controller to run it", w.ID, node.ErrInsufficient)
 	}
 	return e.o.Local.Start(ctx, w)
 }
@@ -54,7 +54,7 @@ func (e *Nomad) hereLocked() []node.Status {
 	var all []node.Status
 	for _, s := range list {
 		if e.isHereLocked(s.ID) {
-			all = append(all, s)
+			all = append(all, e.placedLocked(s, node.EngineDocker))
 		}
 	}
 	return all

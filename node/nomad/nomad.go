@@ -72,7 +72,9 @@ type Options struct {
 	Backoff, BackoffMax, HealthyAfter time.Duration
 	// Resync is the interval of the slow full comparison; zero: 1 min.
 	Resync time.Duration
-	Logger *slog.Logger
+	// Settlement holds until Settle says another.
+	Settlement node.Settlement
+	Logger     *slog.Logger
 }
 
 func (o *Options) fill() {
@@ -116,6 +118,7 @@ type Nomad struct {
 	localNode string        // id of the Nomad node on this machine; empty: none
 	self      *api.AgentSelf
 	pullMade  time.Time // of Open, then of rounds alone
+	settled   node.Settlement
 }
 
 // Open connects to Nomad, checks that its version will do, and takes back the workloads of the installation.
@@ -126,6 +129,7 @@ func Open(ctx context.Context, o Options) (*Nomad, error) {
 		Feed:      node.NewFeed(),
 		workloads: map[string]*workload{},
 		nodes:     map[string]*member{},
+		settled:   o.Settlement,
 		build: builder{
 			installation: o.Installation, imagePrefix: o.ImagePrefix, backoff: o.Backoff, backoffMax: o.BackoffMax,
 			healthyAfter: o.HealthyAfter, oversubscribe: o.Oversubscribe, datacenters: []string{"*"},
@@ -159,6 +163,9 @@ func (e *Nomad) open(ctx context.Context) error {
 		return err
 	}
 	var err error
+	if err := followCertificate(c); err != nil {
+		return fmt.Errorf("nomad: certificates: %w", err)
+	}
 	if e.api, err = api.NewClient(c); err != nil {
 		return fmt.Errorf("nomad: address %q: %w; name it like https://10.0.0.1:4646", c.Address, err)
 	}
@@ -320,8 +327,16 @@ func (e *Nomad) Close() error {
 	return errors.Join(errs...)
 }
 
-// Ping asks whether Nomad has a leader, and a node that takes our jobs.
+// Ping implements node.Engine: it asks whether Nomad has a leader, and a node that takes our jobs, or Docker where workloads start there.
 func (e *Nomad) Ping(ctx context.Context) error {
+	if e.home() == node.EngineDocker {
+		return e.o.Local.Ping(ctx)
+	}
+	return e.PingCluster(ctx)
+}
+
+// PingCluster returns nil if workloads can be started in the cluster now, else node.ErrUnavailable with the reason.
+func (e *Nomad) PingCluster(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	var leader string
@@ -345,7 +360,7 @@ func (e *Nomad) List(context.Context) ([]node.Status, error) {
 	defer e.mu.RUnlock()
 	all := make([]node.Status, 0, len(e.workloads))
 	for _, w := range e.workloads {
-		all = append(all, w.status)
+		all = append(all, e.placedLocked(w.status, node.EngineNomad))
 	}
 	return append(all, e.hereLocked()...), nil
 }
@@ -357,9 +372,11 @@ func (e *Nomad) Find(ids ...string) []node.Status {
 	var found []node.Status
 	for _, id := range ids {
 		if w := e.workloads[id]; w != nil {
-			found = append(found, w.status)
+			found = append(found, e.placedLocked(w.status, node.EngineNomad))
 		} else if e.o.Local != nil && e.isHereLocked(id) {
-			found = append(found, e.o.Local.Find(id)...)
+			for _, s := range e.o.Local.Find(id) {
+				found = append(found, e.placedLocked(s, node.EngineDocker))
+			}
 		}
 	}
 	return found

@@ -36,7 +36,7 @@ func (e *Nomad) Start(ctx context.Context, w node.Workload) error {
 	if e.known(w.ID) {
 		return nil
 	}
-	if len(w.Volumes) > 0 {
+	if len(w.Volumes) > 0 || e.belongs(w.Labels) == node.EngineDocker {
 		return e.startHere(ctx, w)
 	}
 	if err := e.checkImage(ctx, w); err != nil {

@@ -24,11 +24,14 @@ func (e *Nomad) checkVersion(address string) (*api.AgentSelf, error) {
 	if c, ok := self.Config["Version"].(map[string]any); ok && version == "" {
 		version, _ = c["Version"].(string)
 	}
-	if !atLeast(version, MinVersion) {
+	if !NewEnough(version) {
 		return nil, fmt.Errorf("nomad: %s runs version %q: upgrade it to %s or later", address, version, MinVersion)
 	}
 	return self, nil
 }
+
+// NewEnough reports whether a version of Nomad will do.
+func NewEnough(version string) bool { return atLeast(version, MinVersion) }
 
 // atLeast compares dotted versions; what follows a dash or a plus counts for nothing. An unknown one is too old.
 func atLeast(version, least string) bool {
