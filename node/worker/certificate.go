@@ -17,6 +17,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/cupola-paas/cupola/node/nomad/program"
 )
 
 const (
@@ -27,8 +29,9 @@ const (
 
 // papers are the node's certificate and whom it believes, as they are now.
 type papers struct {
-	dir  string
-	node *Node
+	dir   string
+	node  *Node
+	nomad *program.Program // is told of new certificates of its own; nil: there is none
 
 	mu   sync.Mutex
 	cert *tls.Certificate
@@ -157,7 +160,11 @@ func (p *papers) renew(ctx context.Context, client *http.Client) error {
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("the controller answered with status %d: %.200s", res.StatusCode, text)
 	}
-	var in struct{ Certificate, CA string }
+	var in struct {
+		Certificate, CA  string
+		NomadCertificate string `json:"nomad_certificate"` // of a cluster whose certificates the controller makes
+		NomadCA          string `json:"nomad_ca"`
+	}
 	if err := json.Unmarshal(text, &in); err != nil {
 		return err
 	}
@@ -168,8 +175,26 @@ func (p *papers) renew(ctx context.Context, client *http.Client) error {
 	if _, err := tls.X509KeyPair([]byte(in.Certificate), key); err != nil {
 		return err
 	}
-	if err := errors.Join(writeFile(filepath.Join(p.dir, caFile), []byte(in.CA)), writeFile(filepath.Join(p.dir, certFile), []byte(in.Certificate))); err != nil {
+	if err := errors.Join(program.WriteFile(filepath.Join(p.dir, caFile), []byte(in.CA)), program.WriteFile(filepath.Join(p.dir, certFile), []byte(in.Certificate))); err != nil {
 		return err
 	}
+	if in.NomadCertificate != "" {
+		if err := p.takeNomad(in.NomadCertificate, in.NomadCA, key); err != nil {
+			return err
+		}
+	}
 	return p.read()
+}
+
+// takeNomad replaces what Nomad's client shows to servers. Its key is the node's.
+func (p *papers) takeNomad(cert, ca string, key []byte) error {
+	if _, err := tls.X509KeyPair([]byte(cert), key); err != nil {
+		return fmt.Errorf("certificate for Nomad: %w", err)
+	}
+	err := errors.Join(program.WriteFile(filepath.Join(p.dir, nomadCAFile), []byte(ca)),
+		program.WriteFile(filepath.Join(p.dir, nomadKeyFile), key), program.WriteFile(filepath.Join(p.dir, nomadCertFile), []byte(cert)))
+	if err != nil || p.nomad == nil {
+		return err
+	}
+	return p.nomad.Reload()
 }

@@ -17,16 +17,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cupola-paas/cupola/node/nomad"
+	"github.com/cupola-paas/cupola/node/nomad/program"
 )
 
 // Least that a node must have.
 const (
-	minKernel   = "4.15"
-	minDocker   = "20.10.0"
-	minDiskMB   = 2048
-	lowDiskMB   = 10 * 1024
-	maxSkew     = 30 * time.Second
-	programTime = 15 * time.Second // for a program to say its version
+	minKernel  = "4.15"
+	minDocker  = "20.10.0"
+	minDiskMB  = 2048
+	lowDiskMB  = 10 * 1024
+	maxSkew    = 30 * time.Second
+	dockerTime = 15 * time.Second // for Docker to say what it is
 )
 
 // How a finding stands.
@@ -137,7 +138,7 @@ func askDocker(ctx context.Context, host string) (system.Info, error) {
 		return system.Info{}, err
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, programTime)
+	ctx, cancel := context.WithTimeout(ctx, dockerTime)
 	defer cancel()
 	return c.Info(ctx)
 }
@@ -169,22 +170,10 @@ func checkTools() Finding {
 	return Finding{"firewall", OK, "iptables", ""}
 }
 
-func checkNomad(ctx context.Context, program string) Finding {
-	mend := "install Nomad " + nomad.MinVersion + " or later, or name the program with --nomad"
-	path, err := exec.LookPath(program)
+func checkNomad(ctx context.Context, name string) Finding {
+	_, version, err := program.Version(ctx, name)
 	if err != nil {
-		return Finding{"nomad", Fail, err.Error(), mend}
-	}
-	ctx, cancel := context.WithTimeout(ctx, programTime)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "version").Output()
-	if err != nil {
-		return Finding{"nomad", Fail, err.Error(), mend}
-	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	version := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(line), "Nomad "), "v")
-	if !atLeast(version, nomad.MinVersion) {
-		return Finding{"nomad", Fail, version, mend}
+		return Finding{"nomad", Fail, err.Error(), "install Nomad " + nomad.MinVersion + " or later, or name the program with --nomad"}
 	}
 	return Finding{"nomad", OK, version, ""}
 }

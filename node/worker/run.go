@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,7 @@ import (
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/node/agent"
 	"github.com/cupola-paas/cupola/node/docker"
+	"github.com/cupola-paas/cupola/node/nomad/program"
 )
 
 // Options say how a node runs.
@@ -60,6 +62,8 @@ func Run(ctx context.Context, o Options) error {
 	if err := writeNomad(o.Dir, n, password, engine.Gateway()); err != nil {
 		return errors.Join(err, engine.Close())
 	}
+	client := &program.Program{Path: n.NomadProgram, Config: filepath.Join(o.Dir, nomadConfig), Out: o.NomadLog, Log: o.Log}
+	p.nomad = client
 	a := agent.New(engine)
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return a.Run(ctx) })
@@ -67,7 +71,7 @@ func Run(ctx context.Context, o Options) error {
 	work.Go(func() error { return serve(ctx, forDocker, images(p, password, o.Log), o.Log) })
 	work.Go(func() error { return p.keepFresh(ctx, o.Log) })
 	work.Go(func() error { return o.Names(ctx, netip.AddrPortFrom(engine.Gateway(), 53), engine.AppsSubnet()) })
-	work.Go(func() error { return superviseNomad(ctx, n.NomadProgram, o.Dir, o.NomadLog, o.Log) })
+	work.Go(func() error { return client.Run(ctx) })
 	o.Log.Info("this machine is a node", "node", n.Name, "guid", n.GUID, "agent", n.agentAddress())
 	return errors.Join(work.Wait(), engine.Close())
 }

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/cupola-paas/cupola/node/nomad/program"
 )
 
 const (
@@ -44,14 +46,14 @@ OOMScoreAdjust=-900
 WantedBy=multi-user.target
 `
 
-// InstallUnit lays the unit out and starts it, again if it runs. program is this one's path.
-func InstallUnit(ctx context.Context, program, dir string) error {
-	for _, path := range []string{program, dir} {
+// InstallUnit lays the unit out and starts it, again if it runs. binary is this program's path.
+func InstallUnit(ctx context.Context, binary, dir string) error {
+	for _, path := range []string{binary, dir} {
 		if strings.ContainsAny(path, "\"\\%$\n") {
 			return fmt.Errorf("systemd cannot be told of the path %q: use one without quotes, backslashes, %% and $", path)
 		}
 	}
-	if err := writeFile(filepath.Join(unitDir, unitName), []byte(fmt.Sprintf(unit, program, dir))); err != nil {
+	if err := program.WriteFile(filepath.Join(unitDir, unitName), []byte(fmt.Sprintf(unit, binary, dir))); err != nil {
 		return fmt.Errorf("the unit of systemd: %w", err)
 	}
 	return systemctl(ctx, []string{"daemon-reload"}, []string{"enable", unitName}, []string{"restart", unitName})

@@ -20,6 +20,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/cupola-paas/cupola/node/nomad/program"
 )
 
 // DefaultDir keeps all that a node is.
@@ -117,7 +119,7 @@ func Save(dir string, n *Node, s Secrets) error {
 		if len(content) == 0 {
 			continue
 		}
-		if err := writeFile(filepath.Join(dir, name), content); err != nil {
+		if err := program.WriteFile(filepath.Join(dir, name), content); err != nil {
 			return err
 		}
 	}
@@ -129,7 +131,7 @@ func (n *Node) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, nodeFile), append(text, '\n'))
+	return program.WriteFile(filepath.Join(dir, nodeFile), append(text, '\n'))
 }
 
 // Load reads what Save wrote.
@@ -146,25 +148,4 @@ func Load(dir string) (*Node, error) {
 		return nil, fmt.Errorf("%s: %w; join again", filepath.Join(dir, nodeFile), err)
 	}
 	return n, nil
-}
-
-// writeFile replaces a file that root alone reads, whole or not at all.
-func writeFile(name string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -292,7 +292,10 @@ func TestRenewal(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		_ = json.NewEncoder(w).Encode(map[string]string{"certificate": string(a.sign(request, "n1.test", 0)), "ca": string(a.pem())})
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"certificate": string(a.sign(request, "n1.test", 0)), "ca": string(a.pem()),
+			"nomad_certificate": string(a.sign(request, "client.global.nomad", 0)), "nomad_ca": string(a.pem()),
+		})
 		asked <- struct{}{}
 	}))
 	dir, n := joined(t, a, 6*time.Hour) // of ten
@@ -322,6 +325,10 @@ func TestRenewal(t *testing.T) {
 	again, err := openPapers(dir, n)
 	if err != nil || again.due(time.Now()) {
 		t.Errorf("after a restart the new certificate is not there: %v", err)
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, nomadCertFile), filepath.Join(dir, nomadKeyFile))
+	if err != nil || pair.Leaf.VerifyHostname("client.global.nomad") != nil {
+		t.Errorf("Nomad's new certificate is not there: %v", err)
 	}
 }
 
