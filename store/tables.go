@@ -255,6 +255,8 @@ var (
 		by("hash", func(t *NodeToken) string { return t.Hash }).unique())
 
 	Nodes = newTable[Node]("nodes")
+
+	Migrations = newTable[Migration]("migrations")
 )
 
 // anyTable is a table without its type, for what is done to all of them.
@@ -274,7 +276,7 @@ func allTables() []anyTable {
 		ServiceBrokers, ServiceOfferings, ServicePlans, ServiceRouteBindings, ServiceOperations,
 		Revisions, Sidecars, AppUsageEvents, ServiceUsageEvents,
 		DataServices, DataBindings, DataBackups,
-		NodeTokens, Nodes,
+		NodeTokens, Nodes, Migrations,
 	}
 }
 

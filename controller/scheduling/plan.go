@@ -76,7 +76,7 @@ func makePlan(want map[string]wanted, records []*store.Instance, seen map[string
 	have := map[string]map[int]bool{}
 	known := map[string]bool{}
 	var leaving []*store.Instance
-	for _, r := range records {
+	for _, r := range servingFirst(records) {
 		known[r.GUID] = true
 		if seen[r.GUID].Leaving {
 			leaving = append(leaving, r)
@@ -105,14 +105,28 @@ func makePlan(want map[string]wanted, records []*store.Instance, seen map[string
 	return p
 }
 
+// servingFirst puts those that get requests before the others, so that of two with one index that one stays: they come to be
+// when a machine shall be empty, and then shall not.
+func servingFirst(records []*store.Instance) []*store.Instance {
+	serving := func(r *store.Instance) bool { return r.Routable && r.State == store.InstanceRunning }
+	out := make([]*store.Instance, 0, len(records))
+	for _, want := range []bool{true, false} {
+		for _, r := range records {
+			if serving(r) == want {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
 // replace deals with instances whose machine shall be empty: each stays until another one with its index gets
-// requests. That one is made as if this one were not there.
+// requests. That one is made as if this one were not there. One that has crashed goes when the other one does no better.
 func (p *plan) replace(leaving, records []*store.Instance, want map[string]wanted, seen map[string]node.Status) {
 	for _, r := range leaving {
 		w, ok := want[r.ProcessGUID]
 		replaced := slices.ContainsFunc(records, func(o *store.Instance) bool {
-			return o.ProcessGUID == r.ProcessGUID && o.Index == r.Index && o.Routable && o.State == store.InstanceRunning &&
-				!seen[o.GUID].Leaving && ok && o.Version == w.process.Version
+			return o.ProcessGUID == r.ProcessGUID && o.Index == r.Index && standsIn(o, r) && !seen[o.GUID].Leaving && ok && o.Version == w.process.Version
 		})
 		if !ok || replaced || r.State == store.InstanceStopping || r.Version != w.process.Version || r.Index >= w.process.Instances {
 			p.retire(r, seen)
@@ -120,6 +134,11 @@ func (p *plan) replace(leaving, records []*store.Instance, want map[string]wante
 		}
 		p.follow(r, w, seen)
 	}
+}
+
+// standsIn reports whether nothing is lost when o takes the place of r: it gets requests, or both have crashed.
+func standsIn(o, r *store.Instance) bool {
+	return o.Routable && o.State == store.InstanceRunning || o.State == store.InstanceCrashed && r.State == store.InstanceCrashed
 }
 
 // retire marks a record as stopping, or removes it when the engine has no workload for it any more.

@@ -13,9 +13,9 @@ const sharedSegment = "shared"
 // poolName is what engines take for a pool of nodes; a segment of another name goes by its GUID.
 var poolName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
-// pool is where the instances of an app may run: its space's isolation segment, else the one that its org has by
-// default (CAPI v3, isolation segments).
-func pool(tx *store.Tx, app *store.App) (string, error) {
+// Pool is where the instances of an app may run: its space's isolation segment, else the one that its org has by
+// default (CAPI v3, isolation segments). Empty: the common nodes.
+func Pool(tx *store.Tx, app *store.App) (string, error) {
 	space, err := store.Spaces.Get(tx, app.SpaceGUID)
 	if err != nil {
 		return "", err

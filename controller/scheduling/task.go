@@ -156,7 +156,7 @@ func (l *Loop) taskWorkload(t *store.Task) (node.Workload, error) {
 		if w.Finish, err = withBindings(tx, app, w.Finish); err != nil {
 			return err
 		}
-		if w.Pool, err = pool(tx, app); err != nil {
+		if w.Pool, err = Pool(tx, app); err != nil {
 			return err
 		}
 		w.Env, err = l.Env.Task(tx, app, t, d)

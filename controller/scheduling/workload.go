@@ -48,7 +48,7 @@ func (l *Loop) workload(o startOrder) (node.Workload, error) {
 		if sidecars, err = revision.Sidecars(tx, p); err != nil {
 			return err
 		}
-		w.Pool, err = pool(tx, o.wanted.app)
+		w.Pool, err = Pool(tx, o.wanted.app)
 		return err
 	})
 	if err == nil && len(sidecars) > 0 {
