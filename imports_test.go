@@ -34,6 +34,8 @@ var house = map[string][]string{
 	"controller/dataservice/objects":   {},
 	"controller/discovery":             {"store"},
 	"controller/identity":              {"store", "node"},
+	"controller/migration":             {"controller/capi", "controller/scheduling", "store", "node"},
+	"controller/nomadserver":           {"controller/identity", "store", "node"},
 	"controller/networking":            {"controller/capi", "store", "node"},
 	"controller/routing":               {"store", "router"},
 	"controller/scheduling":            {"controller/appenv", "controller/appusage", "controller/revision", "store", "node"},

@@ -64,7 +64,7 @@ func (k *console) commands() []*cli.Command {
 		k.packageCommands(), k.dropletCommands(), k.revisionCommands(), k.copySourceCommands(), k.logCommands(), k.environmentCommands(), k.healthCommands(), k.taskCommands(), k.explainCommands(), k.topCommands(), k.mapCommands(), k.sshCommands(), k.sshSwitchCommands(),
 		k.routeCommands(), k.routeShareCommands(), k.routePolicyCommands(), k.domainCommands(),
 		k.securityGroupCommands(), k.networkPolicyCommands(), k.orgCommands(), k.spaceCommands(),
-		k.userCommands(), k.roleCommands(), k.quotaCommands(), k.segmentCommands(), k.nodeCommands(), k.featureFlagCommands(), k.environmentGroupCommands(), k.labelCommands(),
+		k.userCommands(), k.roleCommands(), k.quotaCommands(), k.segmentCommands(), k.nodeCommands(), k.engineCommands(), k.featureFlagCommands(), k.environmentGroupCommands(), k.labelCommands(),
 		k.serviceCommands(), k.dataServiceCommands(), k.rotateCommands(), k.serviceBindingCommands(), k.serviceRouteCommands(), k.marketplaceCommands(),
 		k.catalogueCommands(), k.patchCommands(), k.buildpackCommands(), k.toolCommands(), k.preferenceCommands(), []*cli.Command{k.serverCommand()},
 	)

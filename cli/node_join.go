@@ -201,9 +201,13 @@ func admit(ctx context.Context, joiner *capi.Joiner, c *cli.Context, n *worker.N
 	}
 	n.GUID, n.Installation, n.NodeName, n.ServerName, n.Server = w.GUID, w.Installation, w.NodeName, w.ServerName, w.Server
 	n.Nomad = worker.Nomad{Servers: w.Nomad.Servers, Region: w.Nomad.Region, Datacenter: w.Nomad.Datacenter, ACL: w.Nomad.ACL, TLS: w.Nomad.CA != ""}
+	nomadKey := []byte(w.Nomad.Key)
+	if w.Nomad.Certificate != "" && w.Nomad.Key == "" {
+		nomadKey = key
+	}
 	err = worker.Save(c.String("dir"), n, worker.Secrets{
 		Key: key, Certificate: []byte(w.Certificate), CA: []byte(w.CA),
-		NomadCA: []byte(w.Nomad.CA), NomadCert: []byte(w.Nomad.Certificate), NomadKey: []byte(w.Nomad.Key),
+		NomadCA: []byte(w.Nomad.CA), NomadCert: []byte(w.Nomad.Certificate), NomadKey: nomadKey,
 	})
 	if err != nil {
 		return fmt.Errorf("keep what the server gave: %w; make another token and join again", err)

@@ -46,6 +46,10 @@ func textFlag(name, env, usage string) cli.Flag {
 func nomadFlags() []cli.Flag {
 	text := textFlag
 	return []cli.Flag{
+		&cli.BoolFlag{Name: "nomad", EnvVars: []string{"CUPOLA_SUPERVISE_NOMAD"}, Usage: "run a cluster of this server's own with the nomad program that is installed here: access control, TLS and their renewal are taken care of (needs root; means --engine nomad)"},
+		text("nomad-program", "CUPOLA_NOMAD", "`PROGRAM` that --nomad runs (default: nomad)"),
+		text("nomad-address", "CUPOLA_NOMAD_ADDRESS", "`IP` of this machine at which machines that join reach the server of --nomad (default: the host of --nodes, else this machine's)"),
+		text("nomad-ports", "CUPOLA_NOMAD_PORTS", "`API,RPC,GOSSIP` ports of --nomad (default: 4646,4647,4648)"),
 		text("nomad-addr", "CUPOLA_NOMAD_ADDR", "`URL` of a Nomad agent, or several with commas between (default: NOMAD_ADDR, else http://127.0.0.1:4646)"),
 		text("nomad-token", "CUPOLA_NOMAD_TOKEN", "`SECRET` of a Nomad token (default: NOMAD_TOKEN); better in the variable than on the command line"),
 		text("nomad-namespace", "CUPOLA_NOMAD_NAMESPACE", "Nomad `NAMESPACE` of the instances (default: NOMAD_NAMESPACE, else default)"),
@@ -144,6 +148,7 @@ func nomadConfig(c *cli.Context) controller.Nomad {
 	return controller.Nomad{
 		Address: c.String("nomad-addr"), Token: c.String("nomad-token"), Namespace: c.String("nomad-namespace"),
 		CACert: c.String("nomad-ca-cert"), ClientCert: c.String("nomad-client-cert"), ClientKey: c.String("nomad-client-key"),
+		Own: c.Bool("nomad"), Program: c.String("nomad-program"), OwnAddress: c.String("nomad-address"), OwnPorts: c.String("nomad-ports"),
 		Servers: c.String("nomad-servers"), NodeCA: c.String("nomad-node-ca-cert"), NodeCert: c.String("nomad-node-cert"), NodeKey: c.String("nomad-node-key"),
 		Oversubscribe: c.Float64("nomad-memory-reserve"),
 	}

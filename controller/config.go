@@ -79,6 +79,11 @@ func (c Config) WithDefaults() Config {
 	set(&c.TCPPorts, "1024-1123")
 	set(&c.TraceHeaders, "w3c,b3")
 	set(&c.AdminUser, "admin")
+	if c.Nomad.Own {
+		set(&c.Engine, engineNomad)
+		set(&c.Nomad.Program, "nomad")
+		set(&c.Nomad.OwnPorts, "4646,4647,4648")
+	}
 	set(&c.Engine, engineDocker)
 	if c.Engine == engineNomad {
 		set(&c.NodesAddr, ":4650")

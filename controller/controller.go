@@ -26,6 +26,8 @@ import (
 	"github.com/cupola-paas/cupola/controller/door"
 	"github.com/cupola-paas/cupola/controller/identity"
 	"github.com/cupola-paas/cupola/controller/logs"
+	"github.com/cupola-paas/cupola/controller/migration"
+	"github.com/cupola-paas/cupola/controller/nomadserver"
 	"github.com/cupola-paas/cupola/controller/servicemap"
 	"github.com/cupola-paas/cupola/controller/services"
 	"github.com/cupola-paas/cupola/node"
@@ -48,7 +50,8 @@ type Server struct {
 	registry  *store.Registry
 	logs      *logs.Store
 	engine    node.Engine
-	local     *docker.Docker // Docker on this machine: builds, and instances unless a cluster runs them
+	local     *docker.Docker  // Docker on this machine: builds, and instances unless a cluster runs them
+	migration *migration.Loop // nil: there is no cluster
 	certs     *router.Certificates
 	issuer    *identity.Issuer // of instances' certificates
 	hosts     *knownHosts
@@ -62,8 +65,9 @@ type Server struct {
 	api          *api.Server          // made by Run
 	page         *dashboard.Dashboard // its streams end with the loops
 	ssh          sshDoor
-	door         *door.Door // nil: all runs on this machine
-	nodesPort    string     // where it is served
+	door         *door.Door          // nil: all runs on this machine
+	ownNomad     *nomadserver.Server // nil: there is no cluster, or it is somebody else's
+	nodesPort    string              // where it is served
 	access       *accessLog
 	tags         *tagger
 	figures      *usage

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/cupola-paas/cupola/controller/migration"
 	"github.com/cupola-paas/cupola/node/docker"
 	"github.com/cupola-paas/cupola/node/nomad"
 	"github.com/cupola-paas/cupola/store"
@@ -28,6 +29,11 @@ type Nomad struct {
 	Servers string
 	// NodeCA, NodeCert and NodeKey are PEM files for the clients of joining machines, where the cluster uses TLS.
 	NodeCA, NodeCert, NodeKey string
+	// Own is a cluster that this server runs by itself, with the nomad program Program (empty: nomad), reached by machines that
+	// join at the IP OwnAddress (empty: the host of --nodes, else where this machine's default route leads from), on the ports
+	// OwnPorts: API, RPC, gossip (empty: 4646,4647,4648).
+	Own                           bool
+	Program, OwnAddress, OwnPorts string
 	// Oversubscribe is the part of its memory limit that an instance reserves, above 0 up to 1; zero: all.
 	Oversubscribe float64
 }
@@ -37,14 +43,18 @@ func (c Config) validateEngine() error {
 		return fmt.Errorf("--engine %q is not known: use docker or nomad", c.Engine)
 	}
 	n := c.Nomad
+	n.Program = "" // its variable is one of nodes, too
 	if c.Engine == engineDocker && n != (Nomad{}) {
-		return errors.New("the --nomad flags are for a cluster: give --engine nomad, too")
+		return errors.New("the --nomad flags are for a cluster: give --engine nomad or --nomad, too")
 	}
 	if n.Oversubscribe < 0 || n.Oversubscribe > 1 {
 		return fmt.Errorf("--nomad-memory-reserve %g is not from 0 to 1: give the part of its memory limit that an instance reserves, such as 0.5", n.Oversubscribe)
 	}
 	if (n.ClientCert == "") != (n.ClientKey == "") {
 		return errors.New("--nomad-client-cert and --nomad-client-key go together: give both or neither")
+	}
+	if err := c.validateOwn(); err != nil {
+		return err
 	}
 	return c.validateNodes()
 }
@@ -114,32 +124,47 @@ func (s *Server) openEngine(ctx context.Context) (err error) {
 
 // openNomad connects to the cluster. Its engine closes the local one with itself.
 func (s *Server) openNomad(ctx context.Context) error {
+	if err := s.openOwnNomad(ctx); err != nil {
+		return errors.Join(err, s.local.Close())
+	}
 	o := s.nomadOptions(s.local)
 	o.ImagePrefix, o.LocalRegistry = s.registry.Host()+"/", s.registry.Host()
 	o.LocalPull, o.Connect = s.registry.PullToken, s.connectAgent
+	move := &migration.Loop{DB: s.db, Log: s.log}
+	settled, err := move.First()
+	if err != nil {
+		return errors.Join(err, s.local.Close())
+	}
+	o.Settlement = settled
 	e, err := nomad.Open(ctx, o)
 	if err != nil {
 		return err // with the local engine closed
 	}
-	s.engine = e
+	s.engine, s.migration, move.Engine = e, move, e
 	return nil
 }
 
 func (s *Server) nomadOptions(local *docker.Docker) nomad.Options {
 	c := s.config.Nomad
-	return nomad.Options{
+	o := nomad.Options{
 		Installation: s.installation, Address: c.Address, Token: c.Token, Namespace: c.Namespace,
 		CACert: c.CACert, ClientCert: c.ClientCert, ClientKey: c.ClientKey, Oversubscribe: c.Oversubscribe,
 		Local: local, LocalDNS: []netip.Addr{local.Gateway()}, Logger: s.log,
 	}
+	if own := s.ownNomad; own != nil {
+		o.Address, o.Token, o.Namespace = own.URL(), own.Token(), "default"
+		o.CACert, o.ClientCert, o.ClientKey = own.Files()
+	}
+	return o
 }
 
-// checkEngine refuses to go back to one machine while instances run in the cluster: nobody would stop those.
+// checkEngine refuses to go back to one machine while instances run in the cluster: nobody would stop those. Once all has
+// moved back there is none, and with the cluster the migration is forgotten.
 func (s *Server) checkEngine() error {
 	if s.config.Engine == engineNomad {
 		return nil
 	}
-	return s.db.View(func(tx *store.Tx) error {
+	return s.db.Update(func(tx *store.Tx) error {
 		was, err := store.Settings.Get(tx, engineSetting)
 		if errors.Is(err, store.ErrNotFound) || err == nil && string(was.Value) == s.config.Engine {
 			return nil
@@ -147,8 +172,16 @@ func (s *Server) checkEngine() error {
 		if err != nil {
 			return err
 		}
+		m, err := store.Migrations.Get(tx, store.MigrationGUID)
+		switch {
+		case err == nil && m.Target == engineDocker && m.State == store.MigrationDone:
+			was.Value = []byte(engineDocker)
+			return errors.Join(store.Migrations.Delete(tx, m.GUID), store.Settings.Put(tx, was))
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			return err
+		}
 		for range store.Instances.All(tx) {
-			return errors.New("instances run in the Nomad cluster: start with --engine nomad, or stop all apps there first")
+			return errors.New("instances run in the Nomad cluster: start with --engine nomad, and move them here with cupola engine migrate docker")
 		}
 		return nil
 	})

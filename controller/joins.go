@@ -39,7 +39,7 @@ func (s *Server) openDoor(ctx context.Context) error {
 	})
 	_, s.nodesPort, _ = net.SplitHostPort(listener.Addr().String())
 	s.door, err = door.Open(door.Options{
-		DB: s.db, Listener: listener, Images: s.registry.Handler(), PullUser: store.PullUser, Pull: s.pullPassword, Log: s.log,
+		DB: s.db, Listener: listener, Images: s.registry.Handler(), PullUser: store.PullUser, Pull: s.pullPassword, Nomad: s.nomadCertificates(), Log: s.log,
 	})
 	return err
 }
@@ -105,7 +105,7 @@ func (j joins) Welcome(ctx context.Context, n *store.Node, request []byte) (*cap
 	if err != nil {
 		return nil, err
 	}
-	join, err := j.nomad(ctx)
+	join, err := j.nomad(ctx, request)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +116,8 @@ func (j joins) Welcome(ctx context.Context, n *store.Node, request []byte) (*cap
 	}, nil
 }
 
-// nomad is how a client joins the cluster.
-func (j joins) nomad(ctx context.Context) (capi.Nomad, error) {
+// nomad is how a client joins the cluster. In one of our own it shows itself with a certificate for the key of the request.
+func (j joins) nomad(ctx context.Context, request []byte) (capi.Nomad, error) {
 	c := j.s.config.Nomad
 	found, err := j.engine.Joining(ctx)
 	if err != nil {
@@ -129,8 +129,13 @@ func (j joins) nomad(ctx context.Context) (capi.Nomad, error) {
 	}
 	for _, server := range out.Servers {
 		if at, err := netip.ParseAddrPort(server); err == nil && at.Addr().IsLoopback() {
-			return capi.Nomad{}, capi.UnableToPerform.Errorf("Nomad's servers say that they are at %s, where no other machine reaches them: set advertise in Nomad's configuration, or start the server with --nomad-servers", server)
+			return capi.Nomad{}, capi.UnableToPerform.Errorf("Nomad's servers say that they are at %s, where no other machine reaches them: set advertise in Nomad's configuration, or start the server with --nomad-servers; with --nomad, give --nomad-address", server)
 		}
+	}
+	if own := j.s.ownNomad; own != nil {
+		cert, ca, err := own.Certify(request)
+		out.CA, out.Certificate = string(ca), string(cert)
+		return out, err
 	}
 	for _, f := range []struct {
 		path string

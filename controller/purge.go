@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/controller/nomadserver"
 	"github.com/cupola-paas/cupola/node/docker"
 	"github.com/cupola-paas/cupola/node/nomad"
 )
@@ -34,6 +35,10 @@ func Purge(ctx context.Context, c Config, volumes bool, out io.Writer) error {
 		return err
 	}
 	if was == engineNomad {
+		if nomadserver.Made(s.db) && s.config.Nomad.Address == "" {
+			s.config.Nomad.Own = true
+			s.config = s.config.WithDefaults()
+		}
 		if err := s.purgeNomad(ctx); err != nil {
 			return err
 		}
@@ -64,9 +69,16 @@ func (s *Server) purgeNomad(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.openOwnNomad(ctx); err != nil {
+		return errors.Join(err, local.Close())
+	}
 	e, err := nomad.Open(ctx, s.nomadOptions(local))
 	if err != nil {
 		return err
 	}
-	return errors.Join(e.Purge(ctx), e.Close())
+	err = errors.Join(e.Purge(ctx), e.Close())
+	if s.ownNomad == nil {
+		return err
+	}
+	return errors.Join(err, s.ownNomad.Close(), nomadserver.Unmount(s.dir("nomad")))
 }

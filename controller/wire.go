@@ -211,6 +211,11 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.migration != nil { // before anything is scheduled
+		if _, err := s.migration.Step(context.Background()); err != nil {
+			return nil, err
+		}
+	}
 	if err := routingLoop.Step(); err != nil { // the first request finds a table
 		return nil, err
 	}
@@ -218,6 +223,9 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 		s.access.run, s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
 		metricsLoop.Run, lifeLoop.Run, drainLoop.Run, s.calls.Run, servicesLoop.Run, s.page.Run,
 		s.data.Run, s.data.manager.Run,
+	}
+	if s.migration != nil {
+		loops = append(loops, s.migration.Run)
 	}
 	return append(loops, networkLoops...), nil
 }
@@ -235,7 +243,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 			LogStream: s.url("log-stream"), Routing: s.url("api") + api.RoutingPath, Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https"),
 			NetworkPolicy: s.networkPolicyURL()},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
-		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Requests: s.requestStats, Map: s.calls.Map, Nodes: s.nodes(), Joins: s.joins(), Log: s.log, WriteDroplet: s.writeDroplet,
+		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Requests: s.requestStats, Map: s.calls.Map, Nodes: s.nodes(), Joins: s.joins(), Engines: s.engines(), Log: s.log, WriteDroplet: s.writeDroplet,
 		Disks: &disks{dir: s.config.DataDir, docker: s.local.Machine().Dir}, Certificates: certificates{s.certs, time.Now}, Said: s.said,
 		Brokers: s.brokers, Rebase: s.rebase, Dashboards: s.auth, Data: dataActions{s.data.manager}, NoBuildpackURLs: s.config.NoBuildpackURLs,
 	})

@@ -75,6 +75,17 @@ func needCells(t *testing.T) {
 // machines that join it.
 func newCells(t *testing.T, many int) *cells {
 	t.Helper()
+	cs := newNetwork(t)
+	cs.startServers(3)
+	cs.startPlatform("CUPOLA_ENGINE=nomad", "CUPOLA_NOMAD_ADDR="+strings.Join(cs.agents(), ","))
+	cs.addAll(many)
+	cs.eventually("all nodes are READY", time.Minute, func() bool { return cs.count("READY") == many })
+	return cs
+}
+
+// newNetwork makes the network alone.
+func newNetwork(t *testing.T) *cells {
+	t.Helper()
 	needCells(t)
 	dir, err := os.MkdirTemp("", "cupola-e2e-cells-")
 	if err != nil {
@@ -91,16 +102,18 @@ func newCells(t *testing.T, many int) *cells {
 			t.Fatal(err)
 		}
 	}
-	cs.startServers(3)
-	cs.startPlatform()
+	return cs
+}
+
+// addAll makes machines, has them join, and waits until the platform can be used.
+func (cs *cells) addAll(many int) {
+	cs.t.Helper()
 	for n := range many {
 		cs.add(fmt.Sprintf("cell-%d", n+1))
 	}
 	if err := cs.p.ready(5 * time.Minute); err != nil {
-		t.Fatal(err)
+		cs.t.Fatal(err)
 	}
-	cs.eventually("all nodes are READY", time.Minute, func() bool { return cs.count("READY") == many })
-	return cs
 }
 
 // eventually waits until something is so; the limit is what is promised.
@@ -255,7 +268,7 @@ func (cs *cells) agents() []string {
 }
 
 // startPlatform starts one whose API the cells reach. It is asked only whether it lives: without nodes it is not ready.
-func (cs *cells) startPlatform() {
+func (cs *cells) startPlatform(env ...string) {
 	cs.t.Helper()
 	dir := filepath.Join(cs.dir, "platform")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -266,7 +279,7 @@ func (cs *cells) startPlatform() {
 		cs.t.Fatal(err)
 	}
 	cs.p = p
-	p.env = append(p.env, "CUPOLA_HTTPS=0.0.0.0:"+portText(p.https), "CUPOLA_ENGINE=nomad", "CUPOLA_NODES="+cs.prefix+"1:0", "CUPOLA_NOMAD_ADDR="+strings.Join(cs.agents(), ","))
+	p.env = append(append(p.env, "CUPOLA_HTTPS=0.0.0.0:"+portText(p.https), "CUPOLA_NODES="+cs.prefix+"1:0"), env...)
 	if err := p.start(); err != nil {
 		cs.t.Fatal(err)
 	}

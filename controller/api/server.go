@@ -62,6 +62,8 @@ type Options struct {
 	Nodes Nodes
 	// Joins lets machines become nodes; nil: none can.
 	Joins Joins
+	// Engines tells of the two engines of a platform with a cluster; nil: there is one.
+	Engines Engines
 	// Disks and Certificates are what operators watch; nil: nothing is known of them.
 	Disks        Disks
 	Certificates Certificates
@@ -145,6 +147,7 @@ type Server struct {
 	requests        func(string) capi.RequestStats
 	serviceMap      ServiceMap
 	nodes           Nodes
+	engines         Engines
 	disks           Disks
 	certificates    Certificates
 	said            func(appGUID string, n int) []string
@@ -166,7 +169,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
-		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, nodes: o.Nodes, joins: o.Joins, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
+		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, nodes: o.Nodes, joins: o.Joins, engines: o.Engines, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
 	s.serviceMap = o.Map
 	s.brokers, s.dashboards, s.data, s.noBuildpackURLs = o.Brokers, o.Dashboards, o.Data, o.NoBuildpackURLs

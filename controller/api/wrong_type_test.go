@@ -82,6 +82,7 @@ var fullBodies = map[string]string{
 	"POST /v3/buildpacks":                                                    `{"name":"new","stack":"cupola","position":1,"enabled":true,"locked":false,"lifecycle":"buildpack",` + metadataBody + `}`,
 	"PATCH /v3/buildpacks/{guid}":                                            `{"name":"new","stack":"cupola","position":1,"enabled":true,"locked":false,` + metadataBody + `}`,
 	"POST /v3/admin/node_tokens":                                             `{"lifetime_in_seconds":600}`,
+	"POST /v3/admin/engine/actions/migrate":                                  `{"target":"nomad","parallel":2,"force":true}`,
 	"PATCH /v3/admin/nodes/{guid}":                                           `{"labels":{"zone":"north"}}`,
 	"POST /v3/stacks":                                                        `{"name":"new","description":"d",` + metadataBody + `}`,
 	"PATCH /v3/stacks/{guid}":                                                `{` + metadataBody + `}`,

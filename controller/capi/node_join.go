@@ -43,7 +43,7 @@ type Nomad struct {
 	Region     string   `json:"region"`
 	Datacenter string   `json:"datacenter"`
 	ACL        bool     `json:"acl"`
-	// PEM; empty: the cluster works without TLS.
+	// PEM; empty: the cluster works without TLS. An empty Key with a Certificate: that is for the key of the node.
 	CA          string `json:"ca,omitempty"`
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`

@@ -38,7 +38,7 @@ const (
 // NodeName is the name in the certificate of a node.
 func NodeName(guid string) string { return guid + nodeSuffix }
 
-// Options say what a Door stands on. All are required.
+// Options say what a Door stands on. All but Nomad are required.
 type Options struct {
 	DB       *store.DB
 	Listener net.Listener // of the door
@@ -46,7 +46,10 @@ type Options struct {
 	Images   http.Handler
 	PullUser string
 	Pull     string
-	Log      *slog.Logger
+	// Nomad makes the certificate with which the Nomad client of a node shows itself, for the key of a request, and says by which
+	// CAs it knows the servers; nil: Nomad's certificates are somebody else's.
+	Nomad func(request []byte) (cert, ca []byte, err error)
+	Log   *slog.Logger
 }
 
 // Door is the door and what certifies those who come to it. Its methods may be called at the same time.
@@ -192,6 +195,9 @@ func (c *Door) images(w http.ResponseWriter, r *http.Request) {
 type Renewal struct {
 	Certificate string `json:"certificate"` // PEM
 	CA          string `json:"ca"`          // PEM
+	// Likewise for Nomad; empty where its certificates are somebody else's.
+	NomadCertificate string `json:"nomad_certificate,omitempty"`
+	NomadCA          string `json:"nomad_ca,omitempty"`
 }
 
 func (c *Door) nextCertificate(w http.ResponseWriter, r *http.Request) {
@@ -201,7 +207,7 @@ func (c *Door) nextCertificate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	guid := c.who(r)
-	cert, err := c.Certify(guid, request)
+	next, err := c.renewal(guid, request)
 	if errors.Is(err, identity.ErrRequest) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -212,5 +218,19 @@ func (c *Door) nextCertificate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(Renewal{string(cert), string(c.CAPEM())}) // a node that has left asks again
+	_ = json.NewEncoder(w).Encode(next) // a node that has left asks again
+}
+
+func (c *Door) renewal(guid string, request []byte) (*Renewal, error) {
+	cert, err := c.Certify(guid, request)
+	if err != nil {
+		return nil, err
+	}
+	next := &Renewal{Certificate: string(cert), CA: string(c.CAPEM())}
+	if c.o.Nomad == nil {
+		return next, nil
+	}
+	cert, ca, err := c.o.Nomad(request)
+	next.NomadCertificate, next.NomadCA = string(cert), string(ca)
+	return next, err
 }

@@ -214,6 +214,13 @@ func TestNextCertificate(t *testing.T) {
 	if status, _ := w.get(w.client(n, []byte(next.Certificate)), "/v2/"); status != 200 {
 		t.Errorf("with the next certificate: %d", status)
 	}
+	if next.NomadCertificate != "" || next.NomadCA != "" {
+		t.Error("a certificate for a Nomad that is somebody else's")
+	}
+	w.c.o.Nomad = func(request []byte) (cert, ca []byte, err error) { return request, []byte("ca of Nomad"), nil }
+	if _, text = ask(string(n.request)); json.Unmarshal([]byte(text), &next) != nil || next.NomadCertificate != string(n.request) || next.NomadCA != "ca of Nomad" {
+		t.Errorf("with a Nomad of our own: %s", text)
+	}
 	for _, bad := range []string{"", "x", strings.Replace(string(n.request), "REQUEST", "THING", 2), strings.Repeat("x", maxRequest+1)} {
 		if status, _ := ask(bad); status != http.StatusBadRequest {
 			t.Errorf("for %.20q: %d, want 400", bad, status)

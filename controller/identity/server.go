@@ -61,9 +61,20 @@ func (i *Issuer) PeerWithKey(name string, life time.Duration) (cert, key []byte,
 	return cert, key, nil
 }
 
-func peer(name string) *x509.Certificate {
+// Agent is PeerWithKey for somebody with several names, the first of which stands in front, who is also reached on
+// loopback.
+func (i *Issuer) Agent(life time.Duration, names ...string) (cert, key []byte, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if cert, key, err = i.sign(peer(names...), "127.0.0.1", life); err != nil {
+		return nil, nil, fmt.Errorf("certificate of %s: %w", names[0], err)
+	}
+	return cert, key, nil
+}
+
+func peer(names ...string) *x509.Certificate {
 	return &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
 }
