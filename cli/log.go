@@ -14,31 +14,58 @@ import (
 
 func (k *console) logCommands() []*cli.Command {
 	return []*cli.Command{
-		k.command(spec{name: "logs", category: appCategory, summary: "follow the log of an app, or show its last lines", args: "APP_NAME", min: 1, max: 1,
-			details:  "Lines carry where they come from: API, STG (staging), APP/PROC/WEB (the app), RTR (requests), CELL.",
+		k.command(spec{name: "logs", category: appCategory, summary: "follow the log of an app or a data service, or show its last lines", args: "APP_NAME|SERVICE_INSTANCE", min: 1, max: 1,
+			details: "Lines carry where they come from: API, STG (staging), APP/PROC/WEB (the app), RTR (requests), CELL, SERVICE. " +
+				"Where an app and a service instance have the same name, it is the app; --service is the other.",
 			examples: []string{"cupola logs my-app", "cupola logs my-app --recent"},
-			flags:    []cli.Flag{&cli.BoolFlag{Name: "recent", Usage: "show the last lines and end"}},
-			need:     aSpace, run: logs, api: []string{"GET /v3/apps", "log-cache GET /api/v1/read/:guid"}}),
+			flags:    []cli.Flag{&cli.BoolFlag{Name: "recent", Usage: "show the last lines and end"}, &cli.BoolFlag{Name: "service", Usage: "it is a service instance"}},
+			need:     aSpace, run: logs, api: []string{"GET /v3/apps", "GET /v3/service_instances", "log-cache GET /api/v1/read/:guid"}}),
 	}
 }
 
 func logs(ctx context.Context, s *session, c *cli.Context) error {
-	app, err := s.app(ctx, c.Args().First())
+	guid, err := s.logSource(ctx, c.Args().First(), c.Bool("service"))
 	if err != nil {
 		return err
 	}
 	if c.Bool("recent") {
-		batch, err := s.client.RecentLogs(ctx, app.GUID)
+		batch, err := s.client.RecentLogs(ctx, guid)
 		for _, e := range batch {
 			s.printLog(e)
 		}
 		return err
 	}
-	s.ui.Notef("Following the log of %s; Ctrl-C ends it.", s.ui.Name(app.Name))
-	return s.client.TailLogs(ctx, app.GUID, time.Now().Add(-time.Second), func(e capi.Envelope) error {
+	s.ui.Notef("Following the log of %s; Ctrl-C ends it.", s.ui.Name(c.Args().First()))
+	return s.client.TailLogs(ctx, guid, time.Now().Add(-time.Second), func(e capi.Envelope) error {
 		s.printLog(e)
 		return nil
 	})
+}
+
+// logSource is the GUID of the app of that name, or of the service instance.
+func (s *session) logSource(ctx context.Context, name string, service bool) (string, error) {
+	if !service {
+		app, err := s.client.AppByName(ctx, s.cfg.Space.GUID, name)
+		if err == nil {
+			return app.GUID, nil
+		}
+		if !notFound(err) {
+			return "", err
+		}
+	}
+	i, err := capi.First[capi.ServiceInstance](ctx, s.client, instanceKind.path, s.inSpace().With("names", name), instanceKind.noun)
+	switch {
+	case err == nil && i.Data == nil:
+		return "", fmt.Errorf("service instance %s is not one of the platform's own: its broker keeps its log", quote(name))
+	case err == nil:
+		return i.GUID, nil
+	case !notFound(err):
+		return "", err
+	case service:
+		return "", instanceKind.missing(name)
+	}
+	_, err = s.app(ctx, name) // says what is not there
+	return "", err
 }
 
 func (s *session) printLog(e capi.Envelope) {

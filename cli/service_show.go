@@ -12,6 +12,7 @@ import (
 
 	"github.com/cupola-paas/cupola/cli/ui"
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/capi/explain"
 )
 
 func errNotProvided(name string) error {
@@ -134,6 +135,36 @@ func dataFields(i capi.ServiceInstance) [][2]string {
 	return [][2]string{{"last proof", lastProof(i)}, {"of", fmt.Sprintf("backup %s of %s, restored on trial with %s", p.GUID, p.CreatedAt.Local().Format(time.DateTime), p.Proof)}}
 }
 
+// usageFields tell what a data service uses of its plan.
+func usageFields(i capi.ServiceInstance) [][2]string {
+	if i.Data == nil || i.Data.Usage == nil {
+		return nil
+	}
+	u := i.Data.Usage
+	var rows [][2]string
+	if u.CPU != nil && u.MemoryBytes != nil {
+		rows = append(rows, [2]string{"cpu", fmt.Sprintf("%.1f%%", 100**u.CPU)}, [2]string{"memory", ui.Bytes(*u.MemoryBytes) + " of " + ui.Bytes(u.MemoryLimit)})
+	}
+	if u.DiskBytes != nil && u.DiskLimit > 0 {
+		rows = append(rows, [2]string{"disk", ui.Bytes(*u.DiskBytes) + " of " + ui.Bytes(u.DiskLimit)})
+	}
+	if u.Connections != nil && u.ConnectionsLimit > 0 {
+		rows = append(rows, [2]string{"connections", fmt.Sprintf("%d of %d", *u.Connections, u.ConnectionsLimit)})
+	}
+	return rows
+}
+
+// tellCauses says what is the matter with a data service, and what to do.
+func (s *session) tellCauses(i capi.ServiceInstance) {
+	if i.Data == nil {
+		return
+	}
+	for _, c := range i.Data.Causes {
+		s.ui.Println(s.ui.Bad("Why: ") + full(sentence(ui.Clean(c.Text))))
+		s.ui.Println(s.ui.Good("Do:  ") + full(sentence(ui.Clean(explain.Todo(c)))))
+	}
+}
+
 func services(ctx context.Context, s *session, c *cli.Context) error {
 	all, plans, err := s.instances(ctx, labelled(c, s.inSpace().With("order_by", "name").With("per_page", "5000")))
 	if err != nil {
@@ -181,7 +212,8 @@ func showService(ctx context.Context, s *session, c *cli.Context) error {
 	n := plans[i.Relationships.ServicePlan.GUID()]
 	s.fields(append([][2]string{{"name", s.ui.Name(i.Name)}, {"guid", i.GUID}, {"type", i.Type}, {"broker", n.broker}, {"offering", n.offering}, {"plan", n.plan},
 		{"tags", strings.Join(i.Tags, ", ")}, {"logs go to", i.SyslogDrainURL.Or("")}, {"requests go through", i.RouteServiceURL.Or("")},
-		{"last operation", lastOperation(i.LastOperation)}, {"message", i.LastOperation.Description}, {"since", ui.Time(i.LastOperation.UpdatedAt.Time)}}, dataFields(i)...))
+		{"last operation", lastOperation(i.LastOperation)}, {"message", i.LastOperation.Description}, {"since", ui.Time(i.LastOperation.UpdatedAt.Time)}}, slices.Concat(dataFields(i), usageFields(i))...))
+	s.tellCauses(i)
 	return s.showServiceBindings(ctx, i)
 }
 

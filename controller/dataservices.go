@@ -109,6 +109,26 @@ func (s *logSink) ServiceLine(guid string, line node.LogLine) {
 	}
 }
 
+// ServiceUsage implements dataservice.Logs, with the names that metrics of apps have.
+func (s *logSink) ServiceUsage(guid string, u dataservice.Usage) {
+	const mb = 1 << 20
+	e := logs.Envelope{SourceID: guid, InstanceID: "0", Time: u.At, Gauges: map[string]logs.Gauge{
+		"memory_quota": {Unit: "bytes", Value: float64(u.Plan.MemoryMB) * mb}, "disk_quota": {Unit: "bytes", Value: float64(u.Plan.DiskMB) * mb},
+		"connections_quota": {Unit: "connections", Value: float64(u.Plan.Connections)},
+	}, Tags: map[string]string{"origin": "data_service", "service_instance_id": guid, "source_id": guid, "instance_id": "0"}}
+	for name, g := range map[string]logs.Gauge{
+		"cpu": {Unit: "percentage", Value: 100 * u.CPU}, "memory": {Unit: "bytes", Value: float64(u.MemoryBytes)},
+		"disk": {Unit: "bytes", Value: float64(u.DiskBytes)}, "connections": {Unit: "connections", Value: float64(u.Connections)},
+	} {
+		if g.Value >= 0 {
+			e.Gauges[name] = g
+		}
+	}
+	if err := s.store.Append(e); err != nil {
+		s.log.Warn("metrics not kept", "service_instance", guid, "error", err)
+	}
+}
+
 // LastService implements dataservice.Logs.
 func (s *logSink) LastService(guid string) time.Time { return s.store.Last(guid) }
 
@@ -144,6 +164,23 @@ func (d dataActions) Undelete(guid string, also func(*store.Tx, *store.DataServi
 }
 func (d dataActions) Purge(guid string, also func(*store.Tx, *store.DataService) error) error {
 	return forCaller(d.m.Purge(guid, also))
+}
+func (d dataActions) Usage(guid string) *capi.ServiceUsage {
+	u, known := d.m.Usage(guid)
+	if !known {
+		return nil
+	}
+	out := &capi.ServiceUsage{At: capi.At(u.At), MemoryLimit: int64(u.Plan.MemoryMB) << 20, DiskLimit: int64(u.Plan.DiskMB) << 20, ConnectionsLimit: u.Plan.Connections}
+	if u.CPU >= 0 {
+		out.CPU, out.MemoryBytes = &u.CPU, &u.MemoryBytes
+	}
+	if u.DiskBytes >= 0 {
+		out.DiskBytes = &u.DiskBytes
+	}
+	if u.Connections >= 0 {
+		out.Connections = &u.Connections
+	}
+	return out
 }
 func (d dataActions) Keeps(offeringID string) (data, backups bool) { return d.m.Keeps(offeringID) }
 

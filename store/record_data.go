@@ -19,6 +19,13 @@ const (
 	DataUndelete = "undelete"
 )
 
+// What a DataService's Disk can be; empty: it was never full.
+const (
+	DataFull    = "full"    // the server refuses what takes more
+	DataStopped = "stopped" // it went on growing, and its server was stopped
+	DataRoom    = "room"    // it was full, and is not any more
+)
+
 // DataService is an instance of an offering of the platform's own broker; its GUID is the one that the marketplace
 // knows it by. The broker alone writes it.
 type DataService struct {
@@ -51,6 +58,12 @@ type DataService struct {
 	PurgeAt       time.Time         `json:"purge_at"`       // when the volume of a deleted one goes
 
 	RestoreFrom string `json:"restore_from,omitempty"` // GUID of a DataBackup, while that goes on
+
+	Disk string `json:"disk,omitempty"` // whether its volume holds more than its plan allows: DataFull and the like
+	// Evict are users that were unbound while the server was stopped for its disk; it forgets them at its next start.
+	Evict []string `json:"evict,omitempty"`
+	// Measures says that the keeper in its image can measure the volume.
+	Measures bool `json:"measures,omitempty"`
 }
 
 // DataBinding is one who may use a DataService; its GUID is the marketplace's.

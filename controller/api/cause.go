@@ -65,6 +65,9 @@ func (s *Server) gatherFacts(tx *store.Tx, guid string, f *explain.Facts) ([]*sn
 	if err == nil {
 		f.Crashes, err = s.crashesOf(tx, guid)
 	}
+	if err == nil {
+		f.Bound, err = boundCauses(tx, guid)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -123,4 +126,22 @@ func (s *Server) crashesOf(tx *store.Tx, app string) ([]capi.AuditEvent, error) 
 		out, err = append(out, shown), firstOf(err, showErr)
 	}
 	return out, err
+}
+
+// boundCauses are what is the matter with the data services that an app is bound to.
+func boundCauses(tx *store.Tx, app string) ([]capi.Cause, error) {
+	var all []capi.Cause
+	err := each(tx, store.ServiceBindings, func(tx *store.Tx, b *store.ServiceBinding) error {
+		d, err := store.DataServices.Get(tx, b.InstanceGUID)
+		if err != nil {
+			return orElse(err, nil)
+		}
+		i, err := store.ServiceInstances.Get(tx, b.InstanceGUID)
+		if err != nil {
+			return orElse(err, nil)
+		}
+		all = append(all, diskCauses(d, i.Name)...)
+		return nil
+	}, store.By("app", app))
+	return all, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cupola-paas/cupola/controller/appusage"
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/capi/explain"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -24,6 +25,8 @@ type DataServices interface {
 	Purge(instanceGUID string, also func(*store.Tx, *store.DataService) error) error
 	// Keeps tells whether instances of an offering keep what was written to them, and whether that can be backed up.
 	Keeps(offeringID string) (data, backups bool)
+	// Usage is what an instance used lately; nil: not known.
+	Usage(instanceGUID string) *capi.ServiceUsage
 }
 
 // deletedAt is the space that a deleted data service was in, and just the org when the space has gone.
@@ -297,6 +300,14 @@ func ownOperation(tx *store.Tx, i *store.ServiceInstance) store.Operation {
 	return o
 }
 
+// diskCauses say when a data service holds more than its plan allows.
+func diskCauses(d *store.DataService, name string) []capi.Cause {
+	if cause, ok := explain.FullService(name, d.Disk == store.DataFull, d.Disk == store.DataStopped); ok && d.State == store.DataReady {
+		return []capi.Cause{cause}
+	}
+	return []capi.Cause{}
+}
+
 // presentData tells of the data of an instance of the platform's own broker; nil: it is another's.
 func (s *Server) presentData(tx *store.Tx, i *store.ServiceInstance) (*capi.DataService, error) {
 	d, err := store.DataServices.Get(tx, i.GUID)
@@ -306,7 +317,7 @@ func (s *Server) presentData(tx *store.Tx, i *store.ServiceInstance) (*capi.Data
 	if err != nil {
 		return nil, err
 	}
-	out := &capi.DataService{}
+	out := &capi.DataService{Causes: diskCauses(d, i.Name), Usage: s.data.Usage(d.GUID)}
 	out.KeepsData, out.Backups = s.data.Keeps(d.OfferingID)
 	var last *store.DataBackup
 	err = each(tx, store.DataBackups, func(_ *store.Tx, b *store.DataBackup) error {

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"errors"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/controller/dataservice"
 	"github.com/cupola-paas/cupola/controller/dataservice/vault"
 	"github.com/cupola-paas/cupola/store"
@@ -15,6 +18,14 @@ type dataWorld struct {
 	offering *dataservice.Offering
 }
 
+// seenData uses the same of every instance.
+type seenData struct{ *dataservice.Manager }
+
+func (seenData) Usage(string) *capi.ServiceUsage {
+	connections := 3
+	return &capi.ServiceUsage{Connections: &connections, ConnectionsLimit: 50, DiskLimit: 1 << 30}
+}
+
 func newDataWorld(t *testing.T) *dataWorld {
 	t.Helper()
 	catalogue, err := dataservice.ReadCatalogue("")
@@ -23,7 +34,7 @@ func newDataWorld(t *testing.T) *dataWorld {
 	}
 	w := &dataWorld{}
 	w.world = newWorld(t, func(o *Options) {
-		o.Data = &dataservice.Manager{DB: o.DB, Catalogue: catalogue, Vault: vault.Folder{Dir: t.TempDir()}}
+		o.Data = seenData{&dataservice.Manager{DB: o.DB, Catalogue: catalogue, Vault: vault.Folder{Dir: t.TempDir()}}}
 	})
 	for _, o := range catalogue {
 		if o.Name == "postgres" {
@@ -67,7 +78,7 @@ func (w *dataWorld) event(kind, guid string) {
 func TestProofIsShown(t *testing.T) {
 	w := newDataWorld(t)
 	w.put("db", "db", store.DataReady)
-	w.as("developer", "GET", "/v3/service_instances/db", nil).want(200, `"data_service":{"keeps_data":true,"backups":true,"last_proof":null}`)
+	w.as("developer", "GET", "/v3/service_instances/db", nil).want(200, `"data_service":{"keeps_data":true,"backups":true,"last_proof":null,"causes":[],"usage":{`)
 	w.update(func(tx *store.Tx) error {
 		for guid, b := range map[string]*store.DataBackup{
 			"never": {}, "older": {ProvedAt: tx.Now.Add(-1), Proof: "1 tables, 1 rows"}, "newer": {ProvedAt: tx.Now, Proof: "1 tables, 2 rows"},
@@ -165,4 +176,45 @@ func TestPurgeInstanceOfTheOwnBroker(t *testing.T) {
 		t.Error("the broker is not told: the server would run for ever")
 		return nil
 	})
+}
+
+// TestUsageAndFullDisk: an instance tells what it uses, and that it is full, as the apps do that are bound to it.
+func TestUsageAndFullDisk(t *testing.T) {
+	w := newDataWorld(t)
+	w.put("db", "db", store.DataReady)
+	app := w.makeApp("shop")
+	w.update(func(tx *store.Tx) error {
+		d, err := store.DataServices.Get(tx, "db")
+		w.must(err)
+		d.Disk = store.DataFull
+		return errors.Join(store.DataServices.Put(tx, d), store.ServiceBindings.Put(tx, &store.ServiceBinding{Type: capi.BindingApp, InstanceGUID: "db", SpaceGUID: w.space, AppGUID: app}))
+	})
+	w.as("auditor", "GET", "/v3/service_instances/db", nil).want(200, `"connections":3,"connections_limit":50`, `"disk_bytes":null,"disk_limit_bytes":1073741824`,
+		`"kind":"service_full"`, "update-service db -p PLAN")
+	w.as("stranger", "GET", "/v3/service_instances/db", nil).want(404)
+	bound := map[string]bool{}
+	w.view(func(tx *store.Tx) error {
+		causes, err := boundCauses(tx, app)
+		for _, c := range causes {
+			bound[c.Kind] = true
+		}
+		return err
+	})
+	if !bound["service_full"] {
+		t.Errorf("the app that is bound has the causes %v", bound)
+	}
+}
+
+// TestLogsOfDataServices: who may see the credentials of a service instance reads its log; others do not learn that there is one.
+func TestLogsOfDataServices(t *testing.T) {
+	w := newDataWorld(t)
+	w.put("db", "db", store.DataReady)
+	access := w.s.LogAccess()
+	for who, allowed := range map[string]bool{"admin": true, "developer": true, "auditor": false, "manager": false, "stranger": false} {
+		r := httptest.NewRequest("GET", "/api/v1/read/db", nil)
+		r.Header.Set("Authorization", "bearer "+who)
+		if err := access.Source(r, "db"); (err == nil) != allowed {
+			t.Errorf("the log of a data service for %s: %v", who, err)
+		}
+	}
 }

@@ -47,22 +47,38 @@ func (s *Server) mayReadAllLogs(r *http.Request) error {
 	return err
 }
 
-// mayReadLogs lets those pass that may see the app, and those that may read every log, also of an app that is no more.
-func (s *Server) mayReadLogs(r *http.Request, appGUID string) error {
+// mayReadLogs lets those pass that may see the app, or may see the credentials of the service instance, and those that
+// may read every log, also of what is no more.
+func (s *Server) mayReadLogs(r *http.Request, guid string) error {
 	who, err := s.logReader(r)
 	if err != nil || readsAllLogs(who) {
 		return err
 	}
 	c := &Ctx{R: r, who: who}
 	return s.db.View(func(tx *store.Tx) error {
-		place, err := placeOfApp(tx, appGUID)
+		place, need, err := placeOfLogs(tx, guid)
 		if err != nil {
 			return notFound(err, "App")
 		}
-		ok, err := c.Can(tx, place, SeeSpace)
+		ok, err := c.Can(tx, place, need)
 		if err == nil && !ok {
 			err = capi.NotFound("App")
 		}
 		return err
 	})
+}
+
+// placeOfLogs is where the app or service instance with that GUID is, and what one must be allowed there to read its logs and
+// metrics. A server may print what its owners only should see.
+func placeOfLogs(tx *store.Tx, guid string) (Place, Action, error) {
+	place, err := placeOfApp(tx, guid)
+	if !errors.Is(err, store.ErrNotFound) {
+		return place, SeeSpace, err
+	}
+	i, err := store.ServiceInstances.Get(tx, guid)
+	if err != nil {
+		return Place{}, SeeSpace, err
+	}
+	place, err = placeOf(tx, i.SpaceGUID)
+	return place, SeeSecrets, err
 }

@@ -19,6 +19,22 @@ type DataService struct {
 	KeepsData bool         `json:"keeps_data"` // through restarts; false: it is a cache
 	Backups   bool         `json:"backups"`    // it can be backed up
 	LastProof *BackupProof `json:"last_proof"` // null: no backup was ever restored on trial
+	// Causes are why it does not do all that it should; empty: it does.
+	Causes Array[Cause]  `json:"causes"`
+	Usage  *ServiceUsage `json:"usage"` // null: not known yet
+}
+
+// ServiceUsage is what the server of a data service used when it was looked at, and what its plan allows. What is not known
+// is null, what has no limit 0.
+type ServiceUsage struct {
+	At               Time     `json:"at"`
+	CPU              *float64 `json:"cpu"` // cores
+	MemoryBytes      *int64   `json:"memory_bytes"`
+	MemoryLimit      int64    `json:"memory_limit_bytes"`
+	DiskBytes        *int64   `json:"disk_bytes"`
+	DiskLimit        int64    `json:"disk_limit_bytes"`
+	Connections      *int     `json:"connections"`
+	ConnectionsLimit int      `json:"connections_limit"`
 }
 
 // BackupProof is the backup that was last restored and queried.

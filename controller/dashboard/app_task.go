@@ -104,11 +104,16 @@ func (d *Dashboard) appEvents(ctx context.Context, q *ask) (screen, error) {
 // appPushView is the tab that says how to push, and does it.
 type appPushView struct {
 	appHead
+	Staying string // service instances that are kept when it is deleted
 }
 
 func (d *Dashboard) appPush(ctx context.Context, q *ask) (screen, error) {
 	v := appPushView{}
-	err := d.readHead(ctx, q, "/push", &v.appHead)
+	if err := d.readHead(ctx, q, "/push", &v.appHead); err != nil {
+		return screen{}, err
+	}
+	var err error
+	v.Staying, err = staying(ctx, q.c, v.GUID)
 	return screen{"app-push", &v}, err
 }
 

@@ -128,6 +128,7 @@ func (v *vault) Restore(instance, backup string, also func(*store.Tx, *store.Dat
 
 func (*vault) Undelete(string, func(*store.Tx, *store.DataService) error) error { return nil }
 func (*vault) Purge(string, func(*store.Tx, *store.DataService) error) error    { return nil }
+func (*vault) Usage(string) *capi.ServiceUsage                                  { return exampleUsage() }
 func (*vault) Keeps(string) (data, backups bool)                                { return true, true }
 
 // dataService makes a service instance that the platform itself keeps the data of.
@@ -177,4 +178,9 @@ func (w *world) person(name, role, org, space string, scopes ...string) {
 		}
 		return store.Roles.Put(tx, &store.Role{Type: role, UserGUID: u.GUID, OrgGUID: org, SpaceGUID: space})
 	}))
+}
+
+func exampleUsage() *capi.ServiceUsage {
+	cpu, memory, disk, connections := 0.25, int64(96<<20), int64(900<<20), 7
+	return &capi.ServiceUsage{At: capi.At(time.Now()), CPU: &cpu, MemoryBytes: &memory, MemoryLimit: 256 << 20, DiskBytes: &disk, DiskLimit: 1 << 30, Connections: &connections, ConnectionsLimit: 50}
 }

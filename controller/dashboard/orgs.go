@@ -87,6 +87,7 @@ type orgView struct {
 	Kinds   []string
 	Broken  string     // why quotas are missing
 	Choices []quotaRow // to choose from, for administrators
+	Lost    string     // which data goes with it; empty: none
 }
 
 func (d *Dashboard) orgPage(ctx context.Context, q *ask) (screen, error) {
@@ -120,6 +121,11 @@ func (d *Dashboard) orgPage(ctx context.Context, q *ask) (screen, error) {
 	if v.Roles, err = readRoles(ctx, q.c, capi.Filter{"organization_guids": {v.Org.GUID}, "per_page": {"500"}}); err != nil {
 		return screen{}, err
 	}
+	held, err := holders(ctx, q.c, capi.Filter{"organization_guids": {v.Org.GUID}})
+	if err != nil {
+		return screen{}, err
+	}
+	v.Lost = lost(held)
 	v.Title, v.Section, v.Live = v.Org.Name, "/orgs", true
 	return screen{"org", &v}, nil
 }
@@ -133,12 +139,32 @@ func (d *Dashboard) createSpace(ctx context.Context, q *ask) (string, string, er
 }
 
 func (d *Dashboard) deleteOrg(ctx context.Context, q *ask) (string, string, error) {
-	_, err := q.c.Begin(ctx, "DELETE", "/v3/organizations/"+q.guid(), nil)
+	err := q.mayDelete(ctx, func() (string, error) {
+		o, err := q.c.Organization(ctx, q.guid())
+		if err != nil {
+			return "", err
+		}
+		return o.Name, nil
+	}, capi.Filter{"organization_guids": {q.guid()}})
+	if err != nil {
+		return "", "", err
+	}
+	_, err = q.c.Begin(ctx, "DELETE", "/v3/organizations/"+q.guid(), nil)
 	return "The org is being deleted, with all that is in it.", "/orgs", err
 }
 
 func (d *Dashboard) deleteSpace(ctx context.Context, q *ask) (string, string, error) {
-	_, err := q.c.Begin(ctx, "DELETE", "/v3/spaces/"+q.guid(), nil)
+	err := q.mayDelete(ctx, func() (string, error) {
+		s, err := q.c.Space(ctx, q.guid())
+		if err != nil {
+			return "", err
+		}
+		return s.Name, nil
+	}, capi.Filter{"space_guids": {q.guid()}})
+	if err != nil {
+		return "", "", err
+	}
+	_, err = q.c.Begin(ctx, "DELETE", "/v3/spaces/"+q.guid(), nil)
 	return "The space is being deleted, with all that is in it.", "/orgs", err
 }
 
@@ -156,6 +182,7 @@ type spaceView struct {
 	Choices  []domainChoice // quotas of spaces
 	Roles    []roleRow
 	Kinds    []string
+	Lost     string // which data goes with it; empty: none
 }
 
 func (d *Dashboard) spacePage(ctx context.Context, q *ask) (screen, error) {
@@ -170,6 +197,11 @@ func (d *Dashboard) spacePage(ctx context.Context, q *ask) (screen, error) {
 	}
 	v.Place, v.OrgGUID = place{space.GUID, org.Name, space.Name}, org.GUID
 	v.Quotas, v.Broken = readQuotas(ctx, q.c, space.GUID)
+	held, err := holders(ctx, q.c, capi.Filter{"space_guids": {space.GUID}})
+	if err != nil {
+		return screen{}, err
+	}
+	v.Lost = lost(held)
 	if v.Choices, err = spaceQuotaChoices(ctx, q.c, org.GUID); err != nil {
 		return screen{}, err
 	}

@@ -211,6 +211,9 @@ type serviceView struct {
 	Bound    []bindingRow
 	Keys     []bindingRow
 	Apps     []domainChoice // to bind
+	Loss     string         // its name, where deleting it takes data with it
+	Lost     string         // what goes with it
+	Use      *serviceUse    // nil: its broker knows
 
 	Data      bool // one of the platform's own data services, which it backs up
 	Backups   []backupRow
@@ -247,6 +250,7 @@ func (d *Dashboard) servicePage(ctx context.Context, q *ask) (screen, error) {
 	if err := v.readBackups(ctx, q); err != nil {
 		return screen{}, err
 	}
+	v.Loss, v.Lost, v.Use = strings.Join(heldBy(i), ""), lostWith(i), readUse(ctx, q, i)
 	v.Title, v.Section, v.Live = i.Name, "/services", true
 	return screen{"service", &v}, nil
 }
@@ -298,7 +302,14 @@ func (v *serviceView) readBindings(ctx context.Context, q *ask) error {
 }
 
 func (d *Dashboard) deleteService(ctx context.Context, q *ask) (string, string, error) {
-	_, err := q.c.Begin(ctx, "DELETE", "/v3/service_instances/"+q.guid(), nil)
+	i, err := capi.Get[capi.ServiceInstance](ctx, q.c, "/v3/service_instances/"+q.guid())
+	if err == nil {
+		err = q.typed(i.Name, heldBy(i))
+	}
+	if err != nil {
+		return "", "", err
+	}
+	_, err = q.c.Begin(ctx, "DELETE", "/v3/service_instances/"+q.guid(), nil)
 	return "The service instance is being deleted.", "/services", err
 }
 

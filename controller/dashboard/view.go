@@ -41,7 +41,7 @@ func (d *Dashboard) dress(q *ask, f *frame) {
 // templates returns each page with the layout around it.
 func (d *Dashboard) templates() (map[string]*template.Template, error) {
 	base, err := template.New("").Funcs(template.FuncMap{
-		"asset": d.assets.url, "icon": icon, "arg": explain.ShellArg, "confirm": confirm, "size": size, "mb": megabytes, "percent": percent,
+		"asset": d.assets.url, "icon": icon, "arg": explain.ShellArg, "confirm": confirm, "losing": losing, "size": size, "mb": megabytes, "percent": percent,
 		"ago":   func(t time.Time) string { return ago(d.now(), t) },
 		"utc":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -170,6 +170,7 @@ func cut(text string, n int) string {
 type confirmation struct {
 	CSRF, ID, Button, Question, Text, Do, Action string
 	Danger                                       bool
+	Type                                         string      // what must be typed first; empty: nothing
 	Fields                                       [][2]string // sent along
 }
 

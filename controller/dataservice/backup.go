@@ -61,7 +61,7 @@ func (m *Manager) requestBackup(tx *store.Tx, s *store.DataService) (*store.Data
 	switch {
 	case o == nil || o.Backup.empty() || m.Vault == nil:
 		return nil, ErrNoBackups
-	case s.State != store.DataReady:
+	case s.State != store.DataReady || s.Disk == store.DataStopped:
 		return nil, ErrNotUsable
 	}
 	all, _, err := store.DataBackups.List(tx, store.Query[store.DataBackup]{Where: []store.Cond{store.By("service", s.GUID)}})
@@ -93,7 +93,7 @@ func (m *Manager) stepBackups(ctx context.Context, s *store.DataService, all []*
 		newest = s.CreatedAt
 	}
 	o := m.offering(s)
-	if m.BackupEvery > 0 && s.State == store.DataReady && o != nil && !o.Backup.empty() && time.Since(newest) > m.BackupEvery {
+	if m.BackupEvery > 0 && s.State == store.DataReady && s.Disk != store.DataStopped && o != nil && !o.Backup.empty() && time.Since(newest) > m.BackupEvery {
 		if _, err := m.Backup(s.GUID, nil); err != nil {
 			m.Log.Warn("scheduled backup not begun", "service_instance", s.GUID, "error", err)
 		}

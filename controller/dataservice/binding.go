@@ -22,6 +22,9 @@ func (m *Manager) bind(ctx context.Context, s *store.DataService, b *store.DataB
 		return nil, err
 	}
 	err = m.runAll(ctx, s.GUID, newView(s, p, b, nil), o.Bind)
+	if err == nil && s.Disk == store.DataFull {
+		err = m.tellDisk(ctx, s, o, p) // the new one as the others
+	}
 	if err == nil && o.FilesHaveBindings {
 		err = m.renew(ctx, s, o, p, "")
 	}
@@ -54,7 +57,8 @@ func (m *Manager) credentials(s *store.DataService, b *store.DataBinding) (map[s
 
 // unbind takes the role away and then the record. The instance's lock is held by the caller.
 func (m *Manager) unbind(ctx context.Context, s *store.DataService, b *store.DataBinding) error {
-	if s.State == store.DataReady {
+	stopped := s.Disk == store.DataStopped
+	if s.State == store.DataReady && !stopped {
 		o, p, err := m.kind(s)
 		if err != nil {
 			return err
@@ -69,10 +73,24 @@ func (m *Manager) unbind(ctx context.Context, s *store.DataService, b *store.Dat
 		}
 	}
 	return m.DB.Update(func(tx *store.Tx) error {
-		err := store.DataBindings.Delete(tx, b.GUID)
-		if errors.Is(err, store.ErrNotFound) {
+		if err := store.DataBindings.Delete(tx, b.GUID); err != nil {
+			return ignoreMissing(err)
+		}
+		if !stopped {
 			return nil
 		}
-		return err
+		now, err := store.DataServices.Get(tx, s.GUID)
+		if err != nil {
+			return err
+		}
+		now.Evict = append(now.Evict, b.User)
+		return store.DataServices.Put(tx, now)
 	})
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
 }

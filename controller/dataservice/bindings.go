@@ -62,6 +62,8 @@ func (b *Broker) bind(r *http.Request) (int, any, error) {
 		return 0, nil, errConcurrency
 	case s.State != store.DataReady:
 		return 0, nil, errNotThere
+	case s.Disk == store.DataStopped:
+		return 0, nil, errStoppedFull
 	case q.ServiceID != s.OfferingID:
 		return 0, nil, badRequest("service_id is not that of the service instance.")
 	}

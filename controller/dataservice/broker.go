@@ -50,6 +50,7 @@ var (
 	errAsyncRequired = &problem{http.StatusUnprocessableEntity, "AsyncRequired", "This service plan requires client support for asynchronous service operations."}
 	errConcurrency   = &problem{http.StatusUnprocessableEntity, "ConcurrencyError", "Another operation for this service instance is in progress."}
 	errMaintenance   = &problem{http.StatusUnprocessableEntity, "MaintenanceInfoConflict", "The maintenance_info is not that of the plan in the catalog: fetch the catalog and try again."}
+	errStoppedFull   = &problem{status: http.StatusUnprocessableEntity, Description: "The service instance was stopped, for it holds far more than its plan's disk: choose a larger plan."}
 	errGone          = &problem{status: http.StatusGone}
 	errConflict      = &problem{status: http.StatusConflict, Description: "Something else exists by that id."}
 	errNotThere      = &problem{status: http.StatusNotFound, Description: "There is no such service instance or binding."}

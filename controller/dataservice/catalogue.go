@@ -26,7 +26,7 @@ var embedded embed.FS
 type Catalogue []*Offering
 
 // Offering is one kind of data service, as its catalogue file describes it. Every string in Files, Server, Ready,
-// Setup, Bind, Unbind, Reload, Backup, Restore, Proof and Credentials is a template (see view).
+// Setup, Bind, Unbind, Reload, Backup, Restore, Proof, Used, Full, Room and Credentials is a template (see view).
 type Offering struct {
 	ID               string `yaml:"id"` // empty: made from the name, and so the same on every start
 	Name             string `yaml:"name"`
@@ -63,6 +63,10 @@ type Offering struct {
 	Backup  Command `yaml:"backup"`  // writes the whole content to its output; empty: no backups
 	Restore Command `yaml:"restore"` // reads what Backup wrote, into an empty server or over what is there
 	Proof   Command `yaml:"proof"`   // queries a restored server; what it prints is kept with the backup
+
+	Used Command   `yaml:"used"` // prints how many bytes of the disk are used; empty: the volume is measured
+	Full []Command `yaml:"full"` // has the server refuse what would take more of the disk; repeated at each start
+	Room []Command `yaml:"room"` // has it take everything again
 
 	Credentials map[string]any `yaml:"credentials"` // values that are strings are templates
 
@@ -219,6 +223,8 @@ func (o *Offering) check() error {
 		return errors.New("plans: name at least one")
 	case len(o.Credentials) == 0:
 		return errors.New("credentials: say what a binding gives")
+	case len(o.Full) > 0 && len(o.Room) == 0:
+		return errors.New("full: it needs room, which takes it back")
 	case o.Backup.empty() != o.Restore.empty():
 		return errors.New("backup and restore: one is of no use without the other")
 	}

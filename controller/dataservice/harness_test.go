@@ -45,6 +45,7 @@ type platform struct {
 	keeper       []byte
 	objects      []byte
 	patience     time.Duration
+	measureEvery time.Duration
 	out          io.Writer // what the loop logs
 
 	engine  *docker.Docker
@@ -120,7 +121,7 @@ func (p *platform) start() {
 	}
 	log := slog.New(slog.NewTextHandler(p.out, nil))
 	p.manager = &dataservice.Manager{
-		DB: p.db, Engine: p.engine, Issuer: issuer, Catalogue: catalogue, Log: log, Vault: vault.Folder{Dir: p.backups},
+		DB: p.db, Engine: p.engine, Issuer: issuer, Catalogue: catalogue, Log: log, Vault: vault.Folder{Dir: p.backups}, MeasureEvery: p.measureEvery,
 		Images:   &images.Maker{Stack: stack.Options{CacheDir: cacheDir()}, Registry: stack.Registry{Host: host}, Keeper: p.keeper, Programs: map[string][]byte{"objects": p.objects}},
 		Registry: dataservice.Registry{Host: host},
 	}

@@ -85,13 +85,13 @@ func (m *Manager) follows(ctx context.Context, s *store.DataService, o *Offering
 	if err != nil {
 		return fmt.Errorf("image of %s: %w", o.Name, err)
 	}
-	s.Repository, s.ImageDigest, s.Version, s.Definition = repository, digest, o.Version, o.source
+	s.Repository, s.ImageDigest, s.Version, s.Definition, s.Measures = repository, digest, o.Version, o.source, true
 	return nil
 }
 
 // takeOver gives an instance what another version of it has of follows.
 func takeOver(now, from *store.DataService) {
-	now.Repository, now.ImageDigest, now.Version, now.Definition = from.Repository, from.ImageDigest, from.Version, from.Definition
+	now.Repository, now.ImageDigest, now.Version, now.Definition, now.Measures = from.Repository, from.ImageDigest, from.Version, from.Definition, from.Measures
 }
 
 // tell writes how far an operation is.
@@ -137,8 +137,11 @@ func (m *Manager) start(ctx context.Context, s *store.DataService, o *Offering, 
 	if err := m.runAll(ctx, s.GUID, newView(s, p, nil, nil), o.Setup); err != nil {
 		return err
 	}
+	if err := m.regain(ctx, s, o, p); err != nil {
+		return err
+	}
 	return m.change(s.GUID, func(tx *store.Tx, now *store.DataService) error {
-		now.Address, now.CertificateAt = st.Address, tx.Now
+		now.Address, now.CertificateAt, now.Disk, now.Evict = st.Address, tx.Now, s.Disk, nil
 		return nil
 	})
 }
@@ -250,11 +253,15 @@ func (m *Manager) expire(ctx context.Context, s *store.DataService) error {
 	return m.purge(ctx, s.GUID)
 }
 
-// keep brings back a server that is not there, and renews the certificate of one that is.
+// keep brings back a server that is not there, and renews the certificate of one that is. One that was stopped for its
+// disk stays so.
 func (m *Manager) keep(ctx context.Context, s *store.DataService) error {
 	o, p, err := m.kind(s)
 	if err != nil {
 		return err
+	}
+	if s.Disk == store.DataStopped {
+		return m.Engine.Stop(ctx, s.GUID, o.grace())
 	}
 	seen, err := m.statuses(ctx)
 	if err != nil {

@@ -39,6 +39,7 @@ type Engine interface {
 	List(ctx context.Context) ([]node.Status, error)
 	Find(ids ...string) []node.Status
 	Exec(ctx context.Context, id string, e node.Exec) (int, error)
+	Usage(ctx context.Context, ids ...string) (map[string]node.Usage, error)
 	UpdateFiles(ctx context.Context, id string, files map[string][]byte) error
 	Logs(ctx context.Context, id string, since time.Time, fn func(node.LogLine)) error
 	RemoveVolume(ctx context.Context, id string) error
@@ -62,6 +63,7 @@ type Registry struct{ Host, Username, Password string }
 // Logs keeps what servers print.
 type Logs interface {
 	ServiceLine(serviceGUID string, line node.LogLine)
+	ServiceUsage(serviceGUID string, u Usage)
 	// LastService is the time of the newest line that is kept; zero if there is none.
 	LastService(serviceGUID string) time.Time
 }
@@ -81,7 +83,9 @@ type Manager struct {
 	// succeeded the newest BackupKeep stay; zero: all.
 	BackupEvery time.Duration
 	BackupKeep  int
-	Log         *slog.Logger
+	// MeasureEvery is the longest time between two looks at what an instance uses; zero: 30 seconds.
+	MeasureEvery time.Duration
+	Log          *slog.Logger
 
 	init sync.Once
 	wake chan struct{}
@@ -93,6 +97,7 @@ type Manager struct {
 	again     map[string]time.Time // not before then, after a failure
 	following map[string]bool      // instances whose output is read
 	waiters   map[string][]chan struct{}
+	watched   map[string]*watched // what is known of instances that run
 }
 
 // instanceLock lets one thing be done to an instance at a time.
@@ -105,7 +110,7 @@ func (m *Manager) prepare() {
 	m.init.Do(func() {
 		m.wake = make(chan struct{}, 1)
 		m.locks, m.busy, m.again, m.following = map[string]*instanceLock{}, map[string]bool{}, map[string]time.Time{}, map[string]bool{}
-		m.waiters = map[string][]chan struct{}{}
+		m.waiters, m.watched = map[string][]chan struct{}{}, map[string]*watched{}
 	})
 }
 
@@ -155,7 +160,9 @@ func (m *Manager) step(ctx context.Context) time.Duration {
 		m.Log.Warn("data services not looked at", "error", err)
 		return idlePass
 	}
+	m.forgetOthers(all)
 	for _, s := range all {
+		m.stepMeasure(ctx, s, seen[s.GUID])
 		if m.Logs != nil && seen[s.GUID].ID != "" {
 			m.follow(ctx, s)
 		}
@@ -187,6 +194,9 @@ func needsWork(s *store.DataService, seen map[string]node.Status, now time.Time)
 	case store.DataCreating, store.DataUpdating, store.DataRestoring, store.DataDeleting:
 		return true
 	case store.DataReady:
+		if s.Disk == store.DataStopped {
+			return there
+		}
 		return !there || now.Sub(s.CertificateAt) > renewAt
 	case store.DataDeleted:
 		return there || now.After(s.PurgeAt)

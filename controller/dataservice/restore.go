@@ -30,7 +30,7 @@ func (m *Manager) Restore(guid, backupGUID string, more also) error {
 			return err
 		case inProgress(s):
 			return ErrBusy
-		case s.State != store.DataReady:
+		case s.State != store.DataReady || s.Disk == store.DataStopped:
 			return ErrNotUsable
 		case b.OfferingID != s.OfferingID:
 			return ErrOtherOffering

@@ -157,7 +157,7 @@ func (o *Offering) tryTemplates() error {
 		return fmt.Errorf("server: %w", err)
 	}
 	for name, list := range map[string][]Command{
-		"setup": o.Setup, "bind": o.Bind, "unbind": o.Unbind, "reload": o.Reload,
+		"full": o.Full, "room": o.Room, "used": {o.Used}, "setup": o.Setup, "bind": o.Bind, "unbind": o.Unbind, "reload": o.Reload,
 		"ready": {o.Ready}, "backup": {o.Backup}, "restore": {o.Restore}, "proof": {o.Proof},
 	} {
 		for _, c := range list {

@@ -62,7 +62,7 @@ func (m *Manager) workload(s *store.DataService, o *Offering, p *Plan) (node.Wor
 	w := node.Workload{
 		ID: s.GUID, Labels: map[string]string{LabelService: s.GUID, "offering": o.Name},
 		Image: m.Registry.Host + "/" + s.Repository + "@" + s.ImageDigest, PullUser: m.Registry.Username, PullSecret: m.Registry.Password,
-		User: o.User, MemoryMB: p.MemoryMB, CPUShares: p.CPUShares, Ports: o.Ports, StopSignal: o.StopSignal,
+		User: o.User, MemoryMB: p.MemoryMB, CPUShares: p.CPUShares, DiskMB: scratchMB, Ports: o.Ports, StopSignal: o.StopSignal,
 		Peer: s.GUID, Address: s.Address, Liveness: node.Check{Type: "port", Timeout: readyLimit},
 	}
 	if len(plan.Exec) > 0 {
@@ -85,17 +85,9 @@ func (m *Manager) workload(s *store.DataService, o *Offering, p *Plan) (node.Wor
 // files are all in the folder of a server's files, with a new certificate: an engine changes those of a folder together.
 // They do not know the binding without, which is being taken away.
 func (m *Manager) files(s *store.DataService, o *Offering, p *Plan, without string) (map[string][]byte, error) {
-	v := newView(s, p, nil, nil)
-	if o.FilesHaveBindings {
-		bindings, err := m.bindings(s.GUID)
-		if err != nil {
-			return nil, err
-		}
-		for _, b := range bindings {
-			if b.GUID != without {
-				v.Bindings = append(v.Bindings, credential{b.User, b.Password})
-			}
-		}
+	v, err := m.viewOfAll(s, p, without)
+	if err != nil {
+		return nil, err
 	}
 	cert, key, ca, err := m.Issuer.Server(s.GUID, s.Address, certificate)
 	if err != nil {

@@ -22,6 +22,7 @@ type Facts struct {
 	Package   *capi.Package     // the newest
 	Crashes   []capi.AuditEvent // the newest first
 	Said      []string          // the last lines of the app itself
+	Bound     []Cause           // what is the matter with data services that it is bound to
 }
 
 // Cause is capi's: it travels.
@@ -76,6 +77,8 @@ const (
 	NotPlaced      = "not_placed"
 	NearLimit      = "near_memory_limit"
 	NoRoute        = "no_route"
+	ServiceFull    = "service_full"
+	ServiceStopped = "service_stopped"
 )
 
 // Why finds out why the app does not serve, from the source to the route: the first cause comes first. None: it serves.
@@ -95,6 +98,7 @@ func Why(f Facts) []Cause {
 	for _, p := range f.Processes {
 		all = append(all, f.process(name, p)...)
 	}
+	all = append(all, f.Bound...)
 	serves := func(p capi.Process) bool { return p.Type == "web" && p.Instances > 0 }
 	if len(f.Routes) == 0 && slices.ContainsFunc(f.Processes, serves) {
 		all = append(all, because(NoRoute, "no route leads to it, so that nobody can reach it from outside", "give it one",
