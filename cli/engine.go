@@ -13,10 +13,9 @@ import (
 )
 
 const (
-	enginePath    = "/v3/admin/engine"
-	migratePath   = enginePath + "/actions/migrate"
-	migrateLooks  = time.Second // between two looks at a migration
-	shownProblems = "Nothing is moved: mend what stands in the way, or give --force, with which what cannot be moved serves on where it is."
+	enginePath   = "/v3/admin/engine"
+	migratePath  = enginePath + "/actions/migrate"
+	migrateLooks = time.Second // between two looks at a migration
 )
 
 func (k *console) engineCommands() []*cli.Command {
@@ -120,7 +119,7 @@ func migrateEngine(ctx context.Context, s *session, c *cli.Context) error {
 		}
 		return nil
 	case len(plan.Problems) > 0 && !c.Bool("force"):
-		return errors.New(shownProblems)
+		return withHint(errors.New("nothing is moved, for what stands in the way"), "mend it, or give --force, with which what cannot be moved serves on where it is")
 	case !c.Bool("yes"):
 		ok, err := s.ui.Confirm("Move %d apps to %s?", toMove(plan), target)
 		if err != nil {

@@ -39,7 +39,7 @@ func (s *Server) bootstrap(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("Nomad is not ready after %s: %w; it said: %s", readyTime, err, s.said.Last())
+			return fmt.Errorf("nomad is not ready after %s: %w; it said: %s", readyTime, err, s.said.Last())
 		case <-time.After(tryAgain):
 		}
 	}
