@@ -192,7 +192,11 @@ func admit(ctx context.Context, joiner *capi.Joiner, c *cli.Context, n *worker.N
 	if err != nil {
 		return err
 	}
-	w, err := joiner.Join(ctx, capi.NodeJoin{Name: n.Name, Address: n.Address, AgentPort: n.AgentPort, Request: string(request)})
+	networks, err := worker.Networks()
+	if err != nil {
+		return err
+	}
+	w, err := joiner.Join(ctx, capi.NodeJoin{Name: n.Name, Address: n.Address, AgentPort: n.AgentPort, Request: string(request), Networks: networks})
 	if answer := (*capi.Error)(nil); errors.As(err, &answer) && answer.Status == http.StatusUnauthorized {
 		return errors.New(answer.Detail) // it is about the node's token, not about a login
 	}
@@ -200,6 +204,7 @@ func admit(ctx context.Context, joiner *capi.Joiner, c *cli.Context, n *worker.N
 		return err
 	}
 	n.GUID, n.Installation, n.NodeName, n.ServerName, n.Server = w.GUID, w.Installation, w.NodeName, w.ServerName, w.Server
+	n.Subnet = w.Subnet
 	n.Nomad = worker.Nomad{Servers: w.Nomad.Servers, Region: w.Nomad.Region, Datacenter: w.Nomad.Datacenter, ACL: w.Nomad.ACL, TLS: w.Nomad.CA != ""}
 	nomadKey := []byte(w.Nomad.Key)
 	if w.Nomad.Certificate != "" && w.Nomad.Key == "" {

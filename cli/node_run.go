@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -26,8 +27,9 @@ func runNode(_ context.Context, _ *session, c *cli.Context) error {
 	defer stop()
 	err = worker.Run(ctx, worker.Options{
 		Dir: c.String("dir"), NomadLog: c.App.ErrWriter, Log: logger,
-		Names: func(ctx context.Context, at netip.AddrPort, clients netip.Prefix) error {
-			return (&discovery.Server{Address: at, Clients: clients, Log: logger}).Run(ctx)
+		Names: func(ctx context.Context, at netip.AddrPort, clients netip.Prefix, door string, client *http.Client) error {
+			follow := discovery.Follow(client, door+discovery.Path)
+			return (&discovery.Server{Address: at, Clients: clients, Source: follow, Log: logger}).Run(ctx)
 		},
 	})
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {

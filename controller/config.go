@@ -30,6 +30,7 @@ type Config struct {
 	Engine          string // docker, or nomad
 	Nomad           Nomad  // the cluster, where Engine is nomad
 	NodesAddr       string // host:port for machines that joined it
+	NodeNetwork     string // CIDR: each machine that joins gets a part of it for the addresses of its instances
 	DockerHost      string // empty: DOCKER_HOST, else the usual socket
 	ACMEEmail       string // asks for public certificates when set, or when ACMECA is
 	ACMECA          string // directory URL; empty: the public default
@@ -87,6 +88,7 @@ func (c Config) WithDefaults() Config {
 	set(&c.Engine, engineDocker)
 	if c.Engine == engineNomad {
 		set(&c.NodesAddr, ":4650")
+		set(&c.NodeNetwork, "10.176.0.0/12")
 	}
 	set(&c.StackCache, filepath.Join(c.DataDir, "stack"))
 	if c.LogAge == 0 {

@@ -23,6 +23,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/controller/dashboard"
+	"github.com/cupola-paas/cupola/controller/discovery"
 	"github.com/cupola-paas/cupola/controller/door"
 	"github.com/cupola-paas/cupola/controller/identity"
 	"github.com/cupola-paas/cupola/controller/logs"
@@ -68,6 +69,7 @@ type Server struct {
 	door         *door.Door          // nil: all runs on this machine
 	ownNomad     *nomadserver.Server // nil: there is no cluster, or it is somebody else's
 	nodesPort    string              // where it is served
+	names        *discovery.Server   // made by Run
 	access       *accessLog
 	tags         *tagger
 	figures      *usage

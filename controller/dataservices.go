@@ -80,9 +80,7 @@ func (s *Server) openDataServices(who *identity.Loop) (*dataServices, error) {
 		Vault:    kept, BackupEvery: s.config.BackupEvery, BackupKeep: s.config.BackupKeep,
 	}
 	data.broker = &dataservice.Broker{Manager: data.manager, Username: dataBrokerName, Password: password, Log: s.log}
-	if s.config.Engine == engineDocker { // addresses of this machine's containers mean nothing to other nodes
-		s.builtIn = append(s.builtIn, services.BuiltIn{Name: dataBrokerName, URL: data.url(), Username: dataBrokerName, Password: password})
-	}
+	s.builtIn = append(s.builtIn, services.BuiltIn{Name: dataBrokerName, URL: data.url(), Username: dataBrokerName, Password: password})
 	return data, nil
 }
 

@@ -65,9 +65,16 @@ func (c Config) validateNodes() error {
 	if c.Engine == engineDocker && c.NodesAddr != "" {
 		return errors.New("--nodes is for a cluster: give --engine nomad, too")
 	}
+	if c.Engine == engineDocker && c.NodeNetwork != "" {
+		return errors.New("--node-network is for a cluster: give --engine nomad, too")
+	}
 	if c.Engine == engineNomad {
 		if err := validAddr("--nodes", c.NodesAddr); err != nil {
 			return err
+		}
+		p, err := netip.ParsePrefix(c.NodeNetwork)
+		if err != nil || !p.Addr().Is4() || p != p.Masked() || p.Bits() > 20 {
+			return fmt.Errorf("--node-network %q: name an IPv4 network of /20 or larger, such as 10.176.0.0/12: each machine gets a /20 of it", c.NodeNetwork)
 		}
 	}
 	for _, server := range strings.FieldsFunc(n.Servers, func(r rune) bool { return r == ',' }) {
@@ -99,10 +106,14 @@ func (s *Server) openEngine(ctx context.Context) (err error) {
 	if err := s.checkEngine(); err != nil {
 		return err
 	}
-	s.local, err = docker.Open(ctx, docker.Options{
+	o := docker.Options{
 		Installation: s.installation, Host: s.config.DockerHost, HostPorts: s.routerPorts(),
-		ImagePrefix: s.registry.Host() + "/", Attach: s.config.Engine == engineNomad, Logger: s.log,
-	})
+		ImagePrefix: s.registry.Host() + "/", Logger: s.log,
+	}
+	if s.config.Engine == engineNomad {
+		o.Attach, o.DialFar = true, s.dialFar
+	}
+	s.local, err = docker.Open(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -149,7 +160,7 @@ func (s *Server) nomadOptions(local *docker.Docker) nomad.Options {
 	o := nomad.Options{
 		Installation: s.installation, Address: c.Address, Token: c.Token, Namespace: c.Namespace,
 		CACert: c.CACert, ClientCert: c.ClientCert, ClientKey: c.ClientKey, Oversubscribe: c.Oversubscribe,
-		Local: local, LocalDNS: []netip.Addr{local.Gateway()}, Logger: s.log,
+		Local: local, Places: places{s.db}, LocalDNS: []netip.Addr{local.Gateway()}, Logger: s.log,
 	}
 	if own := s.ownNomad; own != nil {
 		o.Address, o.Token, o.Namespace = own.URL(), own.Token(), "default"

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -40,6 +41,7 @@ func (s *Server) openDoor(ctx context.Context) error {
 	_, s.nodesPort, _ = net.SplitHostPort(listener.Addr().String())
 	s.door, err = door.Open(door.Options{
 		DB: s.db, Listener: listener, Images: s.registry.Handler(), PullUser: store.PullUser, Pull: s.pullPassword, Nomad: s.nomadCertificates(), Log: s.log,
+		Names: http.HandlerFunc(s.tellNames), Connect: http.HandlerFunc(s.takeConnections),
 	})
 	return err
 }
@@ -114,6 +116,20 @@ func (j joins) Welcome(ctx context.Context, n *store.Node, request []byte) (*cap
 		NodeName: door.NodeName(n.GUID), ServerName: door.ServerName,
 		Server: net.JoinHostPort("api."+j.s.config.Domain, j.s.nodesPort), Nomad: join,
 	}, nil
+}
+
+// Subnets implements api.Joins.
+func (j joins) Subnets() (from netip.Prefix, taken []netip.Prefix, err error) {
+	if from, err = netip.ParsePrefix(j.s.config.NodeNetwork); err != nil {
+		return from, nil, err
+	}
+	own, err := net.InterfaceAddrs()
+	for _, a := range own {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			taken = append(taken, p.Masked())
+		}
+	}
+	return from, append(taken, j.s.local.Subnets()...), err
 }
 
 // nomad is how a client joins the cluster. In one of our own it shows itself with a certificate for the key of the request.

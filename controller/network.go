@@ -37,11 +37,11 @@ func (s *Server) networkLoops(ctx context.Context, who *identity.Loop) ([]func(c
 	if err := reach.Step(ctx); err != nil {
 		return nil, err
 	}
-	names := &discovery.Server{
+	s.names = &discovery.Server{
 		DB: s.db, Address: netip.AddrPortFrom(s.local.Gateway(), 53), Clients: s.local.AppsSubnet(), Log: s.log,
-		Router: s.routerInside, Routed: s.hosts.known,
+		Router: s.routerInside, Routed: s.hosts.known, Reachable: s.reachable,
 	}
-	return []func(context.Context) error{reach.Run, names.Run, who.Run}, nil
+	return []func(context.Context) error{reach.Run, s.names.Run, who.Run}, nil
 }
 
 // listenInside has the router listen where containers see this machine, when it does not listen everywhere.

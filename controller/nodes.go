@@ -8,6 +8,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/node"
+	"github.com/cupola-paas/cupola/node/nomad"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -33,7 +34,7 @@ func (m machines) List(ctx context.Context) ([]capi.Node, error) {
 	for _, x := range all {
 		out = append(out, capi.Node{
 			GUID: x.ID, Name: x.Name, Address: x.Address, Pool: x.Pool, Zone: x.Zone, Version: x.Version,
-			State: machineState(x), Memory: x.MemoryMB, Reserved: x.ReservedMB, Count: x.Workloads, Labels: x.Labels,
+			State: machineState(x), Memory: x.MemoryMB, Reserved: x.ReservedMB, Count: x.Workloads, Kept: x.Kept, Labels: x.Labels,
 		})
 	}
 	joining, err := m.joining(all)
@@ -64,6 +65,10 @@ func machineState(x node.Machine) string {
 		return capi.NodeDraining
 	case !x.Eligible:
 		return capi.NodeDrained
+	case x.DiskFull:
+		return capi.NodeFull
+	case x.Skew.Abs() > nomad.MaxSkew:
+		return capi.NodeSkewed
 	}
 	return capi.NodeReady
 }

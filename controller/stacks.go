@@ -24,6 +24,8 @@ type stacks struct {
 	config   Config
 	registry stack.Registry
 	log      *slog.Logger
+	// spread has every machine of a cluster fetch an image; nil: all runs on this one.
+	spread func(ctx context.Context, image string) error
 
 	mu       sync.Mutex
 	state    string // what goes on, for /readyz; empty: done
@@ -127,6 +129,7 @@ func (s *stacks) prepare(ctx context.Context, fresh bool) error {
 		return err
 	}
 	s.log.Info("stack ready", "stack", prepared.ID, "version", prepared.Version)
+	s.prepull(ctx, prepared.ID, run)
 	return s.write(prepared.ID, "version "+prepared.Version, build, run)
 }
 
@@ -144,6 +147,37 @@ func (s *stacks) images(ctx context.Context, fresh bool) (*stack.Stack, error) {
 			s.log.Info("preparing the stack", "step", step)
 		}
 	}})
+}
+
+// prepullTime bounds the wait for the machines of a cluster. Those that are slower go on, and nobody waits for them.
+const prepullTime = 5 * time.Minute
+
+// prepull has the machines of a cluster fetch a newer run image before the stack has it, and so before apps are patched: then
+// all of them want it at once. A machine that fails fetches it with its first app.
+func (s *stacks) prepull(ctx context.Context, name, run string) {
+	if s.spread == nil {
+		return
+	}
+	var before string
+	err := s.db.View(func(tx *store.Tx) error {
+		for st := range store.Stacks.All(tx) {
+			if st.Name == name {
+				before = st.RunImage
+			}
+		}
+		return nil
+	})
+	if err != nil || before == "" || before == run {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, prepullTime)
+	defer cancel()
+	began := time.Now()
+	if err := s.spread(ctx, run); err != nil {
+		s.log.Warn("not every node has the stack's new run image yet; those fetch it with their first app", "error", err)
+		return
+	}
+	s.log.Info("all nodes have the stack's new run image", "stack", name, "took", time.Since(began).Round(time.Millisecond))
 }
 
 // write makes the stack the default one. Its images may be newer than those that droplets were built on.

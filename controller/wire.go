@@ -26,6 +26,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/routing"
 	"github.com/cupola-paas/cupola/controller/scheduling"
 	"github.com/cupola-paas/cupola/controller/staging"
+	"github.com/cupola-paas/cupola/node/nomad"
 	"github.com/cupola-paas/cupola/router"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -143,6 +144,9 @@ func (s *Server) wireStacks() {
 	s.stacks = &stacks{
 		db: s.db, config: s.config, log: s.log, state: "the stack",
 		registry: stack.Registry{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
+	}
+	if e, ok := s.engine.(*nomad.Nomad); ok {
+		s.stacks.spread = e.Prepull
 	}
 }
 

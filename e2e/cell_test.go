@@ -61,7 +61,7 @@ func needCells(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("not root: no machines can be made of namespaces")
 	}
-	for _, name := range []string{"nomad", "dockerd", "docker-init", "nsenter", "ip", "mount"} {
+	for _, name := range []string{"nomad", "dockerd", "mkfs.ext4", "docker-init", "nsenter", "ip", "mount"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skipf("no %s on PATH: nodes that join are not tested here", name)
 		}
@@ -102,6 +102,8 @@ func newNetwork(t *testing.T) *cells {
 			t.Fatal(err)
 		}
 	}
+	// The machines reach each other, whatever this one forbids those of its own Docker.
+	cs.rule([]string{"FORWARD", "-i", cs.bridge, "-o", cs.bridge, "-j", "ACCEPT"})
 	return cs
 }
 
@@ -381,6 +383,7 @@ func (cs *cells) boot(c *cell) {
 			cs.t.Fatal(err)
 		}
 	}
+	cs.makeDisk(c)
 	cs.startDocker(c)
 }
 
@@ -404,7 +407,7 @@ func (c *cell) cgroup() string { return "cupola-" + filepath.Base(filepath.Dir(c
 
 func (cs *cells) startDocker(c *cell) {
 	cs.t.Helper()
-	c.docker = cs.background(c, "dockerd.log", "dockerd", "--data-root", filepath.Join(c.dir, "docker"), "--exec-root", "/run/docker", "--pidfile", "/run/docker.pid",
+	c.docker = cs.background(c, "dockerd.log", "dockerd", "--data-root", c.disk(), "--exec-root", "/run/docker", "--pidfile", "/run/docker.pid",
 		"--cgroup-parent", "/"+c.cgroup(), "-H", "unix:///run/docker.sock")
 	cs.eventually("Docker answers on "+c.name, time.Minute, func() bool { return c.inside("docker", "-H", "unix:///run/docker.sock", "version").Run() == nil })
 }

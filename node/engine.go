@@ -98,6 +98,9 @@ type Workload struct {
 	Liveness   Check
 	Readiness  Check
 	Volumes    []Volume // data that stays when the workload goes
+	// Stays says that, where there are several machines, the workload is always started on the one that it was first on, and gets
+	// its address again. While that machine is away it is waited for. With Volumes that is always so.
+	Stays bool
 	// Finish, when it is set, is called before the workload starts with the address that it will have, empty
 	// if the engine does not know it yet, and returns what depends on that.
 	Finish func(address string) (Extra, error) `json:"-"`
@@ -139,11 +142,15 @@ const (
 
 // Status is what the engine knows of a workload.
 type Status struct {
-	ID      string
-	Labels  map[string]string
-	State   State
-	Ready   bool   // may get requests: healthy and the readiness check passes
-	Address string // IP that the router on this machine can reach
+	ID     string
+	Labels map[string]string
+	Peer   string // Workload.Peer
+	// Own says that the engine of one machine runs it there, for a workload that stays; MemoryMB is Workload's.
+	Own      bool
+	MemoryMB int
+	State    State
+	Ready    bool   // may get requests: healthy and the readiness check passes
+	Address  string // IP that the router on this machine can reach
 	// Host and HostPorts are where the ports of Workload.Ports are reached from other machines. An empty Host
 	// means that the workload runs on this one: its ports are at Address.
 	Host       string

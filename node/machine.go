@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"time"
 )
 
 // ErrMachineUp refuses to forget a machine that may still run something.
@@ -25,6 +27,16 @@ type Machine struct {
 	Agent    bool // somebody of ours looks after the workloads there; without one nothing is placed
 	// What workloads reserve there of what there is.
 	Workloads, MemoryMB, ReservedMB int
+	Kept                            int           // workloads that stay, which never leave it; not among Workloads
+	DiskFull                        bool          // nothing new is placed there until there is room again
+	Skew                            time.Duration // of its clock: positive if it is ahead of ours
+}
+
+// Host is what somebody who looks after the workloads of a machine says of it.
+type Host struct {
+	Subnet   netip.Prefix  // where its workloads' addresses are
+	DiskFull bool          // Docker's disk has no room for more images and containers
+	Skew     time.Duration // see Machine
 }
 
 // Machines is an engine that has several. Its methods may be called at the same time.

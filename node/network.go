@@ -15,6 +15,18 @@ type Network struct {
 	Egress map[string][]string
 	// Policies let workloads of this installation reach one another; no rule of a group does that.
 	Policies []Policy
+	// Far are the workloads on other machines that policies lead to, and Nodes the machines whose workloads may come to those
+	// here. An engine of several machines fills both in for each; others leave them empty.
+	Far   []Far
+	Nodes []string
+}
+
+// Far is a workload on another machine. Connections of tcp are carried to it by the agents of both machines.
+type Far struct {
+	Peer    string     // that policies lead to
+	Address netip.Addr // there; no two machines of Far have the same addresses
+	Node    string     // its machine; empty: the controller's
+	Agent   string     // host:port of the agent there; empty: of the controller
 }
 
 // Rule allows connections to any of its destinations. Rules are added up: none takes away what another gives.

@@ -19,4 +19,12 @@ type Node struct {
 	Name    string `json:"name"`
 	Address string `json:"address"` // IP where the ports of its instances are published
 	Agent   string `json:"agent"`   // host:port of our agent there
+	// Subnet is where its instances' addresses are (CIDR), no other node's; empty: nobody gave it one.
+	Subnet string `json:"subnet,omitempty"`
+}
+
+// Place says which machine has the data of a workload, for as long as there are data. Its GUID is the volume's.
+type Place struct {
+	Meta
+	Node string `json:"node"` // GUID; or "controller"
 }

@@ -257,6 +257,7 @@ var (
 	Nodes = newTable[Node]("nodes")
 
 	Migrations = newTable[Migration]("migrations")
+	Places     = newTable[Place]("places")
 )
 
 // anyTable is a table without its type, for what is done to all of them.
@@ -276,7 +277,7 @@ func allTables() []anyTable {
 		ServiceBrokers, ServiceOfferings, ServicePlans, ServiceRouteBindings, ServiceOperations,
 		Revisions, Sidecars, AppUsageEvents, ServiceUsageEvents,
 		DataServices, DataBindings, DataBackups,
-		NodeTokens, Nodes, Migrations,
+		NodeTokens, Nodes, Places, Migrations,
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"net/http"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +25,8 @@ type Joins interface {
 	Trust() (string, error)
 	// Welcome makes what a machine needs to be this node, with a certificate for the key of the request.
 	Welcome(ctx context.Context, n *store.Node, request []byte) (*capi.NodeWelcome, error)
+	// Subnets are the network of which machines get their parts, and what else has addresses of the server's.
+	Subnets() (from netip.Prefix, taken []netip.Prefix, err error)
 }
 
 const (
@@ -155,11 +159,23 @@ func (s *Server) joinNode(c *Ctx) error {
 		Meta: store.Meta{GUID: uuid.NewString()}, Name: in.Name, Address: address.String(),
 		Agent: netip.AddrPortFrom(address, uint16(in.AgentPort)).String(),
 	}
+	from, taken, err := joins.Subnets()
+	if err != nil {
+		return err
+	}
+	if taken, err = addNetworks(taken, in.Networks); err != nil {
+		return err
+	}
 	welcome, err := joins.Welcome(c.Context(), n, []byte(in.Request))
 	if err != nil {
 		return err
 	}
 	return c.change(http.StatusCreated, func(tx *store.Tx) (any, error) {
+		subnet, err := freeSubnet(tx, from, taken)
+		if err != nil {
+			return nil, err
+		}
+		n.Subnet, welcome.Subnet = subnet, subnet
 		t := c.joinToken
 		t.UsedAt, t.Node = tx.Now, n.GUID
 		event := Event{
@@ -169,4 +185,46 @@ func (s *Server) joinNode(c *Ctx) error {
 		actor := store.Actor{GUID: t.GUID, Type: "process", Name: "node token of " + t.Maker.Name}
 		return welcome, firstOf(store.NodeTokens.Put(tx, t), store.Nodes.Put(tx, n), auditBy(tx, actor, event))
 	})
+}
+
+const (
+	nodeBits    = 20  // of a machine's subnet
+	maxNetworks = 256 // that a machine names
+)
+
+func addNetworks(taken []netip.Prefix, networks []string) ([]netip.Prefix, error) {
+	if len(networks) > maxNetworks {
+		return nil, errInvalid("networks must be 256 or fewer")
+	}
+	for _, text := range networks {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, errInvalid("networks must be like 10.0.0.0/8")
+		}
+		taken = append(taken, p.Masked())
+	}
+	return taken, nil
+}
+
+// freeSubnet is the first part of the network that nobody has.
+func freeSubnet(tx *store.Tx, from netip.Prefix, taken []netip.Prefix) (string, error) {
+	for n := range store.Nodes.All(tx) {
+		if p, err := netip.ParsePrefix(n.Subnet); err == nil {
+			taken = append(taken, p)
+		}
+	}
+	for p := netip.PrefixFrom(from.Addr(), nodeBits); from.Contains(p.Addr()); p = following(p) {
+		if !slices.ContainsFunc(taken, p.Overlaps) {
+			return p.String(), nil
+		}
+	}
+	return "", capi.UnableToPerform.Errorf("All of the network %s is taken by nodes: start the server with a larger --node-network", from)
+}
+
+// following is the prefix of the same size behind an IPv4 prefix.
+func following(p netip.Prefix) netip.Prefix {
+	b := p.Addr().As4()
+	n := binary.BigEndian.Uint32(b[:]) + 1<<(32-p.Bits())
+	binary.BigEndian.PutUint32(b[:], n)
+	return netip.PrefixFrom(netip.AddrFrom4(b), p.Bits())
 }

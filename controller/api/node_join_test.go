@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,10 @@ func (g *gate) Welcome(_ context.Context, n *store.Node, request []byte) (*capi.
 	}
 	g.admitted = append(g.admitted, n.GUID)
 	return &capi.NodeWelcome{GUID: n.GUID, Certificate: "cert"}, nil
+}
+
+func (g *gate) Subnets() (from netip.Prefix, taken []netip.Prefix, err error) {
+	return netip.MustParsePrefix("10.176.0.0/19"), []netip.Prefix{netip.MustParsePrefix("172.17.0.0/16")}, nil
 }
 
 // joins sends a machine with a token.
@@ -86,6 +92,27 @@ func TestJoin(t *testing.T) {
 	w.view(func(tx *store.Tx) error {
 		if _, err := store.Nodes.Get(tx, guid); err == nil {
 			t.Error("a removed node has its record still: its certificate would be good")
+		}
+		return nil
+	})
+}
+
+// TestSubnets: each machine gets a network of its own, apart from those that it or the server knows, while there are any.
+func TestSubnets(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Joins = &gate{} })
+	body := strings.Replace(joinBody, "{", `{"networks":["10.176.5.1/24"],`, 1)
+	if got := w.joins(w.nodeToken(`{}`), body).want(201).str("subnet"); got != "10.176.16.0/20" {
+		t.Errorf("beside a network of its own the machine gets %s", got)
+	}
+	if got := w.joins(w.nodeToken(`{}`), joinBody).want(201).str("subnet"); got != "10.176.0.0/20" {
+		t.Errorf("the second machine gets %s", got)
+	}
+	secret := w.nodeToken(`{}`)
+	w.joins(secret, joinBody).want(400, "--node-network")
+	w.joins(secret, strings.Replace(joinBody, "{", `{"networks":["here"],`, 1)).want(422, "networks must be like")
+	w.view(func(tx *store.Tx) error {
+		if n := len(slices.Collect(store.Nodes.All(tx))); n != 2 {
+			t.Errorf("there are %d nodes, want 2", n)
 		}
 		return nil
 	})

@@ -12,6 +12,7 @@ type Node struct {
 	Memory   int    `json:"memory_in_mb"`
 	Reserved int    `json:"reserved_memory_in_mb"` // by instances and tasks
 	Count    int    `json:"instances"`             // tasks among them
+	Kept     int    `json:"data_services"`         // that have their data there, and never leave it
 	Single   bool   `json:"single"`                // the only one: all runs on this machine, which can't be drained
 	// Labels are an operator's; zone is one of them.
 	Labels map[string]string `json:"labels,omitempty"`
@@ -23,8 +24,10 @@ const (
 	NodeDraining = "DRAINING" // instances leave it, and no new ones come
 	NodeDrained  = "DRAINED"  // there are none left
 	NodeDown     = "DOWN"
-	NodeJoining  = "JOINING"  // it has its certificate and has not come to the cluster yet
-	NodeForeign  = "NO AGENT" // of the cluster, but nobody of ours is there, so nothing is placed on it
+	NodeJoining  = "JOINING"   // it has its certificate and has not come to the cluster yet
+	NodeFull     = "DISK FULL" // what is there goes on, and nothing new is placed there
+	NodeSkewed   = "CLOCK OFF" // its clock is more than 30 s from the server's
+	NodeForeign  = "NO AGENT"  // of the cluster, but nobody of ours is there, so nothing is placed on it
 )
 
 // Nodes are all nodes.

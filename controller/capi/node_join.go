@@ -23,6 +23,8 @@ type NodeJoin struct {
 	// AgentPort is where its agent listens at that address.
 	AgentPort int    `json:"agent_port"`
 	Request   string `json:"certificate_request"` // PKCS #10, PEM, of a P-256 key
+	// Networks that the machine has or knows (CIDR): the one that its instances get is apart from them.
+	Networks []string `json:"networks,omitempty"`
 }
 
 // NodeWelcome is all that a machine needs to be a node.
@@ -34,6 +36,7 @@ type NodeWelcome struct {
 	NodeName     string `json:"node_name"`   // in the certificate of the node
 	ServerName   string `json:"server_name"` // in the certificate of the server
 	Server       string `json:"server"`      // host:port for images and new certificates
+	Subnet       string `json:"subnet"`      // CIDR, of its instances' addresses
 	Nomad        Nomad  `json:"nomad"`
 }
 

@@ -79,6 +79,10 @@ func nodeState(s string) state {
 		return state{toneOff, "drained"}
 	case capi.NodeDown:
 		return state{toneBad, "down"}
+	case capi.NodeFull:
+		return state{toneBad, "disk full"}
+	case capi.NodeSkewed:
+		return state{toneBad, "clock off"}
 	}
 	return state{toneOff, "without an agent"}
 }

@@ -63,7 +63,7 @@ func (m *Manager) workload(s *store.DataService, o *Offering, p *Plan) (node.Wor
 		ID: s.GUID, Labels: map[string]string{LabelService: s.GUID, "offering": o.Name},
 		Image: m.Registry.Host + "/" + s.Repository + "@" + s.ImageDigest, PullUser: m.Registry.Username, PullSecret: m.Registry.Password,
 		User: o.User, MemoryMB: p.MemoryMB, CPUShares: p.CPUShares, DiskMB: scratchMB, Ports: o.Ports, StopSignal: o.StopSignal,
-		Peer: s.GUID, Address: s.Address, Liveness: node.Check{Type: "port", Timeout: readyLimit},
+		Peer: s.GUID, Address: s.Address, Stays: true, Liveness: node.Check{Type: "port", Timeout: readyLimit},
 	}
 	if len(plan.Exec) > 0 {
 		w.Entrypoint = []string{keeper.Path}

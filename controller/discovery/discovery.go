@@ -44,6 +44,10 @@ type Server struct {
 	Router netip.Addr
 	// Routed reports whether a name is one that the router serves, a route's or the platform's own. It must be quick. Nil: none is.
 	Routed func(name string) bool
+	// Source tells the internal routes where there is no DB.
+	Source Source
+	// Reachable reports whether apps reach instances on another machine at that address. Nil: none.
+	Reachable func(netip.Addr) bool
 	// Resolvers are host:port of those to ask for what is not ours; nil: this machine's.
 	Resolvers func() []string
 
@@ -51,6 +55,7 @@ type Server struct {
 	forwards chan struct{}
 
 	mu       sync.Mutex
+	news     chan struct{} // closed when there are other names; nil: nobody waits for that
 	limiters map[netip.Addr]*rate.Limiter
 }
 
@@ -66,6 +71,9 @@ func (s *Server) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	defer work.Wait()
 	work.Go(func() { s.keepServing(ctx) })
+	if s.Source != nil {
+		work.Go(func() { s.follow(ctx) })
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -85,11 +93,13 @@ func (s *Server) Run(ctx context.Context) error {
 // read takes the names of this moment.
 func (s *Server) read() {
 	if s.DB == nil {
-		s.current.Store(&names{})
+		if s.current.Load() == nil {
+			s.take(&names{})
+		}
 		return
 	}
 	var n *names
-	err := s.DB.View(func(tx *store.Tx) (err error) { n, err = readNames(tx); return err })
+	err := s.DB.View(func(tx *store.Tx) (err error) { n, err = readNames(tx, s.Reachable); return err })
 	if err != nil {
 		s.Log.Error("internal routes not read", "error", err)
 		if s.current.Load() != nil {
@@ -97,7 +107,7 @@ func (s *Server) read() {
 		}
 		n = &names{}
 	}
-	s.current.Store(n)
+	s.take(n)
 }
 
 func (s *Server) keepServing(ctx context.Context) {

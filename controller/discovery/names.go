@@ -22,7 +22,7 @@ type backend struct {
 }
 
 // readNames reads the internal domains' routes; the work follows their number alone.
-func readNames(tx *store.Tx) (*names, error) {
+func readNames(tx *store.Tx, reachable func(netip.Addr) bool) (*names, error) {
 	n := &names{routes: map[string][]backend{}}
 	for d := range store.Domains.All(tx) {
 		if !d.Internal {
@@ -39,7 +39,7 @@ func readNames(tx *store.Tx) (*names, error) {
 			if r.Host != "" {
 				name = strings.ToLower(r.Host) + "." + domain
 			}
-			backends, err := readBackends(tx, r)
+			backends, err := readBackends(tx, r, reachable)
 			if err != nil {
 				return nil, err
 			}
@@ -49,8 +49,8 @@ func readNames(tx *store.Tx) (*names, error) {
 	return n, nil
 }
 
-// readBackends leaves out instances on other machines: their addresses mean nothing here.
-func readBackends(tx *store.Tx, r *store.Route) ([]backend, error) {
+// readBackends leaves out instances on other machines whose addresses mean nothing elsewhere.
+func readBackends(tx *store.Tx, r *store.Route, reachable func(netip.Addr) bool) ([]backend, error) {
 	all := []backend{}
 	for _, d := range r.Destinations {
 		instances, _, err := store.Instances.List(tx, store.Query[store.Instance]{Where: []store.Cond{store.By("app", d.AppGUID)}})
@@ -59,7 +59,8 @@ func readBackends(tx *store.Tx, r *store.Route) ([]backend, error) {
 		}
 		for _, i := range instances {
 			address, err := netip.ParseAddr(i.Address)
-			if err == nil && i.Host == "" && i.Routable && i.State == store.InstanceRunning && i.ProcessType == d.ProcessType {
+			here := i.Host == "" || err == nil && reachable != nil && reachable(address)
+			if err == nil && here && i.Routable && i.State == store.InstanceRunning && i.ProcessType == d.ProcessType {
 				all = append(all, backend{i.Index, address})
 			}
 		}

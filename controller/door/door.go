@@ -46,6 +46,9 @@ type Options struct {
 	Images   http.Handler
 	PullUser string
 	Pull     string
+	// Names tells the names of apps, and Connect takes connections of apps on nodes to workloads on this machine; nil: there are
+	// none.
+	Names, Connect http.Handler
 	// Nomad makes the certificate with which the Nomad client of a node shows itself, for the key of a request, and says by which
 	// CAs it knows the servers; nil: Nomad's certificates are somebody else's.
 	Nomad func(request []byte) (cert, ca []byte, err error)
@@ -154,6 +157,11 @@ func (c *Door) handler() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /v2/", c.images)
 	m.HandleFunc("POST /v1/certificate", c.nextCertificate)
+	for pattern, h := range map[string]http.Handler{"GET /v1/names": c.o.Names, "POST /v1/connect": c.o.Connect} {
+		if h != nil {
+			m.Handle(pattern, h)
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.who(r) == "" {
 			http.Error(w, "this machine is no node of the platform: join it with cupola node join", http.StatusForbidden)

@@ -29,6 +29,13 @@ type Local interface {
 	Dial(ctx context.Context, id, network, address string) (net.Conn, error)
 	SetNetwork(ctx context.Context, n node.Network) error
 	UpdateFiles(ctx context.Context, id string, files map[string][]byte) error
+	Host(ctx context.Context) (node.Host, error)
+	Flows(ctx context.Context) ([]node.Flow, error)
+	Start(ctx context.Context, w node.Workload) error
+	Prepull(ctx context.Context, ref, user, secret string) error
+	Volumes(ctx context.Context) ([]node.VolumeStatus, error)
+	RemoveVolume(ctx context.Context, id string) error
+	Connector
 }
 
 const (
@@ -38,17 +45,31 @@ const (
 	protocol = "cupola-agent"   // that connections are upgraded to
 )
 
+// Options say whom an agent serves, and for whom it pulls images.
+type Options struct {
+	// Controller is the name in the certificate of the one who may ask for everything, and NodeName makes the name in the
+	// certificate of a machine, whose workloads may come to those here if the controller has named it.
+	Controller string
+	NodeName   func(node string) string
+	// Image is where this machine finds an image of the platform's registry, and who it is there.
+	Image func(name string) (ref, user, secret string)
+}
+
 // Agent serves one machine's engine.
 type Agent struct {
+	o     Options
 	local Local
 
-	mu   sync.Mutex
-	seq  uint64
-	news chan struct{} // closed and replaced when seq grows
+	mu    sync.Mutex
+	seq   uint64
+	news  chan struct{}   // closed and replaced when seq grows
+	nodes map[string]bool // names of machines in their certificates
 }
 
 // New makes an agent. Its Run must go on while it serves.
-func New(local Local) *Agent { return &Agent{local: local, seq: 1, news: make(chan struct{})} }
+func New(local Local, o Options) *Agent {
+	return &Agent{o: o, local: local, seq: 1, news: make(chan struct{})}
+}
 
 // Run passes on that something changed, until ctx ends.
 func (a *Agent) Run(ctx context.Context) error {
@@ -77,9 +98,15 @@ func (a *Agent) Handler() http.Handler {
 	m.HandleFunc("POST /v1/workloads/{id}/dial", a.dial)
 	m.HandleFunc("PUT /v1/workloads/{id}/files", a.files)
 	m.HandleFunc("PUT /v1/network", a.network)
+	m.HandleFunc("POST /v1/workloads/{id}/start", a.start)
+	m.HandleFunc("POST /v1/images", a.prepull)
+	m.HandleFunc("GET /v1/volumes", a.volumes)
+	m.HandleFunc("DELETE /v1/volumes/{id}", a.removeVolume)
+	m.HandleFunc("GET /v1/flows", a.flows)
+	m.Handle(connectPattern, Bring(a.local))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-			http.Error(w, "show a certificate", http.StatusForbidden)
+		if !a.may(r) {
+			http.Error(w, "show the certificate of who may ask for that", http.StatusForbidden)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
@@ -87,10 +114,31 @@ func (a *Agent) Handler() http.Handler {
 	})
 }
 
+// may: the controller may do everything; machines that it has named may bring connections.
+func (a *Agent) may(r *http.Request) bool {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return false
+	}
+	for _, name := range r.TLS.PeerCertificates[0].DNSNames {
+		if name == a.o.Controller {
+			return true
+		}
+		a.mu.Lock()
+		known := a.nodes[name]
+		a.mu.Unlock()
+		if known && r.URL.Path == connectPath {
+			return true
+		}
+	}
+	return false
+}
+
 // listing is all that runs, with a number that grows with each change.
 type listing struct {
 	Seq       uint64        `json:"seq"`
 	Workloads []node.Status `json:"workloads"`
+	Host      node.Host     `json:"host"`
+	Now       time.Time     `json:"now"`
 }
 
 // list answers at once if something changed since ?seen, else when it does or after a while.
@@ -113,7 +161,8 @@ func (a *Agent) list(w http.ResponseWriter, r *http.Request) {
 		a.mu.Unlock()
 	}
 	all, err := a.local.List(r.Context())
-	answer(w, listing{seq, all}, err)
+	host, errHost := a.local.Host(r.Context())
+	answer(w, listing{seq, all, host, time.Now()}, errors.Join(err, errHost))
 }
 
 func (a *Agent) stop(w http.ResponseWriter, r *http.Request) {
@@ -150,9 +199,17 @@ func (a *Agent) files(w http.ResponseWriter, r *http.Request) {
 
 func (a *Agent) network(w http.ResponseWriter, r *http.Request) {
 	var n node.Network
-	if read(w, r, &n) {
-		answer(w, struct{}{}, a.local.SetNetwork(r.Context(), n))
+	if !read(w, r, &n) {
+		return
 	}
+	nodes := map[string]bool{}
+	for _, guid := range n.Nodes {
+		nodes[a.o.NodeName(guid)] = true
+	}
+	a.mu.Lock()
+	a.nodes = nodes
+	a.mu.Unlock()
+	answer(w, struct{}{}, a.local.SetNetwork(r.Context(), n))
 }
 
 // logLine is a line, or the end of a stream.
@@ -191,7 +248,7 @@ type failure struct {
 	Text string `json:"text,omitempty"` // empty: no error
 }
 
-var kinds = map[string]error{"not found": node.ErrNotFound, "unavailable": node.ErrUnavailable, "insufficient": node.ErrInsufficient}
+var kinds = map[string]error{"not found": node.ErrNotFound, "unavailable": node.ErrUnavailable, "insufficient": node.ErrInsufficient, "in use": node.ErrVolumeInUse}
 
 func failureOf(err error) *failure {
 	if err == nil {

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -105,6 +106,45 @@ func (l *local) UpdateFiles(_ context.Context, _ string, f map[string][]byte) er
 	return nil
 }
 
+func (l *local) Host(context.Context) (node.Host, error) {
+	return node.Host{Subnet: netip.MustParsePrefix("10.9.0.0/20"), DiskFull: true}, nil
+}
+
+func (l *local) Flows(context.Context) ([]node.Flow, error) {
+	return []node.Flow{{From: "a1", To: "a2", Connections: 3}}, nil
+}
+
+// Start asks what the workload needs at its address, and tells what it was given.
+func (l *local) Start(_ context.Context, w node.Workload) error {
+	if w.Image != "here/app@sha256:1" || w.PullUser != "reader" || w.PullSecret == "" {
+		return fmt.Errorf("the image is %s for %s", w.Image, w.PullUser)
+	}
+	x, err := w.Finish("10.9.0.2")
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", node.ErrVolumeInUse, x.Files["/at"])
+}
+
+func (l *local) Prepull(_ context.Context, ref, user, _ string) error {
+	return fmt.Errorf("%s for %s", ref, user)
+}
+
+func (l *local) Volumes(context.Context) ([]node.VolumeStatus, error) {
+	return []node.VolumeStatus{{ID: "v1", UsedBytes: 5}}, nil
+}
+
+func (l *local) RemoveVolume(_ context.Context, id string) error {
+	return fmt.Errorf("%s: %w", id, node.ErrVolumeInUse)
+}
+
+func (l *local) Connect(ctx context.Context, from string, to netip.AddrPort) (net.Conn, error) {
+	if from != "a1" || to.String() != "10.9.0.2:80" {
+		return nil, fmt.Errorf("%s to %s: %w", from, to, node.ErrNotFound)
+	}
+	return (&net.Dialer{}).DialContext(ctx, "tcp", l.target)
+}
+
 // certificate is one for either side, which vouches for itself.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
@@ -133,7 +173,7 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 func serve(t *testing.T) (*local, *Client) {
 	t.Helper()
 	l := &local{changed: make(chan struct{}, 1), state: make(chan node.State, 1), now: node.Running, network: make(chan node.Network, 1), files: make(chan map[string][]byte, 1)}
-	a := New(l)
+	a := New(l, Options{Controller: "agent.test", NodeName: func(guid string) string { return guid + ".node" }, Image: func(name string) (ref, user, secret string) { return "here/" + name, "reader", "example-secret" }})
 	cert, pool := certificate(t)
 	srv := httptest.NewUnstartedServer(a.Handler())
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool}
@@ -271,7 +311,7 @@ func TestDial(t *testing.T) {
 	if _, err := io.WriteString(conn, "there and back"); err != nil {
 		t.Fatal(err)
 	}
-	closeWrite(conn)
+	node.CloseWrite(conn)
 	if got, err := io.ReadAll(conn); err != nil || string(got) != "there and back" {
 		t.Errorf("came back: %q, %v", got, err)
 	}
@@ -294,7 +334,7 @@ func TestStrangers(t *testing.T) {
 		t.Errorf("without a certificate: %d, want 403", res.StatusCode)
 	}
 	rec := httptest.NewRecorder()
-	New(&local{}).Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/v1/workloads", nil))
+	New(&local{}, Options{}).Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/v1/workloads", nil))
 	if rec.Code != http.StatusForbidden {
 		t.Errorf("without TLS: %d, want 403", rec.Code)
 	}

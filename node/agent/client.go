@@ -31,6 +31,7 @@ type Client struct {
 
 	mu   sync.Mutex
 	last []node.Status
+	host node.Host
 	err  error // of the last look; nil: last is what is there
 }
 
@@ -69,7 +70,8 @@ func (c *Client) follow(ctx context.Context) {
 		cancel()
 		c.mu.Lock()
 		if c.err = err; err == nil {
-			c.last = l.Workloads
+			c.last, c.host = l.Workloads, l.Host
+			c.host.Skew = l.Now.Sub(time.Now())
 		}
 		c.mu.Unlock()
 		if err == nil {
@@ -94,6 +96,13 @@ func (c *Client) List(context.Context) ([]node.Status, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last, c.err
+}
+
+// Host answers from memory, as List does.
+func (c *Client) Host(context.Context) (node.Host, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.host, c.err
 }
 
 // call makes one request.
@@ -188,23 +197,28 @@ func (c *Client) Logs(ctx context.Context, id string, since time.Time, fn func(n
 
 // upgraded is a connection of its own, after the agent has agreed.
 func (c *Client) upgraded(ctx context.Context, path string, in any) (net.Conn, *bufio.Reader, error) {
+	return upgraded(ctx, c.address, c.tls, path, in)
+}
+
+func upgraded(ctx context.Context, address string, config *tls.Config, path string, in any) (net.Conn, *bufio.Reader, error) {
 	text, err := json.Marshal(in)
 	if err != nil {
 		return nil, nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.address+path, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+address+path, bytes.NewReader(text))
 	if err != nil {
 		return nil, nil, err
 	}
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", protocol)
-	config := c.tls.Clone()
+	config = config.Clone()
+	config.NextProtos = []string{"http/1.1"} // the connection is taken over, which HTTP/2 has no way for
 	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(c.address)
+		config.ServerName, _, _ = net.SplitHostPort(address)
 	}
-	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", c.address)
+	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: the agent at %s: %v", node.ErrUnavailable, c.address, err)
+		return nil, nil, fmt.Errorf("%w: the agent at %s: %v", node.ErrUnavailable, address, err)
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -246,7 +260,7 @@ type bufferedConn struct {
 func (c *bufferedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 
 func (c *bufferedConn) CloseWrite() error {
-	closeWrite(c.Conn)
+	node.CloseWrite(c.Conn)
 	return nil
 }
 

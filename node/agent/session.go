@@ -190,6 +190,11 @@ func (a *Agent) dial(w http.ResponseWriter, r *http.Request) {
 	}
 	q := r.URL.Query()
 	target, err := a.local.Dial(r.Context(), r.PathValue("id"), q.Get("network"), q.Get("address"))
+	carry(w, r, target, err)
+}
+
+// carry answers with a connection: from then on both sides are copied.
+func carry(w http.ResponseWriter, r *http.Request, target net.Conn, err error) {
 	if err != nil {
 		answer(w, nil, err)
 		return
@@ -203,21 +208,5 @@ func (a *Agent) dial(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.WriteString(conn, switching); err != nil {
 		return
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = io.Copy(target, rest) // an end of either side ends both
-		closeWrite(target)
-	}()
-	_, _ = io.Copy(conn, target)
-	closeWrite(conn)
-	<-done
-}
-
-func closeWrite(c net.Conn) {
-	if half, ok := c.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-		return
-	}
-	_ = c.Close()
+	node.Pipe(&bufferedConn{conn, rest}, target)
 }

@@ -62,7 +62,7 @@ const labelAttached = "cupola.attached"
 
 func (d *Docker) newAttached(w node.Workload, containerID string) *instance {
 	i := d.newInstance(w, containerID)
-	i.spool = newSpool()
+	i.spool, i.status.Own = newSpool(), false
 	return i
 }
 

@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,6 +48,8 @@ type Options struct {
 	// Attach says that a scheduler makes the containers, on this machine's network of the same name and with
 	// AttachLabels, beside those of this engine's own workloads; it looks after them, but the scheduler restarts them.
 	Attach bool
+	// DialFar reaches a workload on another machine for one here of the peer from; nil: there are no other machines.
+	DialFar func(ctx context.Context, far node.Far, from string, to netip.AddrPort) (net.Conn, error)
 	// ReservedMemoryMB is kept from workloads, for the system and the platform itself.
 	ReservedMemoryMB int
 	// Backoff is the first wait after the crash that follows ImmediateRestarts; it doubles up to
@@ -108,6 +112,7 @@ type Docker struct {
 	sizes   sizeCache
 	noInit  atomic.Bool // Docker has no init binary
 	noQuota atomic.Bool // Docker refused a storage quota
+	full    atomic.Bool // the disk was full at the last look
 	taking  sync.Mutex  // one takeBack at a time; before mu
 
 	mu        sync.RWMutex
@@ -158,6 +163,9 @@ func (d *Docker) open(ctx context.Context) error {
 		return err
 	}
 	d.fw = newFirewall(d)
+	if err := d.listenFar(); err != nil {
+		return err
+	}
 	if err := d.fw.apply(); err != nil {
 		d.warn("apps and builds can reach this machine and its neighbours more freely than they should: " + err.Error())
 	}

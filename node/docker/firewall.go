@@ -39,6 +39,7 @@ type firewall struct {
 	written string            // the text that was handed over last
 	seen    []string          // our chains as the kernel's tool showed them then
 	flows   flows             // what the rules counted
+	far     far
 }
 
 func newFirewall(d *Docker) *firewall {
@@ -66,6 +67,7 @@ func (f *firewall) setNetwork(n node.Network) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.network = &n
+	f.forgetFarLocked()
 	return f.applyLocked(false)
 }
 
@@ -109,6 +111,9 @@ func (f *firewall) applyLocked(verify bool) error {
 		if have, err = f.list(); err != nil {
 			return err
 		}
+	}
+	if err := f.applyFarLocked(verify); err != nil {
+		return err
 	}
 	want := f.want(have)
 	if want.text(nil) == f.written && slices.Equal(have, f.seen) {
@@ -245,14 +250,18 @@ func (f *firewall) forwardHook() string {
 
 // jump sees to it that hook begins with our chain.
 func (f *firewall) jump(hook, to string) error {
-	have, err := f.ipt.List(filterTable, hook)
+	return f.jumpIn(filterTable, hook, to)
+}
+
+func (f *firewall) jumpIn(table, hook, to string) error {
+	have, err := f.ipt.List(table, hook)
 	if err != nil {
 		return fmt.Errorf("iptables chain %s: %w", hook, err)
 	}
 	if slices.Contains(have, "-A "+hook+" -j "+to) {
 		return nil
 	}
-	if err := f.ipt.Insert(filterTable, hook, 1, "-j", to); err != nil {
+	if err := f.ipt.Insert(table, hook, 1, "-j", to); err != nil {
 		return fmt.Errorf("iptables chain %s: %w", hook, err)
 	}
 	return nil
@@ -265,7 +274,7 @@ func (f *firewall) remove() error {
 	if f.err != nil {
 		return nil
 	}
-	var errs []error
+	errs := []error{f.removeFarLocked()}
 	for hook, to := range map[string]string{"INPUT": f.input(), "DOCKER-USER": f.forward(), "FORWARD": f.forward()} {
 		if ok, err := f.ipt.ChainExists(filterTable, hook); err != nil || !ok {
 			continue

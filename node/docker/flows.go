@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -33,8 +34,15 @@ func (d *Docker) Flows(context.Context) ([]node.Flow, error) {
 	if err := f.countLocked(); err != nil {
 		return nil, fmt.Errorf("count connections between apps: %w", err)
 	}
-	all := make([]node.Flow, 0, len(f.flows.total))
-	for p, n := range f.flows.total {
+	sums := maps.Clone(f.flows.total)
+	if sums == nil {
+		sums = map[peers]uint64{}
+	}
+	for p, n := range f.far.counts {
+		sums[p] += n
+	}
+	all := make([]node.Flow, 0, len(sums))
+	for p, n := range sums {
 		all = append(all, node.Flow{From: p.from, To: p.to, Connections: n})
 	}
 	slices.SortFunc(all, func(a, b node.Flow) int { return strings.Compare(a.From+" "+a.To, b.From+" "+b.To) })

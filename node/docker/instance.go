@@ -68,7 +68,7 @@ func (d *Docker) newInstance(w node.Workload, containerID string) *instance {
 	return &instance{
 		d: d, id: w.ID, w: public(w), container: containerID,
 		wake: make(chan struct{}, 1), told: make(chan struct{}, 1), done: make(chan struct{}), news: make(chan struct{}),
-		status: node.Status{ID: w.ID, Labels: w.Labels, State: node.Starting, Since: time.Now()},
+		status: node.Status{ID: w.ID, Labels: w.Labels, Peer: w.Peer, Own: true, MemoryMB: w.MemoryMB, State: node.Starting, Since: time.Now()},
 	}
 }
 

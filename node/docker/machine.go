@@ -1,5 +1,13 @@
 package docker
 
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cupola-paas/cupola/node"
+)
+
 // Machine is what the engine runs on.
 type Machine struct {
 	MemoryMB int
@@ -14,4 +22,27 @@ func (d *Docker) Machine() Machine {
 		m.Dir = d.info.rootDir
 	}
 	return m
+}
+
+const (
+	// fullMB is what Docker's disk must have free for another image and its container, and roomMB what it must have again before
+	// more is placed there.
+	fullMB = 512
+	roomMB = 1024
+)
+
+// Host tells how the machine is now.
+func (d *Docker) Host(context.Context) (node.Host, error) {
+	h := node.Host{Subnet: d.AppsSubnet()}
+	var s unix.Statfs_t
+	if !d.info.local || unix.Statfs(d.info.rootDir, &s) != nil {
+		return h, nil // it is another machine's disk
+	}
+	least := uint64(fullMB)
+	if d.full.Load() {
+		least = roomMB
+	}
+	h.DiskFull = s.Bavail*uint64(s.Bsize)>>20 < least
+	d.full.Store(h.DiskFull)
+	return h, nil
 }

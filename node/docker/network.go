@@ -75,7 +75,7 @@ func (d *Docker) ensureNetwork(ctx context.Context, b *bridge, subnet string) er
 	switch {
 	case err == nil && have.Labels[LabelInstallation] != d.o.Installation:
 		return fmt.Errorf("docker: network %s exists and is not ours; remove it with docker network rm %s", b.name, b.name)
-	case err == nil && have.Labels[labelAddresses] != "":
+	case err == nil && have.Labels[labelAddresses] != "" && (len(have.Containers) > 0 || !otherSubnet(have, subnet)):
 		return b.learn(have)
 	case err == nil:
 		residents = slices.Collect(maps.Keys(have.Containers))
@@ -101,6 +101,11 @@ func (d *Docker) ensureNetwork(ctx context.Context, b *bridge, subnet string) er
 		return failed("network "+b.name, err)
 	}
 	return b.learn(have)
+}
+
+// otherSubnet reports whether a network has other addresses than it shall have.
+func otherSubnet(n network.Inspect, wanted string) bool {
+	return wanted != "" && !slices.ContainsFunc(n.IPAM.Config, func(c network.IPAMConfig) bool { return c.Subnet == wanted })
 }
 
 func (b *bridge) learn(n network.Inspect) error {

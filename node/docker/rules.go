@@ -67,6 +67,7 @@ type plan struct {
 	apps, staging string // interfaces
 	gateway       netip.Addr
 	hostPorts     []int
+	farPort       int      // at the gateway, for what goes to other machines; zero: none
 	nameservers   []string // link-local ones
 	refuse        string   // target
 	log           bool     // the kernel can log
@@ -93,6 +94,9 @@ func (p *plan) base(c chains) {
 		c.add(in, "-d %s/32 -i %s -p tcp -m tcp --dport %d -j ACCEPT", p.gateway, p.apps, port)
 	}
 	c.add(fw, "-i %s -o %s -g %s", p.apps, p.apps, p.neighbour())
+	if p.farPort != 0 { // what was turned aside alone
+		c.add(in, "-d %s/32 -i %s -p tcp -m tcp --dport %d -m conntrack --ctstate DNAT -j ACCEPT", p.gateway, p.apps, p.farPort)
+	}
 	for _, way := range [][2]string{{p.apps, p.staging}, {p.staging, p.apps}, {p.staging, p.staging}} {
 		c.add(fw, "-i %s -o %s %s", way[0], way[1], p.refuse)
 	}

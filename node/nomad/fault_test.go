@@ -167,7 +167,7 @@ func editedJob(t *testing.T, e *Nomad, s node.Status) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *now.TaskGroups[0].Tasks[0].Resources.MemoryMB == 64 && len(now.Constraints) == 3 {
+		if *now.TaskGroups[0].Tasks[0].Resources.MemoryMB == 64 && len(now.Constraints) == 4 {
 			break
 		}
 		if time.Now().After(give) {

@@ -7,8 +7,7 @@ import (
 	"github.com/cupola-paas/cupola/node"
 )
 
-// Not all runs in the cluster. Data stays where it is: a workload with volumes runs on the controller's machine, by
-// its Docker, and is never started empty somewhere else. And a platform that ran its apps on one machine before
+// Not all runs in the cluster: some of what stays on one machine is on the controller's. And a platform that ran its apps on one machine before
 // it was given a cluster goes on doing so: what is there is listed beside what Nomad runs, and leaves one by one, as
 // each app is restarted.
 
@@ -24,22 +23,6 @@ func (e *Nomad) startHere(ctx context.Context, w node.Workload) error {
 		return fmt.Errorf("workload %s: %w: there is no Docker beside the controller to run it", w.ID, node.ErrInsufficient)
 	}
 	return e.o.Local.Start(ctx, w)
-}
-
-// Volumes implements node.Engine.
-func (e *Nomad) Volumes(ctx context.Context) ([]node.VolumeStatus, error) {
-	if e.o.Local == nil {
-		return nil, nil
-	}
-	return e.o.Local.Volumes(ctx)
-}
-
-// RemoveVolume implements node.Engine.
-func (e *Nomad) RemoveVolume(ctx context.Context, id string) error {
-	if e.o.Local == nil {
-		return nil
-	}
-	return e.o.Local.RemoveVolume(ctx, id)
 }
 
 // hereLocked are the workloads that this machine's Docker runs itself.

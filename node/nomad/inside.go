@@ -20,8 +20,11 @@ func (e *Nomad) agentOf(id string) Agent {
 	defer e.mu.RUnlock()
 	w := e.workloads[id]
 	if w == nil {
+		if _, m := e.keptLocked(id); m != nil {
+			return m.agent
+		}
 		if e.isHereLocked(id) {
-			return e.o.Local
+			return local{e.o.Local}
 		}
 		return nil
 	}
@@ -71,24 +74,15 @@ func (e *Nomad) UpdateFiles(ctx context.Context, id string, files map[string][]b
 // rules there are those of before.
 func (e *Nomad) SetNetwork(ctx context.Context, n node.Network) error {
 	e.mu.Lock()
-	e.network = &n
-	var all []*member
-	for _, m := range e.nodes {
-		if m.agent != nil {
-			m.behind = true
-			all = append(all, m)
-		}
+	e.network, e.targets = &n, map[string]bool{}
+	for _, p := range n.Policies {
+		e.targets[p.To] = true
 	}
+	n.Far, n.Nodes = e.farLocked()
+	all := e.behindLocked(true)
 	e.mu.Unlock()
-	var work errgroup.Group
-	work.SetLimit(32)
-	for _, m := range all {
-		work.Go(func() error {
-			e.catchUp(ctx, m)
-			return nil
-		})
-	}
-	return errors.Join(work.Wait(), ctx.Err())
+	e.tellAll(ctx, all)
+	return ctx.Err()
 }
 
 // Usage implements node.Engine. A node that does not answer is left out.
@@ -103,10 +97,16 @@ func (e *Nomad) Usage(ctx context.Context, ids ...string) (map[string]node.Usage
 			}
 		}
 	}
+	for id := range e.kept {
+		if _, m := e.keptLocked(id); m != nil && !m.away && (len(ids) == 0 || slices.Contains(ids, id)) {
+			by[m.agent] = append(by[m.agent], id)
+		}
+	}
 	if e.o.Local != nil {
+		here := Agent(local{e.o.Local})
 		for _, s := range e.hereLocked() {
 			if len(ids) == 0 || slices.Contains(ids, s.ID) {
-				by[e.o.Local] = append(by[e.o.Local], s.ID)
+				by[here] = append(by[here], s.ID)
 			}
 		}
 	}
@@ -137,7 +137,11 @@ func (e *Nomad) Usage(ctx context.Context, ids ...string) (map[string]node.Usage
 func (e *Nomad) Logs(ctx context.Context, id string, since time.Time, fn func(node.LogLine)) error {
 	e.mu.RLock()
 	here := e.isHereLocked(id)
+	_, keeper := e.keptLocked(id)
 	e.mu.RUnlock()
+	if keeper != nil {
+		return keeper.agent.Logs(ctx, id, since, fn)
+	}
 	if here {
 		return e.o.Local.Logs(ctx, id, since, fn)
 	}

@@ -89,6 +89,7 @@ func (b *builder) job(w node.Workload, x node.Extra, avoid siblings) (*api.Job, 
 			api.NewConstraint("${attr.kernel.name}", "=", "linux"),
 			api.NewConstraint("${attr.nomad.version}", api.ConstraintSemver, ">= "+MinVersion),
 			api.NewConstraint("${meta."+b.metaKey(metaAgent)+"}", api.ConstraintAttributeIsSet, ""),
+			api.NewConstraint("${meta."+b.metaKey(metaFull)+"}", api.ConstraintAttributeIsNotSet, ""),
 		},
 		Affinities: avoid.affinities(),
 		Update:     update,
@@ -291,18 +292,23 @@ func escapeEnv(s string) string {
 
 func ptr[T any](v T) *T { return &v }
 
-// siblings are where the other instances of a process run.
-type siblings struct{ nodes, zones []string }
+// siblings are where the other instances of a process run, and how many of them.
+type siblings struct{ nodes, zones map[string]int }
 
 // affinities spread the instances of a process: each is a job of its own, so Nomad's spread, which counts within
-// one job, would see one of each. A node that has a sibling is worth less, and so is a zone.
+// one job, would see one of each. A node that has a sibling is worth less, and the more of them the less; so is a zone.
 func (s siblings) affinities() []*api.Affinity {
-	var all []*api.Affinity
-	for _, n := range s.nodes {
-		all = append(all, api.NewAffinity("${node.unique.id}", "=", n, -100))
+	return append(avoid("${node.unique.id}", s.nodes, 100), avoid("${meta."+metaZone+"}", s.zones, 50)...)
+}
+
+func avoid(what string, counts map[string]int, worst int) []*api.Affinity {
+	most := 0
+	for _, n := range counts {
+		most = max(most, n)
 	}
-	for _, z := range s.zones {
-		all = append(all, api.NewAffinity("${meta."+metaZone+"}", "=", z, -50))
+	var all []*api.Affinity
+	for _, value := range slices.Sorted(maps.Keys(counts)) {
+		all = append(all, api.NewAffinity(what, "=", value, int8(-worst*counts[value]/most)))
 	}
 	return all
 }

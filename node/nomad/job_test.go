@@ -61,7 +61,7 @@ func goldenJobs() map[string]struct {
 		"web.json": {testBuilder(), web, node.Extra{
 			Env:   map[string]string{"CF_INSTANCE_IP": ""},
 			Files: map[string][]byte{"/etc/cf/one.key": []byte("{{ secret }}"), "/etc/cf/deep/two.crt": []byte("cert\n")},
-		}, siblings{[]string{"n1", "n2"}, []string{"z1"}}},
+		}, siblings{map[string]int{"n1": 2, "n2": 1}, map[string]int{"z1": 3}}},
 		"task.json":     {testBuilder(), task, node.Extra{}, siblings{}},
 		"isolated.json": {shared, isolated, node.Extra{}, siblings{}},
 	}

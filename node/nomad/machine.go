@@ -25,6 +25,7 @@ func (e *Nomad) Machines(context.Context) ([]node.Machine, error) {
 		x := node.Machine{
 			ID: id, Name: m.hostname, Address: m.address, Pool: m.pool, Zone: m.zone, Version: m.version,
 			Up: !m.down, Eligible: m.eligible, Agent: m.agent != nil, MemoryMB: m.memoryMB, Labels: m.labels,
+			DiskFull: m.host.DiskFull, Skew: m.host.Skew,
 		}
 		if x.Pool == defaultPool {
 			x.Pool = ""
@@ -32,9 +33,14 @@ func (e *Nomad) Machines(context.Context) ([]node.Machine, error) {
 		for _, w := range e.workloads {
 			if a := w.current(); a != nil && a.nodeID == id && !a.over() {
 				x.Workloads++
-				x.ReservedMB += a.memoryMB
 			}
 		}
+		for _, at := range e.kept {
+			if at == m {
+				x.Kept++
+			}
+		}
+		x.ReservedMB = e.reservedLocked(m)
 		all = append(all, x)
 	}
 	slices.SortFunc(all, func(a, b node.Machine) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })

@@ -2,6 +2,7 @@ package nomad
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ type member struct {
 	down     bool
 	eligible bool
 	statuses map[string]node.Status
+	host     node.Host
+	away     bool // the agent does not answer
+	fullTold bool // Nomad was told that the disk is full
 	behind   bool // it has not been told the network
 }
 
@@ -105,7 +109,7 @@ func (e *Nomad) learnNode(ctx context.Context, id string) error {
 		if before := m; before != nil {
 			e.wg.Go(func() { e.leave(before) })
 		}
-		m = &member{id: id, agentAddress: at, statuses: map[string]node.Status{}}
+		m = &member{id: id, agentAddress: at, statuses: map[string]node.Status{}, away: true, fullTold: n.Meta[e.build.metaKey(metaFull)] != ""}
 		e.nodes[id] = m
 		e.connectLocked(m)
 	}
@@ -148,7 +152,7 @@ func nodeAddress(n *api.Node) string {
 func (e *Nomad) connectLocked(m *member) {
 	switch {
 	case m.agentAddress == localAgent && (m.id == e.localNode || m.id == noNode):
-		m.agent = e.o.Local
+		m.agent = local{e.o.Local}
 	case m.agentAddress == "" || m.agentAddress == localAgent || e.o.Connect == nil:
 		return
 	default:
@@ -186,9 +190,11 @@ func (e *Nomad) followAgent(ctx context.Context, m *member) {
 func (e *Nomad) lookAt(ctx context.Context, m *member) {
 	e.catchUp(ctx, m)
 	list, err := m.agent.List(ctx)
-	if err != nil {
+	host, errHost := m.agent.Host(ctx)
+	if err = errors.Join(err, errHost); err != nil {
 		if ctx.Err() == nil {
 			e.log.Warn("the agent of a node does not answer", "node", m.hostname, "error", err)
+			e.goneAway(m)
 		}
 		return
 	}
@@ -197,26 +203,87 @@ func (e *Nomad) lookAt(ctx context.Context, m *member) {
 		now[s.ID] = s
 	}
 	e.mu.Lock()
+	e.takeLocked(m, now, host)
+	e.mu.Unlock()
+	e.tellFull(ctx, m, host.DiskFull)
+}
+
+// goneAway notes that an agent does not answer: what stays on its machine is waited for.
+func (e *Nomad) goneAway(m *member) {
+	e.mu.Lock()
 	defer e.mu.Unlock()
-	before := m.statuses
-	m.statuses = now
-	for id, s := range now {
-		if old, ok := before[id]; ok && sameStatus(old, s) {
-			continue
-		}
-		e.touchLocked(id, m)
+	if m.away {
+		return
 	}
-	for id := range before {
-		if _, ok := now[id]; !ok {
+	m.away = true
+	for id, at := range e.kept {
+		if at == m {
+			e.Note(id)
+		}
+	}
+}
+
+// takeLocked takes what an agent sees now.
+func (e *Nomad) takeLocked(m *member, now map[string]node.Status, host node.Host) {
+	before, was := m.statuses, m.host
+	m.statuses, m.host = now, host
+	moved := host.Subnet != was.Subnet
+	back := m.away
+	m.away = false
+	e.keepLocked(m)
+	for id, s := range now {
+		old, ok := before[id]
+		moved = moved || e.targets[s.Peer] && old.Address != s.Address
+		if !ok || back || !sameStatus(old, s) {
 			e.touchLocked(id, m)
 		}
 	}
+	for id, old := range before {
+		if _, ok := now[id]; !ok {
+			moved = moved || e.targets[old.Peer]
+			e.touchLocked(id, m)
+		}
+	}
+	if moved {
+		e.farChanged()
+	}
+	if host.Skew.Abs() > MaxSkew && was.Skew.Abs() <= MaxSkew {
+		e.log.Warn("the clock of a node is not ours: let both machines follow a time server", "node", m.hostname, "ahead", host.Skew.Round(time.Second))
+	}
+}
+
+// MaxSkew is how far the clock of a machine may be from the controller's.
+const MaxSkew = 30 * time.Second
+
+// tellFull has Nomad place nothing on a machine whose disk is full, and place there again when it is not.
+func (e *Nomad) tellFull(ctx context.Context, m *member, full bool) {
+	e.mu.RLock()
+	known := m.fullTold == full || m.id == noNode
+	e.mu.RUnlock()
+	if known {
+		return
+	}
+	var value *string
+	if full {
+		value = ptr("1")
+	}
+	q := (&api.QueryOptions{}).WithContext(ctx)
+	if _, err := e.api.Nodes().Meta().Apply(&api.NodeMetaApplyRequest{NodeID: m.id, Meta: map[string]*string{e.build.metaKey(metaFull): value}}, q); err != nil {
+		if ctx.Err() == nil {
+			e.log.Warn("Nomad is not told whether the disk of a node is full; it is told again", "node", m.hostname, "full", full, "error", err)
+		}
+		return
+	}
+	e.log.Warn("the disk of a node", "node", m.hostname, "full", full)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m.fullTold = full
 }
 
 func (e *Nomad) touchLocked(id string, m *member) {
 	w := e.workloads[id]
 	if w == nil {
-		if m.agentAddress == localAgent {
+		if m.agentAddress == localAgent || e.kept[id] == m {
 			e.Note(id) // it may be one of this machine's own
 		}
 		return
@@ -234,7 +301,7 @@ func (e *Nomad) catchUp(ctx context.Context, m *member) {
 	if !behind || network == nil {
 		return
 	}
-	if err := m.agent.SetNetwork(ctx, *network); err != nil {
+	if err := m.agent.SetNetwork(ctx, m.networkFor(network)); err != nil {
 		if ctx.Err() == nil {
 			e.log.Warn("a node was not told what apps may reach; it is told again", "node", m.hostname, "error", err)
 		}

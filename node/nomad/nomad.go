@@ -41,6 +41,15 @@ type Agent interface {
 	SetNetwork(ctx context.Context, n node.Network) error
 	UpdateFiles(ctx context.Context, id string, files map[string][]byte) error
 	Close() error
+	// Host tells how the machine is, from memory.
+	Host(ctx context.Context) (node.Host, error)
+	Flows(ctx context.Context) ([]node.Flow, error)
+	// Start starts a workload that stays there. own says that its image is named without the host of the platform's registry,
+	// as Prepull's is.
+	Start(ctx context.Context, w node.Workload, own bool) error
+	Prepull(ctx context.Context, image string) error
+	Volumes(ctx context.Context) ([]node.VolumeStatus, error)
+	RemoveVolume(ctx context.Context, id string) error
 }
 
 // Options say which cluster to use and how. Installation and Local are required.
@@ -52,9 +61,11 @@ type Options struct {
 	Address, Token, Namespace     string
 	CACert, ClientCert, ClientKey string
 	// Local looks after the containers of the Nomad node on this machine, if there is one, and is told what builds
-	// may reach. Close closes it. It runs itself what has volumes, and what it ran
+	// may reach. Close closes it. It runs itself what stays on this machine, and what it ran
 	// before there was a cluster.
-	Local node.Engine
+	Local Local
+	// Places remembers where workloads that stay are; nil: all on this machine.
+	Places Places
 	// LocalDNS are the name servers of workloads on this machine.
 	LocalDNS []netip.Addr
 	// Connect reaches the agent of another node at host:port; nil: there are no others.
@@ -109,13 +120,16 @@ type Nomad struct {
 	images   imageCache
 	taking   sync.Mutex // one resync at a time; before mu
 	starting keyLocks   // by workload, then by process
+	farWake  chan struct{}
 
 	mu        sync.RWMutex
 	workloads map[string]*workload
 	nodes     map[string]*member
-	network   *node.Network // nil until it was said
-	down      error         // why Nomad cannot be reached; nil: it can
-	localNode string        // id of the Nomad node on this machine; empty: none
+	kept      map[string]*member // workloads that machines other than the controller's keep
+	network   *node.Network      // nil until it was said; a new one each time
+	targets   map[string]bool    // peers that its policies lead to
+	down      error              // why Nomad cannot be reached; nil: it can
+	localNode string             // id of the Nomad node on this machine; empty: none
 	self      *api.AgentSelf
 	pullMade  time.Time // of Open, then of rounds alone
 	settled   node.Settlement
@@ -130,6 +144,8 @@ func Open(ctx context.Context, o Options) (*Nomad, error) {
 		workloads: map[string]*workload{},
 		nodes:     map[string]*member{},
 		settled:   o.Settlement,
+		kept:      map[string]*member{},
+		farWake:   make(chan struct{}, 1),
 		build: builder{
 			installation: o.Installation, imagePrefix: o.ImagePrefix, backoff: o.Backoff, backoffMax: o.BackoffMax,
 			healthyAfter: o.HealthyAfter, oversubscribe: o.Oversubscribe, datacenters: []string{"*"},
@@ -187,6 +203,7 @@ func (e *Nomad) open(ctx context.Context) error {
 	e.firstLook(ctx)
 	e.wg.Go(func() { e.follow(stream) })
 	e.wg.Go(e.rounds)
+	e.wg.Go(e.relate)
 	return nil
 }
 
@@ -197,6 +214,7 @@ const (
 	metaDNS2     = "dns2"
 	metaRegistry = "registry" // host:port
 	metaPull     = "pull"     // password there
+	metaFull     = "full"     // set while there is no room on its disk
 	metaZone     = "zone"     // an operator's own key, without our prefix
 	localAgent   = "local"
 	metaOurs     = "cupola" // keys of metadata that begin so are ours
@@ -362,6 +380,11 @@ func (e *Nomad) List(context.Context) ([]node.Status, error) {
 	for _, w := range e.workloads {
 		all = append(all, e.placedLocked(w.status, node.EngineNomad))
 	}
+	for id := range e.kept {
+		if s, m := e.keptLocked(id); m != nil {
+			all = append(all, s)
+		}
+	}
 	return append(all, e.hereLocked()...), nil
 }
 
@@ -373,6 +396,8 @@ func (e *Nomad) Find(ids ...string) []node.Status {
 	for _, id := range ids {
 		if w := e.workloads[id]; w != nil {
 			found = append(found, e.placedLocked(w.status, node.EngineNomad))
+		} else if s, m := e.keptLocked(id); m != nil {
+			found = append(found, s)
 		} else if e.o.Local != nil && e.isHereLocked(id) {
 			for _, s := range e.o.Local.Find(id) {
 				found = append(found, e.placedLocked(s, node.EngineDocker))

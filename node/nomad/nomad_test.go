@@ -192,6 +192,7 @@ func opener(t *testing.T, address, installation string) func(t *testing.T, image
 			t.Error(err)
 		}
 	})
+	places := &remembered{m: map[string]string{}} // longer than an engine
 	return func(t *testing.T, _ string) *Nomad {
 		t.Helper()
 		d, err := docker.Open(context.Background(), docker.Options{Installation: installation, Attach: true, Resync: time.Hour, Logger: quiet()})
@@ -199,7 +200,7 @@ func opener(t *testing.T, address, installation string) func(t *testing.T, image
 			t.Fatal(err)
 		}
 		e, err := Open(context.Background(), Options{
-			Installation: installation, Address: address, Local: d, LocalDNS: []netip.Addr{d.Gateway()},
+			Installation: installation, Address: address, Local: d, Places: places, LocalDNS: []netip.Addr{d.Gateway()},
 			Backoff: enginetest.Backoff, Resync: time.Hour, Logger: quiet(),
 		})
 		if err != nil {

@@ -36,6 +36,9 @@ func (e *Nomad) Start(ctx context.Context, w node.Workload) error {
 	if e.known(w.ID) {
 		return nil
 	}
+	if stays(w) && e.o.Places != nil {
+		return e.startThere(ctx, w)
+	}
 	if len(w.Volumes) > 0 || e.belongs(w.Labels) == node.EngineDocker {
 		return e.startHere(ctx, w)
 	}
@@ -63,12 +66,13 @@ func (e *Nomad) Start(ctx context.Context, w node.Workload) error {
 func (e *Nomad) known(id string) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.workloads[id] != nil || e.isHereLocked(id)
+	_, m := e.keptLocked(id)
+	return e.workloads[id] != nil || m != nil || e.isHereLocked(id)
 }
 
-// siblings are the nodes and zones where instances of a process run.
+// siblings are the nodes and zones where instances of a process run, with how many.
 func (e *Nomad) siblings(process string) siblings {
-	nodes, zones := map[string]bool{}, map[string]bool{}
+	nodes, zones := map[string]int{}, map[string]int{}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if process == "" {
@@ -79,12 +83,12 @@ func (e *Nomad) siblings(process string) siblings {
 		if w.process != process || w.stopping || a == nil || a.over() {
 			continue
 		}
-		nodes[a.nodeID] = true
+		nodes[a.nodeID]++
 		if m := e.nodes[a.nodeID]; m != nil && m.zone != "" {
-			zones[m.zone] = true
+			zones[m.zone]++
 		}
 	}
-	return siblings{slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(zones))}
+	return siblings{nodes, zones}
 }
 
 func (e *Nomad) register(ctx context.Context, w node.Workload, j *api.Job) error {

@@ -25,6 +25,10 @@ func (e *Nomad) Stop(ctx context.Context, id string, grace time.Duration) error 
 func (e *Nomad) stop(ctx context.Context, id string, grace time.Duration) error {
 	e.mu.Lock()
 	w := e.workloads[id]
+	if _, m := e.keptLocked(id); m != nil {
+		e.mu.Unlock()
+		return e.stopThere(ctx, m, id, grace)
+	}
 	if w == nil && e.isHereLocked(id) {
 		e.mu.Unlock()
 		return e.o.Local.Stop(ctx, id, grace)
@@ -35,7 +39,7 @@ func (e *Nomad) stop(ctx context.Context, id string, grace time.Duration) error 
 		if down != nil { // what is not in memory may still exist
 			return fmt.Errorf("stop workload %s: %w: %v", id, node.ErrUnavailable, down)
 		}
-		return nil
+		return e.stopUnseen(id)
 	}
 	w.stopping = true
 	e.refreshLocked(w)

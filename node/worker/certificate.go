@@ -14,7 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,27 +68,28 @@ func (p *papers) now() (*tls.Certificate, *x509.CertPool) {
 	return p.cert, p.pool
 }
 
-// server is how the agent serves: the controller alone, not other nodes that the same CA vouches for.
+// server is how the agent serves: those that the same CA vouches for, the controller and other nodes. The agent sees who may
+// ask for what.
 func (p *papers) server() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		cert, pool := p.now()
 		return &tls.Config{
 			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*cert}, NextProtos: []string{"http/1.1"},
 			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
-			VerifyConnection: func(s tls.ConnectionState) error {
-				if !slices.Contains(s.PeerCertificates[0].DNSNames, p.node.ServerName) {
-					return errors.New("this is not the controller")
-				}
-				return nil
-			},
 		}, nil
 	}}
 }
 
+// nameOf is the name in the certificate of another node.
+func (n *Node) nameOf(guid string) string { return guid + strings.TrimPrefix(n.NodeName, n.GUID) }
+
 // client is how the controller's door is spoken to.
-func (p *papers) client() *tls.Config {
+func (p *papers) client() *tls.Config { return p.clientOf(p.node.ServerName) }
+
+// clientOf is how one with that name in its certificate is spoken to.
+func (p *papers) clientOf(name string) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, ServerName: p.node.ServerName,
+		MinVersion: tls.VersionTLS13, ServerName: name,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			cert, _ := p.now()
 			return cert, nil
@@ -100,7 +101,7 @@ func (p *papers) client() *tls.Config {
 			for _, c := range s.PeerCertificates[1:] {
 				between.AddCert(c)
 			}
-			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: p.node.ServerName, Roots: pool, Intermediates: between})
+			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: name, Roots: pool, Intermediates: between})
 			return err
 		},
 	}

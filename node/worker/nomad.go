@@ -67,6 +67,21 @@ func interfaceOf(address string) (string, error) {
 	return "", fmt.Errorf("no interface of this machine has the address %s: join with --address", address)
 }
 
+// Networks are those that this machine has addresses in.
+func Networks() ([]string, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var networks []string
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			networks = append(networks, p.Masked().String())
+		}
+	}
+	return networks, nil
+}
+
 // writeNomad lays out what Nomad starts with. Its id is the node's, so that both speak of the same.
 func writeNomad(dir string, n *Node, pull string, dns netip.Addr) error {
 	c, err := configOf(dir, n, pull, dns)

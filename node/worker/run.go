@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"path/filepath"
 	"time"
@@ -24,8 +25,9 @@ import (
 // Options say how a node runs.
 type Options struct {
 	Dir string
-	// Names serves the name server of instances at the address for clients of that network, until ctx ends.
-	Names func(ctx context.Context, at netip.AddrPort, clients netip.Prefix) error
+	// Names serves the name server of instances at the address for clients of that network, until ctx ends. The controller's
+	// door, at that URL for that client, tells the names of apps.
+	Names func(ctx context.Context, at netip.AddrPort, clients netip.Prefix, door string, client *http.Client) error
 	// NomadLog takes what Nomad says; nil: nobody hears it.
 	NomadLog io.Writer
 	Log      *slog.Logger
@@ -54,7 +56,7 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("listen for Docker: %w", err)
 	}
 	defer forDocker.Close()
-	engine, err := openDocker(ctx, n, o.Log)
+	engine, err := openDocker(ctx, n, p, o.Log)
 	if err != nil {
 		return err
 	}
@@ -62,25 +64,32 @@ func Run(ctx context.Context, o Options) error {
 	if err := writeNomad(o.Dir, n, password, engine.Gateway()); err != nil {
 		return errors.Join(err, engine.Close())
 	}
-	client := &program.Program{Path: n.NomadProgram, Config: filepath.Join(o.Dir, nomadConfig), Out: o.NomadLog, Log: o.Log}
-	p.nomad = client
-	a := agent.New(engine)
+	nomadClient := &program.Program{Path: n.NomadProgram, Config: filepath.Join(o.Dir, nomadConfig), Out: o.NomadLog, Log: o.Log}
+	p.nomad = nomadClient
+	a := agent.New(engine, agent.Options{
+		Controller: n.ServerName, NodeName: n.nameOf,
+		Image: func(name string) (ref, user, secret string) { return n.pullAddress() + "/" + name, pullUser, password },
+	})
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: p.client(), IdleConnTimeout: time.Minute, TLSHandshakeTimeout: callLimit}}
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return a.Run(ctx) })
 	work.Go(func() error { return serve(ctx, tls.NewListener(forController, p.server()), a.Handler(), o.Log) })
 	work.Go(func() error { return serve(ctx, forDocker, images(p, password, o.Log), o.Log) })
 	work.Go(func() error { return p.keepFresh(ctx, o.Log) })
-	work.Go(func() error { return o.Names(ctx, netip.AddrPortFrom(engine.Gateway(), 53), engine.AppsSubnet()) })
-	work.Go(func() error { return client.Run(ctx) })
+	work.Go(func() error {
+		return o.Names(ctx, netip.AddrPortFrom(engine.Gateway(), 53), engine.AppsSubnet(), "https://"+n.Server, client)
+	})
+	work.Go(func() error { return nomadClient.Run(ctx) })
 	o.Log.Info("this machine is a node", "node", n.Name, "guid", n.GUID, "agent", n.agentAddress())
 	return errors.Join(work.Wait(), engine.Close())
 }
 
 // openDocker waits for Docker: at a boot it may come later.
-func openDocker(ctx context.Context, n *Node, log *slog.Logger) (*docker.Docker, error) {
+func openDocker(ctx context.Context, n *Node, p *papers, log *slog.Logger) (*docker.Docker, error) {
 	for told := false; ; {
 		d, err := docker.Open(ctx, docker.Options{
 			Installation: n.Installation, Host: n.DockerHost, ImagePrefix: n.pullAddress() + "/", Attach: true, Logger: log,
+			AppsSubnet: n.Subnet, DialFar: p.dialFar,
 		})
 		if err == nil || !errors.Is(err, node.ErrUnavailable) {
 			return d, err
@@ -95,4 +104,12 @@ func openDocker(ctx context.Context, n *Node, log *slog.Logger) (*docker.Docker,
 		case <-time.After(dockerTry):
 		}
 	}
+}
+
+// dialFar reaches a workload on another machine, by the agent there or by the controller's door.
+func (p *papers) dialFar(ctx context.Context, far node.Far, from string, to netip.AddrPort) (net.Conn, error) {
+	if far.Node == "" {
+		return agent.Bridge(ctx, p.node.Server, p.client(), from, to)
+	}
+	return agent.Bridge(ctx, far.Agent, p.clientOf(p.node.nameOf(far.Node)), from, to)
 }

@@ -42,6 +42,7 @@ type Node struct {
 	Address      string            `json:"address"`        // IP where the ports of instances are published
 	Pool         string            `json:"pool,omitempty"` // empty: the common one
 	Labels       map[string]string `json:"labels,omitempty"`
+	Subnet       string            `json:"subnet,omitempty"` // of its instances' addresses; empty: Docker chooses, and no instance elsewhere is reached by address
 	AgentPort    int               `json:"agent_port"`
 	PullPort     int               `json:"pull_port"`
 	NomadPort    int               `json:"nomad_port"`
