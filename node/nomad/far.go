@@ -155,7 +155,9 @@ func (e *Nomad) Flows(ctx context.Context) ([]node.Flow, error) {
 	type pair struct{ from, to string }
 	sums := map[pair]uint64{}
 	for _, m := range e.answeringAll() {
-		some, err := m.agent.Flows(ctx)
+		ask, cancel := context.WithTimeout(ctx, figuresTime)
+		some, err := m.agent.Flows(ask)
+		cancel()
 		if err != nil {
 			continue // its node is away; what it counts is told later
 		}

@@ -14,6 +14,9 @@ import (
 	"github.com/cupola-paas/cupola/node"
 )
 
+// figuresTime is how long a node has to tell figures: one that is slow holds up nobody who asks for those of all.
+const figuresTime = 2 * time.Second
+
 // agentOf is the agent on the node where a workload is now; nil: there is none.
 func (e *Nomad) agentOf(id string) Agent {
 	e.mu.RLock()
@@ -117,9 +120,11 @@ func (e *Nomad) Usage(ctx context.Context, ids ...string) (map[string]node.Usage
 	work.SetLimit(32)
 	for agent, some := range by {
 		work.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, figuresTime)
+			defer cancel()
 			found, err := agent.Usage(ctx, some...)
 			if err != nil {
-				return nil // its node is away; the others are told
+				return nil // its node is away or slow; the others are told
 			}
 			mu.Lock()
 			defer mu.Unlock()
