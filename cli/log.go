@@ -14,9 +14,9 @@ import (
 
 func (k *console) logCommands() []*cli.Command {
 	return []*cli.Command{
-		k.command(spec{name: "logs", category: appCategory, summary: "follow the log of an app or a data service, or show its last lines", args: "APP_NAME|SERVICE_INSTANCE", min: 1, max: 1,
+		k.command(spec{name: "logs", category: appCategory, summary: "follow the log of an app or a data service, or show its last lines", args: "APP_NAME", min: 1, max: 1,
 			details: "Lines carry where they come from: API, STG (staging), APP/PROC/WEB (the app), RTR (requests), CELL, SERVICE. " +
-				"Where an app and a service instance have the same name, it is the app; --service is the other.",
+				"The name of one of the platform's data services does as well; --service where an app has the same name.",
 			examples: []string{"cupola logs my-app", "cupola logs my-app --recent"},
 			flags:    []cli.Flag{&cli.BoolFlag{Name: "recent", Usage: "show the last lines and end"}, &cli.BoolFlag{Name: "service", Usage: "it is a service instance"}},
 			need:     aSpace, run: logs, api: []string{"GET /v3/apps", "GET /v3/service_instances", "log-cache GET /api/v1/read/:guid"}}),

@@ -18,14 +18,17 @@ func (k *console) patchCommands() []*cli.Command {
 		k.command(spec{name: "patch", category: catalogueCategory, summary: "put apps onto the newest OS packages, without a build", args: "[APP_NAME...]", max: -1,
 			details: "An app's image stands on the run image of its stack. Where the stack has a newer one since, patch puts the app's own layers onto it and\n" +
 				"replaces running instances one after another, so that no request fails; stopped apps take it at their next start. An app that does not\n" +
-				"become healthy on it goes back to what ran before. Without names it is all apps of the space. It may be ended and given again.",
-			examples: []string{"cupola patch --plan", "cupola patch my-app", "cupola patch --refresh --everywhere"},
+				"become healthy on it goes back to what ran before. Without names it is all apps of the space. It may be ended and given again.\n" +
+				"With --services it is data services in place of apps: each is backed up, restarted on the newest image, and goes back on failure.",
+			examples: []string{"cupola patch --plan", "cupola patch my-app", "cupola patch --refresh --everywhere", "cupola patch --services --everywhere"},
 			flags: []cli.Flag{jsonFlag, &cli.BoolFlag{Name: "plan", Usage: "only list the apps that would be patched"},
 				&cli.BoolFlag{Name: "everywhere", Usage: "the apps of all spaces that you see"},
 				&cli.BoolFlag{Name: "refresh", Usage: "first assemble the stack again with the newest packages (admins)"},
+				&cli.BoolFlag{Name: "services", Usage: "upgrade data services in place of apps; each does not answer for some seconds"},
 				&cli.BoolFlag{Name: "keep-going", Usage: "go on with the next app when one fails"}},
 			need: aLogin, run: patchApps, api: []string{"GET /v3/stacks", "POST /v3/stacks/:guid/actions/refresh", "GET /v3/stacks/:guid/apps", "GET /v3/apps/:guid/droplets/current",
-				"POST /v3/droplets/:guid/actions/rebase", "POST /v3/deployments", "PATCH /v3/apps/:guid/relationships/current_droplet"}}),
+				"POST /v3/droplets/:guid/actions/rebase", "POST /v3/deployments", "PATCH /v3/apps/:guid/relationships/current_droplet",
+				"GET /v3/service_instances", "GET /v3/service_plans/:guid", "PATCH /v3/service_instances/:guid"}}),
 	}
 }
 
@@ -54,6 +57,9 @@ func patchApps(ctx context.Context, s *session, c *cli.Context) error {
 		if err := s.refreshStacks(ctx); err != nil {
 			return err
 		}
+	}
+	if c.Bool("services") {
+		return s.patchServices(ctx, c, names)
 	}
 	todo, err := s.outdated(ctx, names, c.Bool("everywhere"))
 	if err != nil {

@@ -26,6 +26,8 @@ type stacks struct {
 	log      *slog.Logger
 	// spread has every machine of a cluster fetch an image; nil: all runs on this one.
 	spread func(ctx context.Context, image string) error
+	// services brings the newest packages into the images of data services as well.
+	services func(ctx context.Context) error
 
 	mu       sync.Mutex
 	state    string // what goes on, for /readyz; empty: done
@@ -94,6 +96,9 @@ func (s *stacks) refresh(ctx context.Context) error {
 	})
 	for _, j := range jobs {
 		failure := s.prepare(ctx, true)
+		if failure == nil {
+			failure = s.services(ctx)
+		}
 		if ctx.Err() != nil {
 			return nil
 		}

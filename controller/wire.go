@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -144,10 +145,20 @@ func (s *Server) wireStacks() {
 	s.stacks = &stacks{
 		db: s.db, config: s.config, log: s.log, state: "the stack",
 		registry: stack.Registry{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
+		services: s.refreshServices,
 	}
 	if e, ok := s.engine.(*nomad.Nomad); ok {
 		s.stacks.spread = e.Prepull
 	}
+}
+
+// refreshServices makes the images of data services anew, and has the marketplace tell of upgrades.
+func (s *Server) refreshServices(ctx context.Context) error {
+	changed, err := s.data.manager.Refresh(ctx)
+	if changed {
+		err = errors.Join(err, s.brokers.Refresh(dataBrokerName))
+	}
+	return err
 }
 
 // ready says whether a push would work now, and what it waits for.

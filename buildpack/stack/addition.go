@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 //
 //	additions/.lock       flock'd by who prepares
 //	additions/NAME-KEY    an OCI layout, never changed once it is there; KEY hashes the addition and the stack's version
+//	additions/NAME-KEY.N  the same with newer packages, N from 2 on
 //	additions/.work-*     a preparation under way, or what a crash left of one
 //	additions/NAME.log    what apt printed in the last preparation
 const additionsDir = "additions"
@@ -49,19 +52,22 @@ type Added struct {
 var additionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
 // PrepareAddition returns the image of an addition to the stack of opts.CacheDir, and makes it, and the stack, first
-// where they are not there. It is complete or not there at all, as with Prepare, and fails with the same errors.
+// where they are not there. It is complete or not there at all, as with Prepare, and fails with the same errors. With
+// opts.Refresh it is made anew, and taken if its packages are other ones than before; the stack is not.
 func PrepareAddition(ctx context.Context, opts Options, add Addition) (*Added, error) {
 	opts = opts.withDefaults()
 	if !additionName.MatchString(add.Name) || len(add.Packages) == 0 {
 		return nil, fmt.Errorf("addition %q with %d packages: give it a name of lower-case letters and at least one package", add.Name, len(add.Packages))
 	}
+	refresh := opts.Refresh
+	opts.Refresh = false
 	base, err := Prepare(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(opts.CacheDir, additionsDir)
 	target := filepath.Join(dir, add.Name+"-"+add.key(base))
-	if found, err := loadAddition(target, add, base); err == nil {
+	if found := newestAddition(target, add, base); found != nil && !refresh {
 		return found, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -72,13 +78,63 @@ func PrepareAddition(ctx context.Context, opts Options, add Addition) (*Added, e
 		return nil, err
 	}
 	defer unlock()
-	if found, err := loadAddition(target, add, base); err == nil {
-		return found, nil // another process made it while we waited
+	have := newestAddition(target, add, base)
+	if have != nil && !refresh {
+		return have, nil // another process made it while we waited
 	}
-	if err := makeAddition(ctx, opts, add, base, target); err != nil {
+	if have != nil {
+		target = nextGeneration(target, have.Path)
+	}
+	err = makeAddition(ctx, opts, add, base, have, target)
+	if errors.Is(err, errSamePackages) {
+		return have, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("prepare the image %s from Debian %s: %w", add.Name, opts.Suite, err)
 	}
 	return loadAddition(target, add, base)
+}
+
+// errSamePackages says that a new preparation has nothing new.
+var errSamePackages = errors.New("the packages are the same")
+
+// generation is the number of a folder of an addition, whose first has no suffix.
+func generation(first, path string) int {
+	n, err := strconv.Atoi(strings.TrimPrefix(path, first+"."))
+	if err != nil || path == first {
+		return 1
+	}
+	return n
+}
+
+func nextGeneration(first, newest string) string {
+	return first + "." + strconv.Itoa(generation(first, newest)+1)
+}
+
+// newestAddition is the one with the newest packages, nil when there is none.
+func newestAddition(first string, add Addition, base *Stack) *Added {
+	all, _ := filepath.Glob(first + ".*") // the pattern is sound
+	all = append(all, first)
+	slices.SortFunc(all, func(a, b string) int { return generation(first, b) - generation(first, a) })
+	for _, path := range all {
+		if found, err := loadAddition(path, add, base); err == nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// samePackages compares what the images say of their packages.
+func samePackages(a, b v1.Image) (bool, error) {
+	x, err := a.ConfigFile()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.ConfigFile()
+	if err != nil {
+		return false, err
+	}
+	return slices.Equal(labelled(x), labelled(y)), nil
 }
 
 // key changes with all that decides the content but the versions of the packages.
@@ -103,8 +159,9 @@ func loadAddition(path string, add Addition, base *Stack) (*Added, error) {
 	return &Added{Name: add.Name, Version: base.Version + "-" + add.key(base), Path: path, Image: img}, nil
 }
 
-// makeAddition works in a temporary folder and renames the result. The folder's lock is held.
-func makeAddition(ctx context.Context, opts Options, add Addition, base *Stack, target string) (err error) {
+// makeAddition works in a temporary folder and renames the result, unless its packages are those of have, which may be nil. The
+// folder's lock is held.
+func makeAddition(ctx context.Context, opts Options, add Addition, base *Stack, have *Added, target string) (err error) {
 	if err := checkHost(); err != nil {
 		return err
 	}
@@ -128,6 +185,15 @@ func makeAddition(ctx context.Context, opts Options, add Addition, base *Stack, 
 	}
 	if err := a.add(ctx, add, base); err != nil {
 		return fmt.Errorf("%w (all output is in %s)", err, log.Name())
+	}
+	if have != nil {
+		made, err := readLayout(a.out())
+		if err != nil {
+			return err
+		}
+		if same, err := samePackages(have.Image, made); err != nil || same {
+			return cmp.Or(err, errSamePackages)
+		}
 	}
 	if err := os.RemoveAll(target); err != nil { // incomplete, else it had been found
 		return err
@@ -247,10 +313,13 @@ func unpackImage(ctx context.Context, img v1.Image, root string) (err error) {
 
 // removeOlderAdditions leaves the newest but one of that name: somebody may be reading it.
 func removeOlderAdditions(dir, name, target string) error {
-	all, err := filepath.Glob(filepath.Join(dir, name+"-????????????????"))
-	if err != nil {
+	const key = "-????????????????"
+	all, err := filepath.Glob(filepath.Join(dir, name+key))
+	later, laterErr := filepath.Glob(filepath.Join(dir, name+key+".*"))
+	if err := errors.Join(err, laterErr); err != nil {
 		return err
 	}
+	all = append(all, later...)
 	type aged struct {
 		path string
 		at   time.Time

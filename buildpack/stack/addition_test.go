@@ -56,3 +56,18 @@ func TestOlderAdditionsGo(t *testing.T) {
 		t.Error("the current one is gone")
 	}
 }
+
+func TestGenerations(t *testing.T) {
+	const first = "/cache/additions/pg-0123456789abcdef"
+	for path, want := range map[string]int{first: 1, first + ".2": 2, first + ".10": 10} {
+		if got := generation(first, path); got != want {
+			t.Errorf("generation of %s = %d, want %d", path, got, want)
+		}
+	}
+	if got := nextGeneration(first, first+".9"); got != first+".10" {
+		t.Errorf("after the ninth comes %s", got)
+	}
+	if got := nextGeneration(first, first); got != first+".2" {
+		t.Errorf("after the first comes %s", got)
+	}
+}

@@ -46,12 +46,18 @@ const pollingSeconds = 1800
 func (b *Broker) catalog(w http.ResponseWriter, r *http.Request) {
 	out := catalogResponse{Services: []catalogService{}}
 	for _, o := range b.Manager.Catalogue {
-		out.Services = append(out.Services, o.catalog())
+		version, err := b.Manager.version(o)
+		if err != nil {
+			b.Log.Error("catalog not read", "error", err)
+			respond(w, http.StatusInternalServerError, problem{Description: "The catalog cannot be read now; the platform's log says why."})
+			return
+		}
+		out.Services = append(out.Services, o.catalog(version))
 	}
 	respond(w, http.StatusOK, out)
 }
 
-func (o *Offering) catalog() catalogService {
+func (o *Offering) catalog(version string) catalogService {
 	s := catalogService{
 		ID: o.ID, Name: o.Name, Description: o.Description, Tags: o.Tags,
 		Bindable: true, InstancesRetrievable: true, BindingsRetrievable: true, AllowContextUpdates: true, PlanUpdateable: true,
@@ -61,7 +67,7 @@ func (o *Offering) catalog() catalogService {
 		s.Plans = append(s.Plans, catalogPlan{
 			ID: p.ID, Name: p.Name, Description: p.describe(), Free: p.Free == nil || *p.Free, BindingRotatable: true,
 			Metadata:               map[string]any{"displayName": p.Name, "bullets": p.bullets(o)},
-			MaximumPollingDuration: pollingSeconds, MaintenanceInfo: maintenanceInfo{Version: o.Version},
+			MaximumPollingDuration: pollingSeconds, MaintenanceInfo: maintenanceInfo{Version: version},
 			Schemas: noParameters(),
 		})
 	}

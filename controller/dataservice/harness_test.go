@@ -46,7 +46,8 @@ type platform struct {
 	objects      []byte
 	patience     time.Duration
 	measureEvery time.Duration
-	out          io.Writer // what the loop logs
+	images       func(*images.Maker) dataservice.Images // nil: as they are
+	out          io.Writer                              // what the loop logs
 
 	engine  *docker.Docker
 	manager *dataservice.Manager
@@ -120,9 +121,14 @@ func (p *platform) start() {
 		p.t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(p.out, nil))
+	maker := &images.Maker{Stack: stack.Options{CacheDir: cacheDir()}, Registry: stack.Registry{Host: host}, Keeper: p.keeper, Programs: map[string][]byte{"objects": p.objects}}
+	var makes dataservice.Images = maker
+	if p.images != nil {
+		makes = p.images(maker)
+	}
 	p.manager = &dataservice.Manager{
 		DB: p.db, Engine: p.engine, Issuer: issuer, Catalogue: catalogue, Log: log, Vault: vault.Folder{Dir: p.backups}, MeasureEvery: p.measureEvery,
-		Images:   &images.Maker{Stack: stack.Options{CacheDir: cacheDir()}, Registry: stack.Registry{Host: host}, Keeper: p.keeper, Programs: map[string][]byte{"objects": p.objects}},
+		Images:   makes,
 		Registry: dataservice.Registry{Host: host},
 	}
 	broker := &dataservice.Broker{Manager: p.manager, Username: "platform", Password: brokerPassword, Patience: p.patience, Log: log}

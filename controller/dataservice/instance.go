@@ -28,11 +28,11 @@ type instanceRequest struct {
 	MaintenanceInfo *maintenanceInfo           `json:"maintenance_info"`
 }
 
-func (q *instanceRequest) check(o *Offering) error {
+func (q *instanceRequest) check(version string) error {
 	if len(q.Parameters) > 0 {
 		return badRequest("The plan takes no parameters.")
 	}
-	if q.MaintenanceInfo != nil && q.MaintenanceInfo.Version != o.Version {
+	if q.MaintenanceInfo != nil && q.MaintenanceInfo.Version != version {
 		return errMaintenance
 	}
 	return nil
@@ -66,7 +66,11 @@ func (b *Broker) provision(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := q.check(o); err != nil {
+	version, err := b.Manager.version(o)
+	if err == nil {
+		err = q.check(version)
+	}
+	if err != nil {
 		return 0, nil, err
 	}
 	if !acceptsIncomplete(r) {
@@ -182,10 +186,14 @@ func (b *Broker) update(r *http.Request) (int, any, error) {
 	case o.plan(plan) == nil:
 		return 0, nil, badRequest("plan_id names no plan of the service.")
 	}
-	if err := q.check(o); err != nil {
+	version, err := b.Manager.version(o)
+	if err == nil {
+		err = q.check(version)
+	}
+	if err != nil {
 		return 0, nil, err
 	}
-	upgrade := q.MaintenanceInfo != nil && s.Version != o.Version
+	upgrade := q.MaintenanceInfo != nil && s.Version != version
 	if (plan != s.PlanID || upgrade) && !acceptsIncomplete(r) {
 		return 0, nil, errAsyncRequired
 	}

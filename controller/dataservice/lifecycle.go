@@ -81,12 +81,13 @@ func (m *Manager) takeImage(ctx context.Context, s *store.DataService, o *Offeri
 
 // follows gives s the image and definition of an offering.
 func (m *Manager) follows(ctx context.Context, s *store.DataService, o *Offering) error {
-	repository, digest, err := m.Images.Image(ctx, o)
+	repository, digest, err := m.Images.Image(ctx, o, false)
 	if err != nil {
 		return fmt.Errorf("image of %s: %w", o.Name, err)
 	}
-	s.Repository, s.ImageDigest, s.Version, s.Definition, s.Measures = repository, digest, o.Version, o.source, true
-	return nil
+	s.Repository, s.ImageDigest, s.Definition, s.Measures = repository, digest, o.source, true
+	s.Version, err = m.version(o)
+	return err
 }
 
 // takeOver gives an instance what another version of it has of follows.

@@ -48,8 +48,8 @@ type Engine interface {
 // Images makes what servers run from.
 type Images interface {
 	// Image returns where in the platform's registry the image of an offering is, and makes it first where it is
-	// not there, which can take minutes.
-	Image(ctx context.Context, o *Offering) (repository, digest string, err error)
+	// not there, which can take minutes. A fresh one has the newest packages.
+	Image(ctx context.Context, o *Offering, fresh bool) (repository, digest string, err error)
 }
 
 // Issuer signs certificates of servers.

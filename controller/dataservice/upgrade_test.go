@@ -110,17 +110,8 @@ func TestUpgrade(t *testing.T) {
 	if upgraded.Version != "8.1.1" || upgraded.ImageDigest == old.ImageDigest || upgraded.Upgrade || upgraded.UpgradeBackup != "" {
 		t.Errorf("after the upgrade it is %+v", upgraded)
 	}
-	proved := 0
-	_ = p.db.View(func(tx *store.Tx) error {
-		for b := range store.DataBackups.All(tx) {
-			if b.ServiceGUID == i.guid && !b.ProvedAt.IsZero() {
-				proved++
-			}
-		}
-		return nil
-	})
-	if proved != 1 {
-		t.Errorf("%d backups were proved before the upgrade, want 1", proved)
+	if n := p.proved(i); n != 1 {
+		t.Errorf("%d backups were proved before the upgrade, want 1", n)
 	}
 
 	p.offer("8.1.2", "port 0", "port 0\n    no-such-directive yes")
@@ -131,4 +122,21 @@ func TestUpgrade(t *testing.T) {
 	if now := i.record(); now.Version != "8.1.1" || now.ImageDigest != upgraded.ImageDigest || now.State != store.DataReady {
 		t.Errorf("after an upgrade that failed it is %+v", now)
 	}
+}
+
+// proved is how many backups of an instance were restored on trial.
+func (p *platform) proved(i *instance) (n int) {
+	p.t.Helper()
+	err := p.db.View(func(tx *store.Tx) error {
+		for b := range store.DataBackups.All(tx) {
+			if b.ServiceGUID == i.guid && !b.ProvedAt.IsZero() {
+				n++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return n
 }

@@ -28,9 +28,9 @@ type Maker struct {
 }
 
 // Image returns the image of an offering: what the catalogue file names, and on top of that the program that starts
-// the server and the folder where its volume is mounted. The first call for an offering takes as long as apt.
-func (m *Maker) Image(ctx context.Context, o *dataservice.Offering) (repository, digest string, err error) {
-	base, err := m.base(ctx, o)
+// the server and the folder where its volume is mounted. The first call for an offering takes as long as apt, and so does a fresh one.
+func (m *Maker) Image(ctx context.Context, o *dataservice.Offering, fresh bool) (repository, digest string, err error) {
+	base, err := m.base(ctx, o, fresh)
 	if err != nil {
 		return "", "", err
 	}
@@ -58,7 +58,7 @@ func (m *Maker) Image(ctx context.Context, o *dataservice.Offering) (repository,
 	return repository, digest, err
 }
 
-func (m *Maker) base(ctx context.Context, o *dataservice.Offering) (v1.Image, error) {
+func (m *Maker) base(ctx context.Context, o *dataservice.Offering, fresh bool) (v1.Image, error) {
 	switch {
 	case o.Image.Reference != "":
 		return stack.Foreign(ctx, o.Image.Reference)
@@ -69,7 +69,9 @@ func (m *Maker) base(ctx context.Context, o *dataservice.Offering) (v1.Image, er
 		}
 		return base.Run, nil
 	}
-	added, err := stack.PrepareAddition(ctx, m.Stack, stack.Addition{Name: o.Name, Packages: o.Image.Packages, Exclude: o.Image.Exclude})
+	opts := m.Stack
+	opts.Refresh = fresh
+	added, err := stack.PrepareAddition(ctx, opts, stack.Addition{Name: o.Name, Packages: o.Image.Packages, Exclude: o.Image.Exclude})
 	if err != nil {
 		return nil, err
 	}
