@@ -46,7 +46,7 @@ func (m *Manager) runCommand(ctx context.Context, guid string, v *view, c Comman
 	for k, value := range c.Env {
 		e.Env = append(e.Env, k+"="+value)
 	}
-	status, err := m.Engine.Exec(ctx, guid, e)
+	status, err := m.exec(ctx, guid, e)
 	if err != nil {
 		return fmt.Errorf("run %s in service instance %s: %w", c.Run[0], guid, err)
 	}

@@ -52,6 +52,7 @@ func (m *Manager) create(ctx context.Context, s *store.DataService) error {
 		return ctx.Err()
 	}
 	if err == nil {
+		m.standBy(ctx, s, o) // a new instance is bound soon
 		return m.finish(s.GUID, store.DataReady, nil)
 	}
 	m.Log.Warn("data service not created", "service_instance", s.GUID, "error", err)
@@ -86,6 +87,9 @@ func (m *Manager) follows(ctx context.Context, s *store.DataService, o *Offering
 		return fmt.Errorf("image of %s: %w", o.Name, err)
 	}
 	s.Repository, s.ImageDigest, s.Definition, s.Measures = repository, digest, o.source, true
+	m.mu.Lock()
+	m.made[digest] = true
+	m.mu.Unlock()
 	s.Version, err = m.version(o)
 	return err
 }
@@ -127,6 +131,7 @@ func (m *Manager) start(ctx context.Context, s *store.DataService, o *Offering, 
 	if err := m.Engine.Start(ctx, w); err != nil {
 		return err
 	}
+	m.standBy(ctx, s, o) // to ask whether it is ready
 	st, err := m.untilReady(ctx, s, o, p)
 	if err != nil {
 		return err

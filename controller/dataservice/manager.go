@@ -98,6 +98,8 @@ type Manager struct {
 	following map[string]bool      // instances whose output is read
 	waiters   map[string][]chan struct{}
 	watched   map[string]*watched // what is known of instances that run
+	standbys  map[string]*standby // by instance
+	made      map[string]bool     // digests of images that this process has made
 }
 
 // instanceLock lets one thing be done to an instance at a time.
@@ -111,6 +113,8 @@ func (m *Manager) prepare() {
 		m.wake = make(chan struct{}, 1)
 		m.locks, m.busy, m.again, m.following = map[string]*instanceLock{}, map[string]bool{}, map[string]time.Time{}, map[string]bool{}
 		m.waiters, m.watched = map[string][]chan struct{}{}, map[string]*watched{}
+		m.waiters = map[string][]chan struct{}{}
+		m.standbys, m.made = map[string]*standby{}, map[string]bool{}
 	})
 }
 

@@ -1,5 +1,6 @@
 // Command keeper starts the server of a data service in its container (see package keeper). With the argument
 // "prepare" it repeats the steps and does not start anything: that is how new certificates get to where they are read. With
+// "await" it waits for a command and becomes it; with
 // "appendonly DIR" it writes what a Redis or Valkey server has to its output, as commands; with "measure DIR PORT..." what the
 // folder takes of the disk and how many connections there are to the ports, as JSON. An empty DIR is none.
 package main
@@ -25,6 +26,9 @@ func run(args []string) error {
 	}
 	if len(args) >= 2 && args[0] == "measure" {
 		return measure(args[1], args[2:])
+	}
+	if len(args) == 1 && args[0] == "await" {
+		return keeper.Await(os.Stdin, os.Stdout)
 	}
 	plan, err := keeper.Read(keeper.PlanFile)
 	if err != nil {
