@@ -40,6 +40,9 @@ type Addition struct {
 	Name     string   // lower-case letters, digits and dashes
 	Packages []string // Debian's names
 	Exclude  []string // paths left out of the layer; a trailing * matches any rest
+	// Prepare are commands that run once the packages are there, as User (numeric, uid:gid), with PreparedDir to write to.
+	Prepare [][]string `json:",omitempty"`
+	User    string     `json:",omitempty"`
 }
 
 // Added is a prepared image of an Addition.
@@ -236,6 +239,9 @@ func (a *assembly) add(ctx context.Context, add Addition, base *Stack) error {
 		return err
 	}
 	if err := a.install(ctx, a.buildRoot(), "installing "+add.Name, 900, add.Packages, false); err != nil {
+		return err
+	}
+	if err := a.prepareFiles(ctx, add); err != nil {
 		return err
 	}
 	a.progress.begin("packing "+add.Name, 990, 1)

@@ -16,6 +16,7 @@ func TestAdditionKey(t *testing.T) {
 		"another stack":   add.key(&Stack{Version: "v2"}),
 		"other packages":  Addition{Name: "example", Packages: []string{"a", "c"}}.key(base),
 		"fewer files":     Addition{Name: "example", Packages: []string{"a", "b"}, Exclude: []string{"usr/share/x"}}.key(base),
+		"a command":       Addition{Name: "example", Packages: []string{"a", "b"}, Prepare: [][]string{{"true"}}, User: "2000:2000"}.key(base),
 		"parted packages": Addition{Name: "example", Packages: []string{"ab"}}.key(base),
 	} {
 		if other, taken := seen[key]; taken {

@@ -75,10 +75,13 @@ type Offering struct {
 
 // Image is what the server runs from: Debian packages or a program of the platform on its own base image, or anybody's image.
 type Image struct {
-	Packages  []string `yaml:"packages"`
-	Exclude   []string `yaml:"exclude"`   // paths of the packages that are left out; a trailing * matches any rest
-	Reference string   `yaml:"reference"` // such as docker.io/library/mongo:8; copied into the platform's registry
-	Program   string   `yaml:"program"`   // one that the platform brings, such as objects; it is found as /cupola/NAME
+	Packages []string `yaml:"packages"`
+	Exclude  []string `yaml:"exclude"` // paths of the packages that are left out; a trailing * matches any rest
+	// Prepare are commands, with their arguments, that run as User when the image is made of packages. What they write below
+	// /prepared is in the image, such as a database without anything in it that each instance begins with.
+	Prepare   [][]string `yaml:"prepare"`
+	Reference string     `yaml:"reference"` // such as docker.io/library/mongo:8; copied into the platform's registry
+	Program   string     `yaml:"program"`   // one that the platform brings, such as objects; it is found as /cupola/NAME
 }
 
 // Plan is a size of an offering.
@@ -213,6 +216,8 @@ func (o *Offering) check() error {
 		return fmt.Errorf("version %q: write it as 17.5.0", o.Version)
 	case !o.Image.one():
 		return errors.New("image: name packages, a reference or a program, one of them")
+	case len(o.Image.Prepare) > 0 && len(o.Image.Packages) == 0 || slices.ContainsFunc(o.Image.Prepare, func(c []string) bool { return len(c) == 0 }):
+		return errors.New("image: prepare is a list of commands, for an image of packages")
 	case !numericUser.MatchString(o.User):
 		return fmt.Errorf("user %q: write it as uid:gid in numbers, and not as root", o.User)
 	case len(o.Ports) == 0 || slices.ContainsFunc(o.Ports, func(p int) bool { return p < 1 || p > 65535 }):

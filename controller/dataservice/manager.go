@@ -113,7 +113,6 @@ func (m *Manager) prepare() {
 		m.wake = make(chan struct{}, 1)
 		m.locks, m.busy, m.again, m.following = map[string]*instanceLock{}, map[string]bool{}, map[string]time.Time{}, map[string]bool{}
 		m.waiters, m.watched = map[string][]chan struct{}{}, map[string]*watched{}
-		m.waiters = map[string][]chan struct{}{}
 		m.standbys, m.made = map[string]*standby{}, map[string]bool{}
 	})
 }

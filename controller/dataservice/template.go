@@ -107,7 +107,7 @@ func (v *view) server(p keeper.Plan) (keeper.Plan, error) {
 		if s.Run, err = v.renderAll(s.Run); err != nil {
 			return out, err
 		}
-		for _, field := range []*string{&s.Unless, &s.Copy, &s.Rename, &s.Mkdir, &s.Remove, &s.To} {
+		for _, field := range []*string{&s.Unless, &s.Copy, &s.Tree, &s.Rename, &s.Mkdir, &s.Remove, &s.To} {
 			if *field, err = v.render(*field); err != nil {
 				return out, err
 			}

@@ -3,11 +3,8 @@ package images
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
-	"strconv"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -43,9 +40,9 @@ func (m *Maker) Image(ctx context.Context, o *dataservice.Offering, fresh bool) 
 		files = append(files, stack.File{Path: path.Join(path.Dir(keeper.Path), o.Image.Program)[1:], Mode: 0o755, Content: program})
 	}
 	if o.Volume != "" {
-		uid, gid, err := ids(o.User)
+		uid, gid, err := stack.ParseUser(o.User)
 		if err != nil {
-			return "", "", fmt.Errorf("user %q: %w", o.User, err)
+			return "", "", err
 		}
 		files = append(files, stack.File{Path: o.Volume[1:], Mode: 0o700, UID: uid, GID: gid})
 	}
@@ -71,16 +68,17 @@ func (m *Maker) base(ctx context.Context, o *dataservice.Offering, fresh bool) (
 	}
 	opts := m.Stack
 	opts.Refresh = fresh
-	added, err := stack.PrepareAddition(ctx, opts, stack.Addition{Name: o.Name, Packages: o.Image.Packages, Exclude: o.Image.Exclude})
+	added, err := stack.PrepareAddition(ctx, opts, stack.Addition{Name: o.Name, Packages: o.Image.Packages, Exclude: o.Image.Exclude, Prepare: o.Image.Prepare, User: preparer(o)})
 	if err != nil {
 		return nil, err
 	}
 	return added.Image, nil
 }
 
-func ids(user string) (uid, gid int, err error) {
-	u, g, _ := strings.Cut(user, ":")
-	uid, errUID := strconv.Atoi(u)
-	gid, errGID := strconv.Atoi(g)
-	return uid, gid, errors.Join(errUID, errGID)
+// preparer is the user of the commands that prepare an image, none where there are none.
+func preparer(o *dataservice.Offering) string {
+	if len(o.Image.Prepare) == 0 {
+		return ""
+	}
+	return o.User
 }

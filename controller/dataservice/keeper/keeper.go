@@ -29,12 +29,13 @@ type Plan struct {
 	Env   map[string]string `json:"env,omitempty" yaml:"env"`
 }
 
-// Step is one thing to do: exactly one of Run, Copy, Rename, Mkdir and Remove. Steps run in their order at each
+// Step is one thing to do: exactly one of Run, Copy, Tree, Rename, Mkdir and Remove. Steps run in their order at each
 // start, so each must do no harm when it is repeated.
 type Step struct {
 	Unless string   `json:"unless,omitempty" yaml:"unless"` // a path; when it is there the step is passed over
 	Run    []string `json:"run,omitempty" yaml:"run"`       // a program with its arguments
 	Copy   string   `json:"copy,omitempty" yaml:"copy"`     // a file, to To
+	Tree   string   `json:"tree,omitempty" yaml:"tree"`     // a folder with all that is in it, to To, which is not there yet
 	Rename string   `json:"rename,omitempty" yaml:"rename"` // a file or folder, to To; what is in it is on the disk before
 	Mkdir  string   `json:"mkdir,omitempty" yaml:"mkdir"`
 	Remove string   `json:"remove,omitempty" yaml:"remove"` // with all that is in it
@@ -57,16 +58,16 @@ func (p Plan) Check() error {
 
 func (s Step) check() error {
 	n := 0
-	for _, set := range []bool{len(s.Run) > 0, s.Copy != "", s.Rename != "", s.Mkdir != "", s.Remove != ""} {
+	for _, set := range []bool{len(s.Run) > 0, s.Copy != "", s.Tree != "", s.Rename != "", s.Mkdir != "", s.Remove != ""} {
 		if set {
 			n++
 		}
 	}
 	if n != 1 {
-		return errors.New("name exactly one of run, copy, rename, mkdir and remove")
+		return errors.New("name exactly one of run, copy, tree, rename, mkdir and remove")
 	}
-	if (s.Copy != "" || s.Rename != "") == (s.To == "") {
-		return errors.New("to goes with copy and rename, and they need it")
+	if (s.Copy != "" || s.Tree != "" || s.Rename != "") == (s.To == "") {
+		return errors.New("to goes with copy, tree and rename, and they need it")
 	}
 	_, err := s.mode(0)
 	return err
@@ -109,6 +110,8 @@ func (p Plan) do(s Step, out io.Writer) error {
 		return nil
 	case s.Copy != "":
 		return s.copyFile()
+	case s.Tree != "":
+		return copyTree(s.Tree, s.To)
 	case s.Rename != "":
 		syscall.Sync() // a folder that took long to make is whole when it has its name
 		return os.Rename(s.Rename, s.To)
@@ -146,6 +149,37 @@ func (s Step) copyFile() error {
 		return err
 	}
 	return os.Rename(fresh, s.To)
+}
+
+// copyTree copies folders and plain files, with their modes, as the user that the container has.
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		at := filepath.Join(to, strings.TrimPrefix(path, from))
+		switch {
+		case e.IsDir():
+			return os.Mkdir(at, info.Mode().Perm())
+		case !info.Mode().IsRegular():
+			return fmt.Errorf("%s is neither a folder nor a plain file", path)
+		}
+		in, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		out, err := os.OpenFile(at, os.O_CREATE|os.O_EXCL|os.O_WRONLY, info.Mode().Perm())
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(out, in)
+		return errors.Join(err, out.Close())
+	})
 }
 
 // Environ is the container's environment with the plan's.

@@ -20,9 +20,13 @@ func TestPrepare(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	write(t, at("key"), "one")
+	if err := os.MkdirAll(at("made/deep"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, at("made/deep/file"), "made before")
 	p := Plan{Exec: []string{"server"}, Env: map[string]string{"WHO": "example"}, Steps: []Step{
 		{Unless: at("data"), Remove: at("data.new")},
-		{Unless: at("data"), Mkdir: at("data.new")},
+		{Unless: at("data"), Tree: at("made"), To: at("data.new")},
 		{Unless: at("data"), Copy: at("key"), To: at("data.new/first")},
 		{Unless: at("data"), Rename: at("data.new"), To: at("data")},
 		{Copy: at("key"), To: at("private/key"), Mode: "0400"},
@@ -43,10 +47,13 @@ func TestPrepare(t *testing.T) {
 	if err := p.Prepare(&out); err != nil {
 		t.Fatalf("again: %v", err)
 	}
-	for name, want := range map[string]string{"data/first": "one", "private/key": "two"} {
+	for name, want := range map[string]string{"data/first": "one", "data/deep/file": "made before", "private/key": "two"} {
 		if got, err := os.ReadFile(at(name)); err != nil || string(got) != want {
 			t.Errorf("%s holds %q (%v), want %q", name, got, err, want)
 		}
+	}
+	if info, err := os.Stat(at("data/deep")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder is %v (%v)", info.Mode(), err)
 	}
 	if info, err := os.Stat(at("private/key")); err != nil || info.Mode().Perm() != 0o400 {
 		t.Errorf("the key is %v (%v)", info.Mode(), err)
@@ -55,7 +62,7 @@ func TestPrepare(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	for _, s := range []Step{
-		{}, {Run: []string{"a"}, Mkdir: "b"}, {Copy: "a"}, {Rename: "a"}, {Mkdir: "a", To: "b"}, {Copy: "a", To: "b", Mode: "rw"}, {Copy: "a", To: "b", Mode: "17777"},
+		{}, {Run: []string{"a"}, Mkdir: "b"}, {Copy: "a"}, {Rename: "a"}, {Tree: "a"}, {Mkdir: "a", To: "b"}, {Copy: "a", To: "b", Mode: "rw"}, {Copy: "a", To: "b", Mode: "17777"},
 	} {
 		if err := (Plan{Exec: []string{"x"}, Steps: []Step{s}}).Check(); err == nil {
 			t.Errorf("the step %+v is taken", s)
