@@ -1,8 +1,8 @@
-// Command keeper starts the server of a data service in its container (see package keeper). With the argument
-// "prepare" it repeats the steps and does not start anything: that is how new certificates get to where they are read. With
-// "await" it waits for a command and becomes it; with
-// "appendonly DIR" it writes what a Redis or Valkey server has to its output, as commands; with "measure DIR PORT..." what the
-// folder takes of the disk and how many connections there are to the ports, as JSON. An empty DIR is none.
+// Command keeper starts the server of a data service in its container (see package keeper). With the argument "prepare" it
+// repeats the steps and does not start anything: that is how new certificates get to where they are read. With "await" it
+// waits for a command and becomes it; with "appendonly DIR" it writes what a Redis or Valkey server has to its output, as
+// commands; with "measure DIR PORT..." what the folder takes of the disk and how many connections there are to the ports,
+// as JSON. An empty DIR is none.
 package main
 
 import (
