@@ -279,6 +279,7 @@ func (e *Nomad) keptLocked(id string) (node.Status, *member) {
 	if !ok || !s.Own {
 		return node.Status{}, nil
 	}
+	s = e.placedLocked(s, node.EngineNomad)
 	if m.away || m.down {
 		s.State, s.Ready = node.Starting, false
 		s.Details = errAway(m, "").Error()
