@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,12 +103,4 @@ func partData(cs *cells, u *user) {
 	})
 	cs.t.Logf("the data service answers %s after its machine was started again", took.Round(100*time.Millisecond))
 	d.sees("data-node", "after its machine was away")
-}
-
-// imagesOf are the images on a machine.
-func (c *cell) imagesOf() []string {
-	out, _ := c.inside("docker", "-H", "unix:///run/docker.sock", "images", "-q", "--no-trunc").Output()
-	all := strings.Fields(string(out))
-	slices.Sort(all)
-	return slices.Compact(all)
 }

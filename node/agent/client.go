@@ -71,7 +71,7 @@ func (c *Client) follow(ctx context.Context) {
 		c.mu.Lock()
 		if c.err = err; err == nil {
 			c.last, c.host = l.Workloads, l.Host
-			c.host.Skew = l.Now.Sub(time.Now())
+			c.host.Skew = time.Until(l.Now)
 		}
 		c.mu.Unlock()
 		if err == nil {
