@@ -141,7 +141,7 @@ func (l *Loop) step(m *store.Migration, list []node.Status) (bool, error) {
 	}
 	c := countAstray(list, m.Target, bound)
 	l.settle(m.Target, l.choose(c, m.Parallel))
-	if len(c.apps) > 0 || c.tasks > 0 {
+	if len(c.apps) > 0 || c.tasks > 0 || c.data > 0 {
 		return true, nil
 	}
 	return false, l.finish(m)
@@ -184,6 +184,7 @@ func (l *Loop) now() time.Time {
 type count struct {
 	apps  map[string]*astray // with instances that are not where they belong
 	tasks int                // that run elsewhere than at the target
+	data  int                // data services on machines of the cluster that shall be done without
 }
 
 // astray is an app.
@@ -198,6 +199,9 @@ func countAstray(list []node.Status, target string, bound map[string]string) cou
 	there := map[string]bool{}
 	for _, s := range list {
 		app := s.Labels[labelApp]
+		if s.Labels[labelService] != "" && target == node.EngineDocker && s.Engine != node.EngineDocker {
+			c.data++
+		}
 		if app == "" || s.Labels[labelService] != "" {
 			continue
 		}

@@ -424,6 +424,32 @@ func TestDataStays(t *testing.T) {
 	}
 }
 
+// TestDataKeepsTheCluster: as long as a machine of the cluster has data, the way back is not at its end.
+func TestDataKeepsTheCluster(t *testing.T) {
+	w := onDocker(t, 1)
+	w.update(func(tx *store.Tx) error {
+		return store.DataServices.Put(tx, &store.DataService{Meta: store.Meta{GUID: "db-1"}, Name: "orders-db"})
+	})
+	far := node.Status{ID: "db-1", Labels: map[string]string{labelService: "db-1"}, State: node.Running}
+	w.twin.mu.Lock()
+	w.twin.there["db-1"] = far
+	w.twin.mu.Unlock()
+	plan := w.plan(node.EngineDocker)
+	if len(plan.Problems) != 1 || !strings.Contains(plan.Problems[0].Detail, "orders-db has its data on another machine") || plan.Services[0].Engine != node.EngineNomad {
+		t.Errorf("the plan has the problems %+v and data services %+v", plan.Problems, plan.Services)
+	}
+	w.migrate(node.EngineDocker, 1)
+	if busy, err := w.loop.Step(t.Context()); !busy || err != nil || w.state() != store.MigrationRunning {
+		t.Errorf("with data in the cluster: busy %t, %v, %s", busy, err, w.state())
+	}
+	if err := w.twin.Stop(t.Context(), far.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if busy, err := w.loop.Step(t.Context()); busy || err != nil || w.state() != store.MigrationDone {
+		t.Errorf("without it: busy %t, %v, %s", busy, err, w.state())
+	}
+}
+
 // planner has one node with so much free memory.
 func (w *world) planner(machines ...node.Machine) *Planner {
 	if w.loop == nil {
@@ -456,6 +482,8 @@ func TestProblems(t *testing.T) {
 	small, drained, foreign := oneNode, oneNode, oneNode
 	small.MemoryMB, small.ReservedMB = 256, 100
 	drained.Eligible, foreign.Agent = false, false
+	old := oneNode
+	old.Version = "1.7.7"
 	tiny := oneNode
 	tiny.MemoryMB = 32
 	for _, c := range []struct {
@@ -467,6 +495,7 @@ func TestProblems(t *testing.T) {
 		{"all is well", []node.Machine{oneNode}, nil, nil},
 		{"no nodes", nil, nil, []string{"no node of the cluster is READY"}},
 		{"none that takes anything", []node.Machine{drained, foreign}, nil, []string{"no node of the cluster is READY"}},
+		{"an old Nomad on a node", []node.Machine{oneNode, old}, nil, []string{"node vm-1 runs Nomad 1.7.7"}},
 		{"too little memory", []node.Machine{small}, nil, []string{"too little memory: 256 MB are needed, 156 MB are free"}},
 		{"half of it reserved", []node.Machine{small}, func(p *Planner) { p.Reserve = 0.5 }, nil},
 		{"too small a node", []node.Machine{tiny}, nil, []string{"an instance needs 64 MB", "an instance needs 64 MB", "too little memory"}},

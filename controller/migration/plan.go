@@ -144,7 +144,7 @@ func (d *draft) service(tx *store.Tx, guid string, status node.Status) error {
 	if err != nil {
 		return err
 	}
-	d.Services = append(d.Services, capi.EngineService{GUID: guid, Name: cmp.Or(s.Name, guid), Engine: status.Engine, UsedMB: d.used[status.ID]})
+	d.Services = append(d.Services, capi.EngineService{GUID: guid, Name: cmp.Or(s.Name, guid), Engine: cmp.Or(status.Engine, node.EngineNomad), UsedMB: d.used[status.ID]})
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/node"
+	"github.com/cupola-paas/cupola/node/nomad"
 )
 
 // findProblems adds to a plan what stands in its way.
@@ -18,6 +19,7 @@ func (p *Planner) findProblems(ctx context.Context, d *draft) error {
 		return err
 	}
 	d.findRoom(free)
+	d.findData()
 	return d.findImages(ctx, p.Image)
 }
 
@@ -54,6 +56,10 @@ func (p *Planner) free(ctx context.Context, d *draft) (map[string]*room, error) 
 	}
 	for _, m := range all {
 		if !m.Up || !m.Eligible || !m.Agent {
+			continue
+		}
+		if m.Version != "" && !nomad.NewEnough(m.Version) {
+			d.problem("", fmt.Sprintf("node %s runs Nomad %s, and takes no instances", m.Name, m.Version), "upgrade it to "+nomad.MinVersion+" or later")
 			continue
 		}
 		if free[m.Pool] == nil {
@@ -100,6 +106,15 @@ func (d *draft) findRoom(free map[string]*room) {
 	for _, pool := range slices.Sorted(maps.Keys(needed)) {
 		if r := free[pool]; r != nil && needed[pool] > r.freeMB {
 			d.problem("", fmt.Sprintf("too little memory: %d MB are needed, %d MB are free", needed[pool], r.freeMB), "join another node, or scale apps down")
+		}
+	}
+}
+
+// findData names data services whose data is on machines of the cluster that shall be done without.
+func (d *draft) findData() {
+	for _, s := range d.Services {
+		if d.Target == node.EngineDocker && s.Engine != node.EngineDocker {
+			d.problem("", fmt.Sprintf("the data service %s has its data on another machine, where it stays", s.Name), "back it up, and restore it into a new service instance once instances start on docker; or go on with the cluster")
 		}
 	}
 }
