@@ -57,6 +57,7 @@ func newFakeAPI() *fakeAPI {
 	f.resourceRoutes(mux)
 	f.pushRoutes(mux)
 	f.patchRoutes(mux)
+	f.engineRoutes(mux)
 	f.anyRoutes(mux)
 	f.Server = httptest.NewUnstartedServer(f.record(mux))
 	f.Start()
