@@ -32,7 +32,7 @@ func (k *console) engineCommands() []*cli.Command {
 			&cli.BoolFlag{Name: "force", Usage: "begin in spite of problems"},
 			&cli.BoolFlag{Name: "no-wait", Usage: "end once it has begun"}},
 		details: "App by app, new instances are started at the target; when they are healthy and get requests, the old ones end. What cannot be moved\n" +
-			"serves on where it is: data services stay with their volumes, and apps bound to them stay on the server's machine.\n" +
+			"serves on where it is: data services stay with their volumes, and apps bound to one that other machines do not reach.\n" +
 			"It may be interrupted at any time: the server goes on by itself, after a restart too. To go back, migrate to the other engine.\n" +
 			"Before `cupola server --engine docker` can be started again, everything must be back: cupola engine migrate docker.",
 		examples: []string{"cupola engine migrate nomad --plan", "cupola engine migrate nomad --parallel 5 --yes", "cupola engine migrate docker"},

@@ -151,7 +151,7 @@ func (s *Server) openNomad(ctx context.Context) error {
 	if err != nil {
 		return err // with the local engine closed
 	}
-	s.engine, s.migration, move.Engine = e, move, e
+	s.engine, s.migration, move.Engine, move.Reachable = e, move, e, e.Reachable
 	return nil
 }
 

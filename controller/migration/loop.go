@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -48,15 +49,17 @@ type Engine interface {
 type Loop struct {
 	DB     *store.DB
 	Engine Engine // may be set after First
-	Clock  func() time.Time
-	Log    *slog.Logger
+	// Reachable reports whether apps on every machine reach what has that address on this one; nil: they reach nothing of it.
+	Reachable func(netip.Addr) bool
+	Clock     func() time.Time
+	Log       *slog.Logger
 
 	mu     sync.Mutex
 	said   bool                 // the engine was told
 	home   string               // what it was told last
 	moving map[string]string    // likewise: the apps that move, by GUID, with the engine where they belong
 	begun  map[string]time.Time // since when
-	away   map[string]bool      // data services that do not run on this machine's Docker
+	away   map[string]bool      // data services that apps need not be on this machine for
 }
 
 // First is where workloads belong as the store says, for an engine that is opened.
@@ -273,7 +276,7 @@ func (l *Loop) finish(m *store.Migration) error {
 	return nil
 }
 
-// stays reports whether a workload is of an app that uses a data service on this machine, which it reaches from here alone.
+// stays reports whether a workload is of an app that uses a data service which it reaches from this machine alone.
 func (l *Loop) stays(labels map[string]string) bool {
 	app := labels[labelApp]
 	if app == "" {
@@ -290,14 +293,14 @@ func (l *Loop) stays(labels map[string]string) bool {
 	return slices.ContainsFunc(all, l.here)
 }
 
-// here reports whether a binding is to a data service on this machine.
+// here reports whether a binding is to a data service that is reached from this machine alone.
 func (l *Loop) here(b *store.DataBinding) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.away[b.ServiceGUID]
 }
 
-// bound are the apps that use data services on this machine, each with one of these.
+// bound are the apps that must be on this machine for their data services, each with one of these.
 func (l *Loop) bound() (map[string]string, error) {
 	out := map[string]string{}
 	err := l.DB.View(func(tx *store.Tx) error {
@@ -311,11 +314,16 @@ func (l *Loop) bound() (map[string]string, error) {
 	return out, err
 }
 
-// noteAway remembers which data services the cluster runs.
+// noteAway remembers which data services machines of the cluster run, or are reached from there.
 func (l *Loop) noteAway(list []node.Status) {
 	away := map[string]bool{}
 	for _, s := range list {
-		if service := s.Labels[labelService]; service != "" && s.Engine == node.EngineNomad {
+		service := s.Labels[labelService]
+		if service == "" {
+			continue
+		}
+		at, err := netip.ParseAddr(s.Address)
+		if s.Engine != node.EngineDocker || err == nil && l.Reachable != nil && l.Reachable(at) {
 			away[service] = true
 		}
 	}

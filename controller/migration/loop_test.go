@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -142,6 +143,8 @@ type world struct {
 	clock atomic.Int64 // how far the migration's clock is ahead, in ns
 	loop  *Loop
 	stop  func()
+
+	reachable func(netip.Addr) bool
 }
 
 const instances = 2
@@ -192,7 +195,7 @@ func (w *world) run(withMigration bool) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var wait sync.WaitGroup
 	s := &scheduling.Loop{DB: w.db, Engine: w.twin, Router: drained{}, Env: noEnv{}, Logs: noLogs{}, Pace: -1, Log: quiet}
-	w.loop = &Loop{DB: w.db, Engine: w.twin, Log: quiet, Clock: func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }}
+	w.loop = &Loop{DB: w.db, Engine: w.twin, Log: quiet, Reachable: w.reachable, Clock: func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }}
 	if withMigration {
 		if _, err := w.loop.Step(ctx); err != nil {
 			w.t.Fatal(err)
@@ -407,7 +410,7 @@ func TestDataStays(t *testing.T) {
 			store.DataBindings.Put(tx, &store.DataBinding{ServiceGUID: "db-1", AppGUID: "app-1"}))
 	})
 	w.twin.mu.Lock()
-	w.twin.there["db-1"] = node.Status{ID: "db-1", Labels: map[string]string{labelService: "db-1"}, Engine: node.EngineDocker, State: node.Running}
+	w.twin.there["db-1"] = node.Status{ID: "db-1", Labels: map[string]string{labelService: "db-1"}, Engine: node.EngineDocker, State: node.Running, Address: "192.0.2.9"}
 	w.twin.mu.Unlock()
 	plan := w.plan(node.EngineNomad)
 	if len(plan.Services) != 1 || plan.Services[0].Name != "orders-db" || plan.Services[0].UsedMB != 5 {
@@ -419,6 +422,13 @@ func TestDataStays(t *testing.T) {
 	w.migrate(node.EngineNomad, 3)
 	w.run(true)
 	w.until("it is done", func() bool { return w.state() == store.MigrationDone })
+	defer func() { // until machines of the cluster reach it
+		w.halt()
+		w.reachable = func(a netip.Addr) bool { return a.String() == "192.0.2.9" }
+		w.migrate(node.EngineNomad, 3)
+		w.run(true)
+		w.until("the app of the data service has moved, too", func() bool { return w.state() == store.MigrationDone && w.onlyOn(node.EngineNomad) })
+	}()
 	if docker, nomad := w.twin.where(node.EngineDocker), w.twin.where(node.EngineNomad); docker["app-1"] != instances || nomad["app-0"] != instances || len(docker) != 1 {
 		t.Errorf("Docker has %v and Nomad %v", docker, nomad)
 	}

@@ -124,7 +124,7 @@ func (d *draft) explain(tx *store.Tx, a *capi.EngineApp) error {
 		if err != nil {
 			return err
 		}
-		a.Detail = "uses the data service " + cmp.Or(s.Name, s.GUID) + " on the server's machine"
+		a.Detail = "uses the data service " + cmp.Or(s.Name, s.GUID) + ", which other machines do not reach"
 		return nil
 	}
 	all, _, err := store.Instances.List(tx, store.Query[store.Instance]{Where: []store.Cond{store.By("app", a.GUID)}})

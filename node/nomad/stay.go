@@ -224,7 +224,11 @@ func (e *Nomad) roomFor(w node.Workload) []*member {
 		}
 	}
 	slices.SortFunc(all, func(a, b *member) int { return cmp.Or(cmp.Compare(free[b], free[a]), cmp.Compare(a.id, b.id)) })
-	if len(free) == 0 && own != nil && w.Pool == "" {
+	switch {
+	case own == nil || w.Pool != "":
+	case e.settled.Home == node.EngineDocker: // the cluster shall be done without
+		return []*member{own}
+	case len(free) == 0:
 		all = append(all, own)
 	}
 	return all
