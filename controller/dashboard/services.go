@@ -213,6 +213,7 @@ type serviceView struct {
 	Apps     []domainChoice // to bind
 	Loss     string         // its name, where deleting it takes data with it
 	Lost     string         // what goes with it
+	Upgrade  bool           // its plan has something newer
 	Use      *serviceUse    // nil: its broker knows
 
 	Data      bool // one of the platform's own data services, which it backs up
@@ -251,6 +252,7 @@ func (d *Dashboard) servicePage(ctx context.Context, q *ask) (screen, error) {
 		return screen{}, err
 	}
 	v.Loss, v.Lost, v.Use = strings.Join(heldBy(i), ""), lostWith(i), readUse(ctx, q, i)
+	v.Upgrade = i.UpgradeAvailable != nil && *i.UpgradeAvailable
 	v.Title, v.Section, v.Live = i.Name, "/services", true
 	return screen{"service", &v}, nil
 }

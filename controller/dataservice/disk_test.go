@@ -90,6 +90,65 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// TestFullServers: other servers too refuse what takes more of the disk, and let who is bound make room.
+func TestFullServers(t *testing.T) {
+	p := newPlatform(t)
+	p.out = t.Output()
+	p.measureEvery = time.Second
+	for name, change := range map[string]string{"redis": "disk_mb: 1024", "mysql": "disk_mb: 1024"} {
+		file, err := os.ReadFile("offerings/" + name + ".yml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		small := map[string]string{"redis": "disk_mb: 2", "mysql": "disk_mb: 220"}[name]
+		if err := os.WriteFile(filepath.Join(p.folder, name+".yml"), []byte(strings.Replace(string(file), change, small, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.start()
+	t.Run("redis", func(t *testing.T) {
+		i := p.provision("redis", "small")
+		_, c := i.bind()
+		big := `EVAL "return redis.call('SET', 'row', string.rep('x', 900000))" 0`
+		for range 4 { // of which the last is there, and the log of appended commands has all
+			if _, err := redisDo(c, 1, big); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "full", i.disk(store.DataFull))
+		eventually(t, "with room again, for the log was written anew", i.disk(store.DataRoom))
+		eventually(t, "written", func() error { return redisWrite(c) })
+	})
+	t.Run("mysql", func(t *testing.T) {
+		if os.Getenv("CUPOLA_ALL_OFFERINGS") == "" {
+			t.Skip("set CUPOLA_ALL_OFFERINGS to try this offering too")
+		}
+		i := p.provision("mysql", "small")
+		_, c := i.bind()
+		db, err := openMySQL(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		run(t, db, "CREATE TABLE much (seq INT, x TEXT)")
+		for range 20 {
+			if _, err := db.Exec("INSERT INTO much SELECT seq, REPEAT('x', 1000) FROM seq_1_to_10000"); err != nil {
+				break // it is full, and the connection was ended
+			}
+		}
+		eventually(t, "full", i.disk(store.DataFull))
+		eventually(t, "refusing", func() error {
+			if _, err := db.Exec("INSERT INTO much VALUES (0, 'x')"); err == nil || !strings.Contains(err.Error(), "denied") {
+				return errors.New("a row was written")
+			}
+			return nil
+		})
+		eventually(t, "emptied", func() error { _, err := db.Exec("DROP TABLE much"); return err })
+		eventually(t, "with room again", i.disk(store.DataRoom))
+		eventually(t, "written", func() error { return mysqlWrite(c) })
+	})
+}
+
 // writtenBefore is how many rows got in before the server was told.
 func writtenBefore(t *testing.T, db *sql.DB) (n int) {
 	t.Helper()
