@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -363,7 +364,7 @@ func (cs *cells) boot(c *cell) {
 	cs.t.Helper()
 	c.first = exec.Command("docker-init", "--", "sleep", "infinity") // it buries the dead, as an init does
 	c.first.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
-	if err := c.first.Start(); err != nil {
+	if err := startForGood(c.first); err != nil {
 		cs.t.Skipf("no namespaces can be made here: %v", err)
 	}
 	pid := fmt.Sprint(c.first.Process.Pid)
@@ -385,6 +386,18 @@ func (cs *cells) boot(c *cell) {
 	}
 	cs.makeDisk(c)
 	cs.startDocker(c)
+}
+
+// startForGood starts a program that the kernel ends with this process: it does so when the thread ends that started it, and
+// threads end when a test has changed one for itself, so this one stays.
+func startForGood(cmd *exec.Cmd) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		started <- cmd.Start()
+		select {}
+	}()
+	return <-started
 }
 
 func (cs *cells) background(c *cell, log string, args ...string) *exec.Cmd {
