@@ -58,6 +58,10 @@ type DataService struct {
 	PurgeAt       time.Time         `json:"purge_at"`       // when the volume of a deleted one goes
 
 	RestoreFrom string `json:"restore_from,omitempty"` // GUID of a DataBackup, while that goes on
+	// RestoreTo is, while that goes on, the moment whose content it gets, and RestoreOf the GUID of the DataService that
+	// had it then. A zero time: RestoreFrom.
+	RestoreTo time.Time `json:"restore_to"`
+	RestoreOf string    `json:"restore_of,omitempty"`
 
 	Disk string `json:"disk,omitempty"` // whether its volume holds more than its plan allows: DataFull and the like
 	// Evict are users that were unbound while the server was stopped for its disk; it forgets them at its next start.
@@ -92,4 +96,60 @@ type DataBackup struct {
 	FinishedAt  time.Time `json:"finished_at"`
 	ProvedAt    time.Time `json:"proved_at"` // when it was last restored and queried; zero: never
 	Proof       string    `json:"proof,omitempty"`
+}
+
+// DataArchive is an unbroken run of what the server of a DataService wrote ahead of its changes, in pieces that are called
+// segments, with base backups to begin from. Any moment from the end of one of these to Until can be restored.
+type DataArchive struct {
+	Meta
+	ServiceGUID string    `json:"service_guid"`
+	Key         []byte    `json:"key,omitempty"` // from which those of the segments are derived
+	First       string    `json:"first"`         // names of the segments that are there; empty: none yet
+	Last        string    `json:"last"`
+	Until       time.Time `json:"until"` // when Last was written last
+	// Closed says why no more segments follow; empty: they do. A later archive begins where this one could not go on.
+	Closed string `json:"closed,omitempty"`
+	Days   int    `json:"days"` // how far back a restore must be possible
+
+	Bases   []DataBase   `json:"bases,omitempty"`   // the oldest first
+	Leaving []DataPieces `json:"leaving,omitempty"` // that are being removed
+	// Trouble is why a segment could not be kept when it was last tried; empty: it could.
+	Trouble   string    `json:"trouble,omitempty"`
+	TroubleAt time.Time `json:"trouble_at"` // since when
+	// BaseTrouble is why no base backup could be made or proved when it was last tried, at BaseTriedAt.
+	BaseTrouble string    `json:"base_trouble,omitempty"`
+	BaseTriedAt time.Time `json:"base_tried_at"`
+}
+
+// Window is from when to when any moment can be restored; ok is false while there is none.
+func (a *DataArchive) Window() (from, until time.Time, ok bool) {
+	for _, b := range a.Bases {
+		if b.State == OperationSucceeded && !b.FinishedAt.After(a.Until) {
+			return b.FinishedAt, a.Until, true
+		}
+	}
+	return from, until, false
+}
+
+// DataBase is a base backup: the files of a server as they were while it went on, to which the segments from Start to End
+// belong.
+type DataBase struct {
+	GUID       string    `json:"guid"`
+	Key        []byte    `json:"key,omitempty"`
+	State      string    `json:"state"` // OperationInProgress, OperationSucceeded
+	BeganAt    time.Time `json:"began_at"`
+	FinishedAt time.Time `json:"finished_at"` // no earlier moment can be restored from it
+	Start      string    `json:"start"`
+	End        string    `json:"end,omitempty"`
+	Bytes      int64     `json:"bytes"`
+	LogBytes   int64     `json:"log_bytes"` // of the segments from Start to the next base backup
+	ProvedAt   time.Time `json:"proved_at"` // when it was restored and queried; zero: never
+	Proof      string    `json:"proof,omitempty"`
+}
+
+// DataPieces are a base backup, if Base is not empty, and segments, if First is not.
+type DataPieces struct {
+	Base  string `json:"base,omitempty"`
+	First string `json:"first,omitempty"`
+	Last  string `json:"last,omitempty"`
 }

@@ -276,7 +276,7 @@ func allTables() []anyTable {
 		ServiceInstances, ServiceBindings, Settings,
 		ServiceBrokers, ServiceOfferings, ServicePlans, ServiceRouteBindings, ServiceOperations,
 		Revisions, Sidecars, AppUsageEvents, ServiceUsageEvents,
-		DataServices, DataBindings, DataBackups,
+		DataServices, DataBindings, DataBackups, DataArchives,
 		NodeTokens, Nodes, Places, Migrations,
 	}
 }

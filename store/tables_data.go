@@ -12,4 +12,7 @@ var (
 
 	DataBackups = newTable("data_backups",
 		by("service", func(b *DataBackup) string { return b.ServiceGUID }))
+
+	DataArchives = newTable("data_archives",
+		by("service", func(a *DataArchive) string { return a.ServiceGUID }))
 )

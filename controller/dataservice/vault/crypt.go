@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,6 +24,37 @@ const (
 	chunkBytes = 64 << 10
 	keyBytes   = 32
 )
+
+// EncryptPiece is Encrypt with a key of many streams, from which one of its own is derived: salt and name never make the
+// same one twice. Its output begins with the salt.
+func EncryptPiece(out io.Writer, in io.Reader, key []byte, name string) error {
+	salt := NewKey()
+	own, err := derive(key, salt, name)
+	if err != nil {
+		return err
+	}
+	if _, err := out.Write(salt); err != nil {
+		return err
+	}
+	return Encrypt(out, in, own, name)
+}
+
+// DecryptPiece copies what EncryptPiece wrote to out, as Decrypt does.
+func DecryptPiece(out io.Writer, in io.Reader, key []byte, name string) error {
+	salt := make([]byte, keyBytes)
+	if _, err := io.ReadFull(in, salt); err != nil {
+		return ErrDamaged
+	}
+	own, err := derive(key, salt, name)
+	if err != nil {
+		return err
+	}
+	return Decrypt(out, in, own, name)
+}
+
+func derive(key, salt []byte, name string) ([]byte, error) {
+	return hkdf.Key(sha256.New, key, salt, "cupola backup piece "+name, keyBytes)
+}
 
 // NewKey returns a key for one stream.
 func NewKey() []byte {
