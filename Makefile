@@ -25,7 +25,7 @@ buildpack/embedded/buildpack: $(shell find buildpack/system -type f -not -name '
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./buildpack/system/cmd/buildpack
 buildpack/embedded/guest: $(shell find controller/ssh/guest controller/ssh/cmd -name '*.go' -not -name '*_test.go') go.mod
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./controller/ssh/cmd/guest
-buildpack/embedded/keeper: $(shell find controller/dataservice/keeper controller/dataservice/cmd/keeper -name '*.go' -not -name '*_test.go') go.mod
+buildpack/embedded/keeper: $(shell find controller/dataservice/keeper controller/dataservice/jetstream controller/dataservice/cmd/keeper -name '*.go' -not -name '*_test.go') go.mod
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./controller/dataservice/cmd/keeper
 buildpack/embedded/objects: $(shell find controller/dataservice/objects controller/dataservice/cmd/objects -name '*.go' -not -name '*_test.go') go.mod
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./controller/dataservice/cmd/objects

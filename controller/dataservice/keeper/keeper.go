@@ -33,6 +33,7 @@ type Plan struct {
 // start, so each must do no harm when it is repeated.
 type Step struct {
 	Unless string   `json:"unless,omitempty" yaml:"unless"` // a path; when it is there the step is passed over
+	If     string   `json:"if,omitempty" yaml:"if"`         // a path; when it is not there the step is passed over
 	Run    []string `json:"run,omitempty" yaml:"run"`       // a program with its arguments
 	Copy   string   `json:"copy,omitempty" yaml:"copy"`     // a file, to To
 	Tree   string   `json:"tree,omitempty" yaml:"tree"`     // a folder with all that is in it, to To, which is not there yet
@@ -89,6 +90,11 @@ func (p Plan) Prepare(out io.Writer) error {
 	for i, s := range p.Steps {
 		if s.Unless != "" {
 			if _, err := os.Lstat(s.Unless); err == nil {
+				continue
+			}
+		}
+		if s.If != "" {
+			if _, err := os.Lstat(s.If); errors.Is(err, os.ErrNotExist) {
 				continue
 			}
 		}
