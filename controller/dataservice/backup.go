@@ -201,31 +201,27 @@ func (m *Manager) writeBackup(ctx context.Context, b *store.DataBackup) (size in
 	if err != nil {
 		return 0, "", err
 	}
-	plain, fromServer := io.Pipe()
-	sealed, toVault := io.Pipe()
-	done := make(chan error, 2)
-	go func() {
-		err := m.runCommand(ctx, s.GUID, newView(s, p, nil, nil), o.Backup, nil, fromServer)
-		fromServer.CloseWithError(err) // nil ends the stream
-		done <- err
-	}()
-	go func() {
-		err := vault.Encrypt(toVault, plain, b.Key, b.GUID)
-		toVault.CloseWithError(err)
-		plain.CloseWithError(errors.Join(err, io.ErrClosedPipe))
-		done <- err
-	}()
-	stored := &measure{h: sha256.New()}
-	err = m.Vault.Put(ctx, b.GUID, io.TeeReader(sealed, stored))
-	sealed.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // so that both end
-	first, second := <-done, <-done
-	if err != nil {
+	v := newView(s, p, nil, nil)
+	if err := m.runAll(ctx, s.GUID, v, o.BeforeBackup); err != nil {
 		return 0, "", err
 	}
-	if first != nil || second != nil {
-		return 0, "", errors.Join(first, second)
-	}
-	return stored.n, hex.EncodeToString(stored.h.Sum(nil)), nil
+	stored := &measure{h: sha256.New()}
+	err = m.putStream(ctx, b.GUID, func(out io.Writer) error {
+		return encrypt(io.MultiWriter(out, stored), b.Key, b.GUID, func(plain io.Writer) error {
+			return m.runCommand(ctx, s.GUID, v, o.Backup, nil, plain)
+		})
+	})
+	return stored.n, hex.EncodeToString(stored.h.Sum(nil)), err
+}
+
+// putStream keeps what a function writes in the vault, all of it or nothing.
+func (m *Manager) putStream(ctx context.Context, name string, write func(io.Writer) error) error {
+	return pipe(write, func(in io.Reader) error { return m.Vault.Put(ctx, name, in) })
+}
+
+// encrypt writes what a function writes to out, sealed.
+func encrypt(out io.Writer, key []byte, name string, write func(io.Writer) error) error {
+	return pipe(write, func(in io.Reader) error { return vault.Encrypt(out, in, key, name) })
 }
 
 // verify reads a backup to its end, so that nothing is begun with one that is damaged.
@@ -238,7 +234,12 @@ func (m *Manager) verify(ctx context.Context, b *store.DataBackup) error {
 
 // readBackup gives the plain content of a backup to a function.
 func (m *Manager) readBackup(ctx context.Context, b *store.DataBackup, use func(io.Reader) error) error {
-	sealed, err := m.Vault.Open(ctx, b.GUID)
+	return m.readSealed(ctx, b.GUID, b.Key, use)
+}
+
+// readSealed gives the plain content of what is kept by a name to a function.
+func (m *Manager) readSealed(ctx context.Context, name string, key []byte, use func(io.Reader) error) error {
+	sealed, err := m.Vault.Open(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: it is not where backups are kept", vault.ErrDamaged)
 	}
@@ -246,19 +247,7 @@ func (m *Manager) readBackup(ctx context.Context, b *store.DataBackup, use func(
 		return err
 	}
 	defer sealed.Close()
-	plain, w := io.Pipe()
-	done := make(chan error, 1)
-	go func() {
-		err := vault.Decrypt(w, sealed, b.Key, b.GUID)
-		w.CloseWithError(err)
-		done <- err
-	}()
-	err = use(plain)
-	plain.CloseWithError(io.ErrClosedPipe)
-	if broken := <-done; broken != nil && !errors.Is(broken, io.ErrClosedPipe) {
-		return broken
-	}
-	return err
+	return pipe(func(out io.Writer) error { return vault.Decrypt(out, sealed, key, name) }, use)
 }
 
 // Keeps tells whether instances of an offering keep what was written to them, and whether that can be backed up here.

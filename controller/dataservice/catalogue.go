@@ -63,6 +63,15 @@ type Offering struct {
 	Backup  Command `yaml:"backup"`  // writes the whole content to its output; empty: no backups
 	Restore Command `yaml:"restore"` // reads what Backup wrote, into an empty server or over what is there
 	Proof   Command `yaml:"proof"`   // queries a restored server; what it prints is kept with the backup
+	// BeforeBackup is run before Backup.
+	BeforeBackup []Command `yaml:"before_backup"`
+	// BeforeRestore and Restored are run before and after Restore. RestoreRestarts: what Restore has read is taken up by the
+	// next start of the server, which comes before Restored, and then every binding is made again.
+	BeforeRestore   []Command `yaml:"before_restore"`
+	Restored        []Command `yaml:"restored"`
+	RestoreRestarts bool      `yaml:"restore_restarts"`
+
+	Recovery *Recovery `yaml:"recovery"` // nil: to a backup alone, not to any moment
 
 	Used Command   `yaml:"used"` // prints how many bytes of the disk are used; empty: the volume is measured
 	Full []Command `yaml:"full"` // has the server refuse what would take more of the disk; repeated at each start
@@ -84,6 +93,23 @@ type Image struct {
 	Program   string     `yaml:"program"`   // one that the platform brings, such as objects; it is found as /cupola/NAME
 }
 
+// Recovery is how an offering goes back to any moment: its server puts what it writes ahead of its changes, in
+// segments, into a folder (keeper.Archive), from where the platform brings them away; base backups are where a recovery
+// begins. It needs Backup and Restore, by which what was recovered gets to where it is wanted.
+type Recovery struct {
+	Spool string  `yaml:"spool"` // the folder
+	Flush Command `yaml:"flush"` // has the server end the segment that it writes, and prints its name
+	Base  Command `yaml:"base"`  // writes a base backup to its output
+	// Unpack reads what Base wrote, and Segments the segments as a tar stream, in a container without a server. Server is
+	// one that recovers to {{.Until}}, empty: as far as it can, and then takes clients.
+	Unpack   Command `yaml:"unpack"`
+	Segments Command `yaml:"segments"`
+	Server   Command `yaml:"server"`
+	// Short is what Server says when it ends because there is nothing to recover from after Until.
+	Short   string  `yaml:"short"`
+	Reached Command `yaml:"reached"` // prints the segment that the recovery ended in
+}
+
 // Plan is a size of an offering.
 type Plan struct {
 	ID          string `yaml:"id"` // as with Offering
@@ -94,6 +120,8 @@ type Plan struct {
 	DiskMB      int    `yaml:"disk_mb"`
 	Connections int    `yaml:"connections"`
 	Free        *bool  `yaml:"free"` // nil: it is
+	// RecoveryDays is how far back any moment can be restored, where the offering has Recovery. Zero: it cannot.
+	RecoveryDays int `yaml:"recovery_days"`
 }
 
 // Command is a program that runs beside the server in its container, as the server's user.
@@ -233,6 +261,12 @@ func (o *Offering) check() error {
 	case o.Backup.empty() != o.Restore.empty():
 		return errors.New("backup and restore: one is of no use without the other")
 	}
+	if o.RestoreRestarts && o.Ready.empty() && o.Proof.empty() {
+		return errors.New("restore_restarts: it needs ready or proof, by which a server that was restored is known to run")
+	}
+	if err := o.Recovery.check(o); err != nil {
+		return fmt.Errorf("recovery: %w", err)
+	}
 	if err := o.Server.Check(); err != nil && (o.Image.Reference == "" || len(o.Server.Steps) > 0 && len(o.Server.Exec) > 0) {
 		return fmt.Errorf("server: %w", err)
 	}
@@ -260,14 +294,32 @@ func (i Image) one() bool {
 	return n == 1
 }
 
+func (r *Recovery) check(o *Offering) error {
+	if r == nil {
+		if slices.ContainsFunc(o.Plans, func(p *Plan) bool { return p != nil && p.RecoveryDays > 0 }) {
+			return errors.New("a plan has recovery_days: say how it is done")
+		}
+		return nil
+	}
+	switch {
+	case o.Backup.empty():
+		return errors.New("it needs backup and restore")
+	case !path.IsAbs(r.Spool):
+		return fmt.Errorf("spool %q: name an absolute path", r.Spool)
+	case r.Flush.empty() || r.Base.empty() || r.Unpack.empty() || r.Segments.empty() || r.Server.empty() || r.Reached.empty():
+		return errors.New("name all of flush, base, unpack, segments, server and reached")
+	}
+	return nil
+}
+
 func (p *Plan) check() error {
 	switch {
 	case !offeringName.MatchString(p.Name):
 		return fmt.Errorf("name %q: use up to 50 lower-case letters, digits and dashes", p.Name)
 	case p.MemoryMB < leastMemoryMB:
 		return fmt.Errorf("memory_mb: %d is too small; use %d or more", p.MemoryMB, leastMemoryMB)
-	case p.DiskMB < 0 || p.Connections < 0 || p.CPUShares < 0:
-		return errors.New("disk_mb, connections and cpu_shares cannot be negative")
+	case p.DiskMB < 0 || p.Connections < 0 || p.CPUShares < 0 || p.RecoveryDays < 0:
+		return errors.New("disk_mb, connections, cpu_shares and recovery_days cannot be negative")
 	}
 	return nil
 }

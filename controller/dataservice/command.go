@@ -21,6 +21,14 @@ func (s *said) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func (s *said) String() string { return s.b.String() }
+
+// writerStringer keeps something of what is written to it.
+type writerStringer interface {
+	io.Writer
+	fmt.Stringer
+}
+
 // runAll runs commands of a catalogue file one after another in the instance's container.
 func (m *Manager) runAll(ctx context.Context, guid string, v *view, commands []Command) error {
 	for _, c := range commands {
@@ -34,6 +42,11 @@ func (m *Manager) runAll(ctx context.Context, guid string, v *view, commands []C
 // runCommand runs one. in is its input, nil: what the file says; out may be nil. Its error holds what it complained
 // about, without secrets.
 func (m *Manager) runCommand(ctx context.Context, guid string, v *view, c Command, in io.Reader, out io.Writer) error {
+	return m.runSaying(ctx, guid, v, c, in, out, &said{})
+}
+
+// runSaying is runCommand that keeps what the command complains about in complaint.
+func (m *Manager) runSaying(ctx context.Context, guid string, v *view, c Command, in io.Reader, out io.Writer, complaint writerStringer) error {
 	c, err := v.command(c)
 	if err != nil {
 		return err
@@ -41,7 +54,6 @@ func (m *Manager) runCommand(ctx context.Context, guid string, v *view, c Comman
 	if in == nil {
 		in = strings.NewReader(c.Stdin)
 	}
-	complaint := &said{}
 	e := node.Exec{Command: c.Run, Stdin: in, Stdout: out, Stderr: complaint}
 	for k, value := range c.Env {
 		e.Env = append(e.Env, k+"="+value)
@@ -50,7 +62,7 @@ func (m *Manager) runCommand(ctx context.Context, guid string, v *view, c Comman
 	if err != nil {
 		return fmt.Errorf("run %s in service instance %s: %w", c.Run[0], guid, err)
 	}
-	text := strings.TrimSpace(strings.ToValidUTF8(complaint.b.String(), ""))
+	text := strings.TrimSpace(strings.ToValidUTF8(complaint.String(), ""))
 	if status != 0 && (c.Tolerate == "" || !strings.Contains(text, c.Tolerate)) {
 		secrets := []string{v.Binding.Password}
 		for _, s := range v.Secret {

@@ -48,6 +48,8 @@ type platform struct {
 	measureEvery time.Duration
 	images       func(*images.Maker) dataservice.Images // nil: as they are
 	out          io.Writer                              // what the loop logs
+	vault        vault.Vault                            // nil: the folder
+	every        time.Duration                          // between base backups; zero: there are none
 
 	engine  *docker.Docker
 	manager *dataservice.Manager
@@ -120,6 +122,10 @@ func (p *platform) start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	kept := p.vault
+	if kept == nil {
+		kept = vault.Folder{Dir: p.backups}
+	}
 	log := slog.New(slog.NewTextHandler(p.out, nil))
 	maker := &images.Maker{Stack: stack.Options{CacheDir: cacheDir()}, Registry: stack.Registry{Host: host}, Keeper: p.keeper, Programs: map[string][]byte{"objects": p.objects}}
 	var makes dataservice.Images = maker
@@ -127,7 +133,7 @@ func (p *platform) start() {
 		makes = p.images(maker)
 	}
 	p.manager = &dataservice.Manager{
-		DB: p.db, Engine: p.engine, Issuer: issuer, Catalogue: catalogue, Log: log, Vault: vault.Folder{Dir: p.backups}, MeasureEvery: p.measureEvery,
+		DB: p.db, Engine: p.engine, Issuer: issuer, Catalogue: catalogue, Log: log, Vault: kept, MeasureEvery: p.measureEvery, BackupEvery: p.every, FirstBase: time.Nanosecond,
 		Images:   makes,
 		Registry: dataservice.Registry{Host: host},
 	}

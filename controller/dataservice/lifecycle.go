@@ -234,14 +234,14 @@ func deleteBindings(tx *store.Tx, guid string) error {
 	return err
 }
 
-// purge destroys the volume and forgets the instance. Backups stay.
+// purge destroys the volume and forgets the instance, and with it what its moments could be restored from. Backups stay.
 func (m *Manager) purge(ctx context.Context, guid string) error {
 	if err := m.Engine.RemoveVolume(ctx, volumeID(guid)); err != nil {
 		return err
 	}
 	m.Log.Info("data of a service instance destroyed", "service_instance", guid)
 	return m.DB.Update(func(tx *store.Tx) error {
-		if err := deleteBindings(tx, guid); err != nil {
+		if err := errors.Join(deleteBindings(tx, guid), giveUpArchives(tx, guid)); err != nil {
 			return err
 		}
 		return store.DataServices.Delete(tx, guid)

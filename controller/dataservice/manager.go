@@ -85,7 +85,9 @@ type Manager struct {
 	BackupKeep  int
 	// MeasureEvery is the longest time between two looks at what an instance uses; zero: 30 seconds.
 	MeasureEvery time.Duration
-	Log          *slog.Logger
+	// FirstBase is how old an instance is before its first base backup; zero: 2 minutes. Later ones are made BackupEvery.
+	FirstBase time.Duration
+	Log       *slog.Logger
 
 	init sync.Once
 	wake chan struct{}
@@ -100,6 +102,8 @@ type Manager struct {
 	watched   map[string]*watched // what is known of instances that run
 	standbys  map[string]*standby // by instance
 	made      map[string]bool     // digests of images that this process has made
+	// definitions are catalogue files of instances, parsed, by their text: one for each version that there was.
+	definitions map[string]*Offering
 }
 
 // instanceLock lets one thing be done to an instance at a time.
@@ -112,7 +116,7 @@ func (m *Manager) prepare() {
 	m.init.Do(func() {
 		m.wake = make(chan struct{}, 1)
 		m.locks, m.busy, m.again, m.following = map[string]*instanceLock{}, map[string]bool{}, map[string]time.Time{}, map[string]bool{}
-		m.waiters, m.watched = map[string][]chan struct{}{}, map[string]*watched{}
+		m.waiters, m.watched, m.definitions = map[string][]chan struct{}{}, map[string]*watched{}, map[string]*Offering{}
 		m.standbys, m.made = map[string]*standby{}, map[string]bool{}
 	})
 }
@@ -142,6 +146,7 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) step(ctx context.Context) time.Duration {
 	var all []*store.DataService
 	backups := map[string][]*store.DataBackup{}
+	archives := map[string][]*store.DataArchive{}
 	err := m.DB.View(func(tx *store.Tx) error {
 		for s := range store.DataServices.All(tx) {
 			all = append(all, s)
@@ -149,11 +154,19 @@ func (m *Manager) step(ctx context.Context) time.Duration {
 		for b := range store.DataBackups.All(tx) {
 			backups[b.ServiceGUID] = append(backups[b.ServiceGUID], b)
 		}
+		for a := range store.DataArchives.All(tx) {
+			archives[a.ServiceGUID] = append(archives[a.ServiceGUID], a)
+		}
 		return nil
 	})
 	if err != nil {
 		m.Log.Error("data services not read", "error", err)
 		return idlePass
+	}
+	if m.Vault != nil {
+		for guid, list := range archives {
+			m.stepRetention(ctx, guid, list)
+		}
 	}
 	if len(all) == 0 {
 		return emptyPass
@@ -173,6 +186,7 @@ func (m *Manager) step(ctx context.Context) time.Duration {
 			m.begin(ctx, s.GUID)
 		}
 		m.stepBackups(ctx, s, backups[s.GUID])
+		m.stepArchives(ctx, s, archives[s.GUID])
 	}
 	return idlePass
 }
@@ -321,11 +335,21 @@ func (m *Manager) offering(s *store.DataService) *Offering {
 	if len(s.Definition) == 0 {
 		return m.Catalogue.offering(s.OfferingID)
 	}
+	m.prepare()
+	m.mu.Lock()
+	o := m.definitions[string(s.Definition)]
+	m.mu.Unlock()
+	if o != nil {
+		return o
+	}
 	o, err := parseOffering(s.Definition)
 	if err != nil {
 		m.Log.Error("catalogue file of a data service not understood; that of today is taken", "service_instance", s.GUID, "error", err)
 		return m.Catalogue.offering(s.OfferingID)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.definitions[string(s.Definition)] = o
 	return o
 }
 

@@ -186,13 +186,9 @@ func (p *platform) backUp(t *testing.T, i *instance) *store.DataBackup {
 		t.Fatal(err)
 	}
 	for range 2400 {
-		var b *store.DataBackup
-		err := p.db.View(func(tx *store.Tx) (err error) {
-			b, err = store.DataBackups.Get(tx, asked.GUID)
-			return err
-		})
-		if err != nil || b.State == store.OperationFailed {
-			t.Fatalf("the backup failed: %v %s", err, b.Error)
+		b := p.backup(t, asked.GUID)
+		if b.State == store.OperationFailed {
+			t.Fatalf("the backup failed: %s", b.Error)
 		}
 		if b.Proof != "" {
 			return b
@@ -201,6 +197,19 @@ func (p *platform) backUp(t *testing.T, i *instance) *store.DataBackup {
 	}
 	t.Fatal("waited in vain for the backup")
 	return nil
+}
+
+// backup is the record of one.
+func (p *platform) backup(t *testing.T, guid string) (b *store.DataBackup) {
+	t.Helper()
+	err := p.db.View(func(tx *store.Tx) (err error) {
+		b, err = store.DataBackups.Get(tx, guid)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // untilFailed polls until the last operation has failed, and returns why.

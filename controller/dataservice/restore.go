@@ -1,7 +1,6 @@
 package dataservice
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cupola-paas/cupola/controller/dataservice/keeper"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -52,7 +52,7 @@ func (m *Manager) restore(ctx context.Context, s *store.DataService) error {
 		return ctx.Err()
 	}
 	err := m.change(s.GUID, func(_ *store.Tx, now *store.DataService) error {
-		now.RestoreFrom = ""
+		now.RestoreFrom, now.RestoreTo, now.RestoreOf = "", time.Time{}, ""
 		return nil
 	})
 	return errors.Join(err, m.finish(s.GUID, store.DataReady, why))
@@ -63,6 +63,9 @@ func (m *Manager) restoreFrom(ctx context.Context, s *store.DataService) error {
 	if err != nil {
 		return err
 	}
+	if !s.RestoreTo.IsZero() {
+		return m.restoreMoment(ctx, s, o, p)
+	}
 	b, err := m.getBackup(s.RestoreFrom)
 	if err != nil {
 		return err
@@ -70,12 +73,44 @@ func (m *Manager) restoreFrom(ctx context.Context, s *store.DataService) error {
 	if err := m.verify(ctx, b); err != nil {
 		return err
 	}
-	return m.pour(ctx, b, s.GUID, newView(s, p, nil, nil), o)
+	v := newView(s, p, nil, nil)
+	err = m.pour(ctx, s.GUID, v, o, func(use func(io.Reader) error) error { return m.readBackup(ctx, b, use) })
+	if err == nil && o.RestoreRestarts {
+		err = m.takeUp(ctx, s, o, p)
+	}
+	return err
 }
 
-// pour runs the offering's restore command with the content of a backup.
-func (m *Manager) pour(ctx context.Context, b *store.DataBackup, workload string, v *view, o *Offering) error {
-	return m.readBackup(ctx, b, func(in io.Reader) error { return m.runCommand(ctx, workload, v, o.Restore, in, nil) })
+// pour runs the offering's commands for a restore with the content that from gives. With RestoreRestarts the server has it
+// after its next start.
+func (m *Manager) pour(ctx context.Context, workload string, v *view, o *Offering, from func(use func(io.Reader) error) error) error {
+	if err := m.runAll(ctx, workload, v, o.BeforeRestore); err != nil {
+		return err
+	}
+	if err := from(func(in io.Reader) error { return m.runCommand(ctx, workload, v, o.Restore, in, nil) }); err != nil {
+		return err
+	}
+	if o.RestoreRestarts {
+		return nil
+	}
+	return m.runAll(ctx, workload, v, o.Restored)
+}
+
+// takeUp restarts a server whose content was restored with the users of another time, and gives it those of now.
+func (m *Manager) takeUp(ctx context.Context, s *store.DataService, o *Offering, p *Plan) error {
+	if err := m.restart(ctx, s); err != nil {
+		return err
+	}
+	if err := m.runAll(ctx, s.GUID, newView(s, p, nil, nil), o.Restored); err != nil {
+		return err
+	}
+	bindings, err := m.bindings(s.GUID)
+	for _, b := range bindings {
+		if err == nil && b.Made {
+			err = m.runAll(ctx, s.GUID, newView(s, p, b, nil), o.Bind)
+		}
+	}
+	return err
 }
 
 // Prove restores a backup into a server that lives for that alone, queries it, and stamps the backup with what it
@@ -104,6 +139,9 @@ func (m *Manager) tryOut(ctx context.Context, b *store.DataBackup) (said string,
 	if err != nil {
 		return "", err
 	}
+	if o := m.offering(s); o != nil && o.RestoreRestarts {
+		return m.tryCold(ctx, s, b)
+	}
 	trial := *s
 	trial.GUID, trial.Address, trial.PlanID = uuid.NewString(), "", b.PlanID
 	o, p, err := m.kind(&trial)
@@ -131,18 +169,33 @@ func (m *Manager) tryOut(ctx context.Context, b *store.DataBackup) (said string,
 	if err := m.runAll(ctx, trial.GUID, v, o.Setup); err != nil {
 		return "", err
 	}
-	if err := m.pour(ctx, b, trial.GUID, v, o); err != nil {
+	if err := m.pour(ctx, trial.GUID, v, o, func(use func(io.Reader) error) error { return m.readBackup(ctx, b, use) }); err != nil {
 		return "", err
 	}
+	return m.prove(ctx, trial.GUID, v, o)
+}
+
+// prove queries a server that something was restored into.
+func (m *Manager) prove(ctx context.Context, workload string, v *view, o *Offering) (string, error) {
 	if o.Proof.empty() {
 		return "restored", nil
 	}
-	var out bytes.Buffer
-	if err := m.runCommand(ctx, trial.GUID, v, o.Proof, nil, &out); err != nil {
-		return "", err
-	}
-	text := strings.TrimSpace(strings.ToValidUTF8(out.String(), ""))
-	return text[:min(len(text), maxProof)], nil
+	said, err := m.ask(ctx, workload, v, o.Proof)
+	return strings.Trim(said, `"`), err // in which some programs put what they print
+}
+
+// tryCold is tryOut for servers that take up at their start what was restored: it is there before the server is.
+func (m *Manager) tryCold(ctx context.Context, s *store.DataService, backup *store.DataBackup) (said string, err error) {
+	err = m.onBench(ctx, s, backup.GUID, func(ctx context.Context, b *bench) error {
+		if err := m.pour(ctx, b.guid, b.v, b.o, func(use func(io.Reader) error) error { return m.readBackup(ctx, backup, use) }); err != nil {
+			return err
+		}
+		return m.serve(ctx, b, Command{Run: []string{keeper.Path}}, func(ctx context.Context, b *bench) (err error) {
+			said, err = m.prove(ctx, b.guid, b.v, b.o)
+			return err
+		})
+	})
+	return said, err
 }
 
 // clear removes what an earlier process has left in the middle of a proof.

@@ -33,6 +33,7 @@ type view struct {
 		CAPEM         string
 	}
 	Files string // the folder of the files
+	Until string // the moment that is recovered, as "2006-01-02 15:04:05.999999+00"; in Recovery.Server alone
 }
 
 // credential is whom a binding lets in: a user, b and 16 hexadecimal digits, and a password.
@@ -107,7 +108,7 @@ func (v *view) server(p keeper.Plan) (keeper.Plan, error) {
 		if s.Run, err = v.renderAll(s.Run); err != nil {
 			return out, err
 		}
-		for _, field := range []*string{&s.Unless, &s.Copy, &s.Tree, &s.Rename, &s.Mkdir, &s.Remove, &s.To} {
+		for _, field := range []*string{&s.Unless, &s.If, &s.Copy, &s.Tree, &s.Rename, &s.Mkdir, &s.Remove, &s.To} {
 			if *field, err = v.render(*field); err != nil {
 				return out, err
 			}
@@ -158,7 +159,8 @@ func (o *Offering) tryTemplates() error {
 	}
 	for name, list := range map[string][]Command{
 		"full": o.Full, "room": o.Room, "used": {o.Used}, "setup": o.Setup, "bind": o.Bind, "unbind": o.Unbind, "reload": o.Reload,
-		"ready": {o.Ready}, "backup": {o.Backup}, "restore": {o.Restore}, "proof": {o.Proof},
+		"ready": {o.Ready}, "backup": {o.Backup}, "restore": {o.Restore}, "proof": {o.Proof}, "before_backup": o.BeforeBackup, "before_restore": o.BeforeRestore, "restored": o.Restored,
+		"recovery": o.Recovery.commands(),
 	} {
 		for _, c := range list {
 			if _, err := v.command(c); err != nil {
@@ -170,4 +172,11 @@ func (o *Offering) tryTemplates() error {
 		return fmt.Errorf("credentials: %w", err)
 	}
 	return nil
+}
+
+func (r *Recovery) commands() []Command {
+	if r == nil {
+		return nil
+	}
+	return []Command{r.Flush, r.Base, r.Unpack, r.Segments, r.Server, r.Reached}
 }
