@@ -33,9 +33,11 @@ func (k *console) dataServiceCommands() []*cli.Command {
 		k.command(spec{name: "backups", category: serviceCategory, summary: "show the backups of a data service", args: "SERVICE_INSTANCE", min: 1, max: 1,
 			need: aSpace, noJSON: true, run: showBackups, api: with("GET " + one + "/backups")}),
 		k.command(spec{name: "restore-service", category: serviceCategory, summary: "put the content of a backup in place of a data service's", args: "SERVICE_INSTANCE [BACKUP_GUID]", min: 1, max: 2,
-			details:  "Without BACKUP_GUID the newest is taken. A backup of another instance of the same offering can be restored too.",
-			examples: []string{"cupola restore-service db", "cupola create-service postgres small copy && cupola restore-service copy BACKUP_GUID"},
-			flags:    []cli.Flag{forceFlag}, need: aSpace, noJSON: true, run: restoreService, api: with("GET "+one+"/backups", "POST "+one+"/actions/restore", "GET "+one)}),
+			details: "Without BACKUP_GUID the newest is taken. A backup of another instance of the same offering can be restored too.\n" +
+				"With --to-time it gets what it had at that moment, with --from what another one had; `backups` shows which moments there are.",
+			examples: []string{"cupola restore-service db", "cupola create-service postgres small copy && cupola restore-service copy BACKUP_GUID",
+				"cupola restore-service db --to-time 2026-01-02T15:04:05Z", "cupola restore-service copy --from db --to-time 2026-01-02T15:04:05Z"},
+			flags: restoreFlags, need: aSpace, noJSON: true, run: restoreService, api: with("GET "+one+"/backups", "POST "+one+"/actions/restore", "GET "+one)}),
 		k.command(spec{name: "deleted-services", category: serviceCategory, summary: "show deleted data services whose data is still there",
 			details: "With --all also those of other spaces, and of spaces that are gone.", flags: []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "of all spaces that you see"}},
 			need: aSpace, noJSON: true, run: deletedServices, api: []string{"GET " + deletedPath, "GET /v3/spaces"}}),
@@ -123,6 +125,7 @@ func showBackups(ctx context.Context, s *session, c *cli.Context) error {
 		rows = append(rows, []string{b.GUID, b.CreatedAt.Local().Format(time.DateTime), b.State, ui.Bytes(b.Bytes), proved, strings.TrimSpace(b.Error + " " + b.Proof)})
 	}
 	s.ui.Table("There are no backups.", []string{"guid", "made", "state", "size", "proved", "details"}, rows)
+	s.showMoments(instance)
 	return nil
 }
 
@@ -130,6 +133,9 @@ func restoreService(ctx context.Context, s *session, c *cli.Context) error {
 	instance, err := s.serviceNamed(ctx, c)
 	if err != nil {
 		return err
+	}
+	if c.IsSet("to-time") || c.IsSet("from") {
+		return restoreMoment(ctx, s, c, instance)
 	}
 	in := capi.RestoreRequest{}
 	if in.Backup.GUID = c.Args().Get(1); in.Backup.GUID == "" {
@@ -146,11 +152,8 @@ func restoreService(ctx context.Context, s *session, c *cli.Context) error {
 	if ok, err := s.sure(c, "Put the backup %s in place of what is in %s now?", in.Backup.GUID, quote(instance.Name)); !ok {
 		return err
 	}
-	if err := s.client.Act(ctx, http.MethodPost, instanceKind.path+"/"+instance.GUID+"/actions/restore", in); err != nil {
+	if err := s.restore(ctx, instance, in); err != nil {
 		return err
-	}
-	if err := s.untilDone(ctx, instance.GUID); err != nil {
-		return fmt.Errorf("service instance %s was not restored: %w", quote(instance.Name), err)
 	}
 	s.ui.Notef("Service instance %s is restored from the backup %s.", s.ui.Name(instance.Name), in.Backup.GUID)
 	return nil

@@ -185,12 +185,12 @@ func services(ctx context.Context, s *session, c *cli.Context) error {
 		}
 	}
 	return list(s, c, all, "There is no service instance yet. Make one: cupola create-service, or cupola create-user-provided-service",
-		[]string{"name", "offering", "plan", "bound apps", "last operation", "broker", "last proof", "upgrade"}, func(i capi.ServiceInstance) []string {
+		[]string{"name", "offering", "plan", "bound apps", "last operation", "broker", "last proof", "any moment", "upgrade"}, func(i capi.ServiceInstance) []string {
 			n := plans[i.Relationships.ServicePlan.GUID()]
 			if i.Type == capi.ServiceUserProvided {
 				n.offering = "user-provided"
 			}
-			return []string{s.ui.Name(i.Name), n.offering, n.plan, strings.Join(bound[i.GUID], ", "), lastOperation(i.LastOperation), n.broker, lastProof(i), upgradeOf(i)}
+			return []string{s.ui.Name(i.Name), n.offering, n.plan, strings.Join(bound[i.GUID], ", "), lastOperation(i.LastOperation), n.broker, lastProof(i), momentsOf(i), upgradeOf(i)}
 		})
 }
 
@@ -220,7 +220,7 @@ func showService(ctx context.Context, s *session, c *cli.Context) error {
 	n := plans[i.Relationships.ServicePlan.GUID()]
 	s.fields(append([][2]string{{"name", s.ui.Name(i.Name)}, {"guid", i.GUID}, {"type", i.Type}, {"broker", n.broker}, {"offering", n.offering}, {"plan", n.plan},
 		{"tags", strings.Join(i.Tags, ", ")}, {"logs go to", i.SyslogDrainURL.Or("")}, {"requests go through", i.RouteServiceURL.Or("")},
-		{"last operation", lastOperation(i.LastOperation)}, {"message", i.LastOperation.Description}, {"since", ui.Time(i.LastOperation.UpdatedAt.Time)}, {"upgrade", upgradeOf(i)}}, slices.Concat(dataFields(i), usageFields(i))...))
+		{"last operation", lastOperation(i.LastOperation)}, {"message", i.LastOperation.Description}, {"since", ui.Time(i.LastOperation.UpdatedAt.Time)}, {"upgrade", upgradeOf(i)}}, slices.Concat(dataFields(i), momentFields(i), usageFields(i))...))
 	s.tellCauses(i)
 	return s.showServiceBindings(ctx, i)
 }

@@ -157,6 +157,9 @@ func (d dataActions) Backup(guid string, also func(*store.Tx, *store.DataService
 func (d dataActions) Restore(guid, backup string, also func(*store.Tx, *store.DataService) error) error {
 	return forCaller(d.m.Restore(guid, backup, also))
 }
+func (d dataActions) RestoreTo(guid, of string, at time.Time, also func(*store.Tx, *store.DataService) error) error {
+	return forCaller(d.m.RestoreTo(guid, of, at, also))
+}
 func (d dataActions) Undelete(guid string, also func(*store.Tx, *store.DataService) error) error {
 	return forCaller(d.m.Undelete(guid, also))
 }
@@ -187,7 +190,7 @@ func forCaller(err error) error {
 	if errors.Is(err, dataservice.ErrBusy) {
 		return capi.InstanceOperationRunning.Errorf("An operation for the service instance is in progress.")
 	}
-	for _, known := range []error{dataservice.ErrNoBackups, dataservice.ErrNotUsable, dataservice.ErrOtherOffering, dataservice.ErrNotWhole} {
+	for _, known := range []error{dataservice.ErrNoBackups, dataservice.ErrNotUsable, dataservice.ErrOtherOffering, dataservice.ErrNotWhole, dataservice.ErrNoMoments, dataservice.ErrOutside} {
 		if errors.Is(err, known) {
 			return capi.UnprocessableEntity.Errorf("That cannot be done: %v.", err)
 		}

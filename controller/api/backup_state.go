@@ -44,6 +44,9 @@ func (s *Server) listBackupStates(c *Ctx) error {
 			if err != nil {
 				return nil, err
 			}
+			if one.Recovery, err = presentRecovery(tx, d); err != nil {
+				return nil, err
+			}
 			all = append(all, one)
 		}
 		slices.SortStableFunc(all, func(a, b capi.BackupState) int { return a.ProvedAt().Compare(b.ProvedAt()) })

@@ -19,6 +19,8 @@ type DataServices interface {
 	Backup(instanceGUID string, also func(*store.Tx, *store.DataService) error) (*store.DataBackup, error)
 	// Restore asks for the content of a backup in place of an instance's.
 	Restore(instanceGUID, backupGUID string, also func(*store.Tx, *store.DataService) error) error
+	// RestoreTo asks for the content that the instance of had at a moment, in place of an instance's.
+	RestoreTo(instanceGUID, of string, at time.Time, also func(*store.Tx, *store.DataService) error) error
 	// Undelete brings the data of a deleted instance back to life; also may give it another name and space.
 	Undelete(instanceGUID string, also func(*store.Tx, *store.DataService) error) error
 	// Purge destroys the data of a deleted instance.
@@ -120,29 +122,45 @@ func (s *Server) restoreBackup(c *Ctx) error {
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	err := c.View(func(tx *store.Tx) error {
+	if (in.Backup.GUID == "") == (in.Time == "") || in.Time == "" && in.ServiceInstance.GUID != "" {
+		return errInvalid("Name either a backup as backup.guid, or a time, and with it, if it is another one, a service_instance.guid.")
+	}
+	at, err := time.Parse(time.RFC3339, in.Time)
+	if err != nil && in.Time != "" {
+		return errInvalid("The time is not one such as 2026-01-02T15:04:05Z (RFC 3339).")
+	}
+	of := cmp.Or(in.ServiceInstance.GUID, c.Path("guid"))
+	err = c.View(func(tx *store.Tx) error {
 		if _, err := s.dataService(tx, c); err != nil {
 			return err
 		}
+		if in.Time != "" {
+			return c.mayTakeFrom(tx, of, errInvalid("There is no such service instance: name one as service_instance.guid."))
+		}
+		none := errInvalid("There is no such backup: name one as backup.guid.")
 		b, err := store.DataBackups.Get(tx, in.Backup.GUID)
 		if err != nil {
-			return orElse(err, errInvalid("There is no such backup: name one as backup.guid."))
+			return orElse(err, none)
 		}
-		return c.maySeeBackup(tx, b)
+		return c.mayTakeFrom(tx, b.ServiceGUID, none)
 	})
 	if err != nil {
 		return err
 	}
-	if err := s.data.Restore(c.Path("guid"), in.Backup.GUID, c.auditData("restore", in)); err != nil {
+	if audit := c.auditData("restore", in); in.Time != "" {
+		err = s.data.RestoreTo(c.Path("guid"), of, at, audit)
+	} else {
+		err = s.data.Restore(c.Path("guid"), in.Backup.GUID, audit)
+	}
+	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusAccepted, struct{}{})
 }
 
-// maySeeBackup: who restores a backup must be a developer where it comes from, too.
-func (c *Ctx) maySeeBackup(tx *store.Tx, b *store.DataBackup) error {
-	none := errInvalid("There is no such backup: name one as backup.guid.")
-	from, err := store.DataServices.Get(tx, b.ServiceGUID)
+// mayTakeFrom: who restores what another data service had must be a developer there, too.
+func (c *Ctx) mayTakeFrom(tx *store.Tx, guid string, none error) error {
+	from, err := store.DataServices.Get(tx, guid)
 	if err != nil {
 		return orElse(err, none)
 	}
@@ -329,5 +347,9 @@ func (s *Server) presentData(tx *store.Tx, i *store.ServiceInstance) (*capi.Data
 	if last != nil {
 		out.LastProof = &capi.BackupProof{GUID: last.GUID, CreatedAt: capi.At(last.CreatedAt), ProvedAt: capi.At(last.ProvedAt), Proof: last.Proof}
 	}
+	if err != nil {
+		return nil, err
+	}
+	out.Recovery, err = presentRecovery(tx, d)
 	return out, err
 }

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/controller/dataservice"
@@ -78,7 +79,7 @@ func (w *dataWorld) event(kind, guid string) {
 func TestProofIsShown(t *testing.T) {
 	w := newDataWorld(t)
 	w.put("db", "db", store.DataReady)
-	w.as("developer", "GET", "/v3/service_instances/db", nil).want(200, `"data_service":{"keeps_data":true,"backups":true,"last_proof":null,"causes":[],"usage":{`)
+	w.as("developer", "GET", "/v3/service_instances/db", nil).want(200, `"data_service":{"keeps_data":true,"backups":true,"last_proof":null,"recovery":null,"causes":[],"usage":{`)
 	w.update(func(tx *store.Tx) error {
 		for guid, b := range map[string]*store.DataBackup{
 			"never": {}, "older": {ProvedAt: tx.Now.Add(-1), Proof: "1 tables, 1 rows"}, "newer": {ProvedAt: tx.Now, Proof: "1 tables, 2 rows"},
@@ -115,6 +116,54 @@ func TestBackupAndRestoreAreAudited(t *testing.T) {
 	w.as("stranger", "POST", "/v3/service_instances/db/actions/restore", restore).want(404)
 	w.as("developer", "POST", "/v3/service_instances/db/actions/restore", restore).want(202)
 	w.event("audit.service_instance.restore", "db")
+}
+
+// TestRestoreToTime: a moment within what is archived is restored by developers of both sides, another one is refused with the
+// window, and the event says which.
+func TestRestoreToTime(t *testing.T) {
+	w := newDataWorld(t)
+	w.put("db", "db", store.DataReady)
+	w.put("copy", "copy", store.DataReady)
+	const restore = "/v3/service_instances/copy/actions/restore"
+	ask := func(at string, more map[string]any) map[string]any {
+		in := map[string]any{"time": at, "service_instance": map[string]any{"guid": "db"}}
+		for k, v := range more {
+			in[k] = v
+		}
+		return in
+	}
+	const from, within, until = "2026-01-02T03:04:05Z", "2026-01-02T03:30:00Z", "2026-01-02T04:04:05Z"
+	refused := func(at string) {
+		t.Helper()
+		if r := w.as("developer", "POST", restore, ask(at, nil)); r.status < 400 {
+			t.Errorf("the moment %s is taken: %d", at, r.status)
+		}
+	}
+	refused(within) // there is no base backup yet
+	began, err := time.Parse(time.RFC3339, from)
+	w.must(err)
+	w.update(func(tx *store.Tx) error {
+		return store.DataArchives.Put(tx, &store.DataArchive{ServiceGUID: "db", Closed: "a gap", Until: began.Add(time.Hour), Trouble: "not shown of what is closed",
+			Bases: []store.DataBase{{GUID: "b", State: store.OperationSucceeded, FinishedAt: began, Bytes: 5, LogBytes: 2, ProvedAt: began, Proof: "1 rows"}}})
+	})
+	w.as("auditor", "GET", "/v3/service_instances/db", nil).want(200, `"recovery":{"windows":[{"from":"`+from+`","until":"`+until+`","bytes":7}],"open":false`, `"proof":"1 rows"`, `"trouble":""`)
+	w.as("developer", "GET", "/v3/backup_states", nil).want(200, `"recovery":{"windows":[{"from":"`+from)
+	refused("2026-01-02T05:00:00Z") // after what is archived
+	w.as("developer", "POST", restore, ask("yesterday", nil)).want(422, "RFC 3339")
+	w.as("developer", "POST", restore, ask(within, map[string]any{"backup": map[string]any{"guid": "b"}})).want(422, "Name either")
+	w.as("developer", "POST", restore, map[string]any{"service_instance": map[string]any{"guid": "db"}}).want(422, "Name either")
+	w.as("developer", "POST", restore, ask(within, map[string]any{"service_instance": map[string]any{"guid": "none"}})).want(422, "There is no such service instance")
+	w.as("auditor", "POST", restore, ask(within, nil)).want(403)
+	w.as("developer", "POST", restore, ask(within, nil)).want(202)
+	w.as("admin", "GET", "/v3/audit_events?types=audit.service_instance.restore&target_guids=copy", nil).want(200, `"total_results":1`, within)
+	w.view(func(tx *store.Tx) error {
+		d, err := store.DataServices.Get(tx, "copy")
+		w.must(err)
+		if d.State != store.DataRestoring || d.RestoreOf != "db" || d.RestoreTo.Format(time.RFC3339) != within {
+			t.Errorf("the data service is %+v", d)
+		}
+		return nil
+	})
 }
 
 // TestUndelete: a deleted instance comes back in its space, and from a space that is gone into another.

@@ -19,6 +19,8 @@ type DataService struct {
 	KeepsData bool         `json:"keeps_data"` // through restarts; false: it is a cache
 	Backups   bool         `json:"backups"`    // it can be backed up
 	LastProof *BackupProof `json:"last_proof"` // null: no backup was ever restored on trial
+	// Recovery tells which moments can be restored; null: none, only backups.
+	Recovery *DataRecovery `json:"recovery"`
 	// Causes are why it does not do all that it should; empty: it does.
 	Causes Array[Cause]  `json:"causes"`
 	Usage  *ServiceUsage `json:"usage"` // null: not known yet
@@ -37,6 +39,23 @@ type ServiceUsage struct {
 	ConnectionsLimit int      `json:"connections_limit"`
 }
 
+// DataRecovery tells which moments of a data service can be restored (ours, not in CAPI v3).
+type DataRecovery struct {
+	Windows []DataWindow `json:"windows"` // the oldest first; none: there is no base backup yet
+	// Open says that the last window goes on to this moment: what is not archived yet is archived before it is restored.
+	Open      bool         `json:"open"`
+	LastProof *BackupProof `json:"last_proof"` // the base backup that was last recovered on trial; null: none was
+	Trouble   string       `json:"trouble"`    // why something cannot be archived now; empty: it can
+	TroubleAt *time.Time   `json:"trouble_at"`
+}
+
+// DataWindow is from when to when every moment can be restored.
+type DataWindow struct {
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until"` // what is archived
+	Bytes int64     `json:"bytes"` // that this takes
+}
+
 // BackupProof is the backup that was last restored and queried.
 type BackupProof struct {
 	GUID      string `json:"guid"`
@@ -51,11 +70,11 @@ type UndeleteRequest struct {
 	Relationships ServiceInstanceRelatesTo `json:"relationships"`
 }
 
-// RestoreRequest names a backup.
+// RestoreRequest names a backup, or else a moment, and the service instance that had it then, when it is another one.
 type RestoreRequest struct {
-	Backup struct {
-		GUID string `json:"guid"`
-	} `json:"backup"`
+	Backup          GUID   `json:"backup,omitzero"`
+	Time            string `json:"time,omitempty"` // RFC 3339, with fractions of a second or without
+	ServiceInstance GUID   `json:"service_instance,omitzero"`
 }
 
 // DeletedServiceInstance is one whose data is still there (ours, not in CAPI v3).

@@ -81,6 +81,8 @@ type BackupState struct {
 	Space           GUID    `json:"space"`
 	Last            *Backup `json:"last"`   // the newest, whatever became of it; null: there is none
 	Proved          *Backup `json:"proved"` // the newest that was restored and queried; null: there is none
+	// Recovery tells which moments can be restored; null: none, only backups.
+	Recovery *DataRecovery `json:"recovery"`
 }
 
 // ProvedAt is when a backup was last restored and queried; zero: never.

@@ -80,9 +80,13 @@ func (v *care) readBackups(ctx context.Context, c *capi.Client, now time.Time) e
 		if one.Proved != nil {
 			row.Proof = plainText([]byte(one.Proved.Proof))
 		}
-		if len(v.Backups) < careShown {
+		if r := one.Recovery; r != nil && r.Trouble != "" { // before all others, however well they were proved
+			row.State, row.Proof = state{toneBad, "not archived"}, plainText([]byte(r.Trouble))
+			v.Backups = append([]backupStateRow{row}, v.Backups...)
+		} else {
 			v.Backups = append(v.Backups, row)
 		}
+		v.Backups = v.Backups[:min(len(v.Backups), careShown)]
 	}
 	return nil
 }

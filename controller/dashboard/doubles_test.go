@@ -112,6 +112,10 @@ func (v *vault) Backup(instance string, also func(*store.Tx, *store.DataService)
 	})
 }
 
+func (v *vault) RestoreTo(instance, _ string, _ time.Time, also func(*store.Tx, *store.DataService) error) error {
+	return v.Restore(instance, "", also)
+}
+
 func (v *vault) Restore(instance, backup string, also func(*store.Tx, *store.DataService) error) error {
 	return v.w.db.Update(func(tx *store.Tx) error {
 		s, err := store.DataServices.Get(tx, instance)
