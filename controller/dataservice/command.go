@@ -51,6 +51,10 @@ func (m *Manager) runSaying(ctx context.Context, guid string, v *view, c Command
 	if err != nil {
 		return err
 	}
+	do := m.exec
+	if in != nil || out != nil { // content may take longer to come and go than a standby lives
+		do = m.Engine.Exec
+	}
 	if in == nil {
 		in = strings.NewReader(c.Stdin)
 	}
@@ -58,7 +62,7 @@ func (m *Manager) runSaying(ctx context.Context, guid string, v *view, c Command
 	for k, value := range c.Env {
 		e.Env = append(e.Env, k+"="+value)
 	}
-	status, err := m.exec(ctx, guid, e)
+	status, err := do(ctx, guid, e)
 	if err != nil {
 		return fmt.Errorf("run %s in service instance %s: %w", c.Run[0], guid, err)
 	}
