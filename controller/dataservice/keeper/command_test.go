@@ -17,6 +17,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	become()
 	os.Exit(m.Run())
 }
 

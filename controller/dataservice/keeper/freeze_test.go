@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// writer, in the test binary, is a server that appends the next number to two files, one after the other, as fast as it can.
-func TestMain(m *testing.M) {
+// become makes this test's program, when its arguments say so, a server that appends to two files, one after the other,
+// as fast as it can, or the process that lets it go on.
+func become() {
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == "-writer":
 		appendNumbers(os.Args[2])
@@ -22,7 +23,6 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
 }
 
 func appendNumbers(dir string) {
