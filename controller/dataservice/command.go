@@ -52,7 +52,7 @@ func (m *Manager) runSaying(ctx context.Context, guid string, v *view, c Command
 		return err
 	}
 	do := m.exec
-	if in != nil || out != nil { // content may take longer to come and go than a standby lives
+	if in != nil || out != nil { // what takes its time leaves the standby to others
 		do = m.Engine.Exec
 	}
 	if in == nil {

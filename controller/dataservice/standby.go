@@ -13,13 +13,14 @@ import (
 	"github.com/cupola-paas/cupola/store"
 )
 
-// standbyLife is how long a process waits in a container for its command.
+// standbyLife is how long a process waits in a container for its command, which then takes its own time.
 const standbyLife = time.Minute
 
 // standby is a process in an instance's container that waits for one command (keeper.Await). It is brought there while
 // there is something else to wait for, since to bring a process into a container takes longer than most commands do.
 type standby struct {
 	stop    context.CancelFunc
+	idle    *time.Timer // stops it, unless it is taken
 	order   *io.PipeWriter
 	greeted chan struct{} // closed when it waits
 	ended   chan struct{} // closed when status and err are there
@@ -66,12 +67,13 @@ func (m *Manager) standBy(ctx context.Context, s *store.DataService, o *Offering
 		return
 	}
 	guid := s.GUID
-	ctx, stop := context.WithTimeout(ctx, standbyLife)
+	ctx, stop := context.WithCancel(ctx)
 	in, order := io.Pipe()
-	by := &standby{stop: stop, order: order, greeted: make(chan struct{}), ended: make(chan struct{})}
+	by := &standby{stop: stop, idle: time.AfterFunc(standbyLife, stop), order: order, greeted: make(chan struct{}), ended: make(chan struct{})}
 	m.mu.Lock()
 	if m.standbys[guid] != nil {
 		m.mu.Unlock()
+		by.idle.Stop()
 		stop()
 		return
 	}
@@ -82,6 +84,7 @@ func (m *Manager) standBy(ctx context.Context, s *store.DataService, o *Offering
 		e := node.Exec{Command: []string{keeper.Path, "await"}, Stdin: in, Stdout: outputOf{by}, Stderr: complaintsOf{by}}
 		by.status, by.err = m.Engine.Exec(ctx, guid, e)
 		close(by.ended)
+		by.idle.Stop()
 		_ = in.CloseWithError(io.ErrClosedPipe) // for who still writes to it
 		m.forgetStandby(guid, by)
 	})
@@ -103,11 +106,14 @@ func (m *Manager) takeStandby(guid string) *standby {
 	}
 	select {
 	case <-s.greeted:
-		delete(m.standbys, guid)
-		return s
 	default:
 		return nil
 	}
+	delete(m.standbys, guid)
+	if !s.idle.Stop() {
+		return nil // it is just being stopped
+	}
+	return s
 }
 
 func (m *Manager) forgetStandby(guid string, s *standby) {
