@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // watcher is one Watch. tables is empty when it watches all of them.
 type watcher struct {
@@ -72,4 +75,18 @@ func (w *watcher) wants(touched touched) bool {
 		}
 	}
 	return false
+}
+
+// Sleep waits until wake or for d, and reports false when ctx has ended. So loops that follow the store wait between two
+// passes; a nil wake never comes.
+func Sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-wake:
+	case <-timer.C:
+	}
+	return true
 }

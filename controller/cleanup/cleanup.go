@@ -60,20 +60,12 @@ type Loop struct {
 
 // Run steps until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
-	wait := afterStart
-	for {
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
+	for wait := afterStart; store.Sleep(ctx, wait, nil); wait = every {
 		if err := l.Step(ctx); err != nil && ctx.Err() == nil {
 			l.Log.Warn("clean-up not finished", "error", err)
 		}
-		wait = every
 	}
+	return nil
 }
 
 // Step makes one pass: first records, then what no record refers to. Every part is tried.

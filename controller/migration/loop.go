@@ -95,23 +95,10 @@ func (l *Loop) Run(ctx context.Context) error {
 		if busy || err != nil {
 			wait = resync
 		}
-		if !sleep(ctx, pause, nil) || !sleep(ctx, wait, changed) {
+		if !store.Sleep(ctx, pause, nil) || !store.Sleep(ctx, wait, changed) {
 			return nil
 		}
 	}
-}
-
-// sleep waits for d or wake; it reports false when ctx ended.
-func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-wake:
-	case <-timer.C:
-	}
-	return true
 }
 
 // Step looks at what is where and says what is to leave. It must have been called once before anything is scheduled, so that

@@ -52,23 +52,10 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.Log.Error("what containers may reach is not renewed", "error", err)
 			wait = retry
 		}
-		if !sleep(ctx, pause, nil) || !sleep(ctx, wait, changed) {
+		if !store.Sleep(ctx, pause, nil) || !store.Sleep(ctx, wait, changed) {
 			return nil
 		}
 	}
-}
-
-// sleep waits for d or wake; it reports false when ctx ended.
-func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-wake:
-	case <-timer.C:
-	}
-	return true
 }
 
 // Step reads one moment of the store and hands it over.

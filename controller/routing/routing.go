@@ -55,23 +55,10 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.Log.Error("routing table not renewed", "error", err)
 			due, wait = time.Time{}, time.Second
 		}
-		if !sleep(ctx, pause, nil) || !sleep(ctx, wait, feed.Wake()) {
+		if !store.Sleep(ctx, pause, nil) || !store.Sleep(ctx, wait, feed.Wake()) {
 			return nil
 		}
 	}
-}
-
-// sleep waits for d or wake; it reports false when ctx ended.
-func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-wake:
-	case <-timer.C:
-	}
-	return true
 }
 
 // Step looks at everything and hands the router what is new.

@@ -129,10 +129,8 @@ func (l *Loop) init() {
 
 // sleep waits for a change or the time; it reports false when ctx ended.
 func (l *Loop) sleep(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
-	select {
-	case <-ctx.Done():
+	if !store.Sleep(ctx, pause, nil) {
 		return false
-	case <-time.After(pause):
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
