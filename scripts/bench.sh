@@ -12,5 +12,7 @@ go test -timeout 60m -run '^$' -bench BenchmarkLists -benchtime "${LISTTIME:-11x
 	END { for (row in names) printf "%8s %8s %8s  %s\n", ms[row, "100apps"], ms[row, "1000apps"], ms[row, "10000apps"], row }' | sort -k3,3nr | head -n "${LISTS:-25}"
 say "the controller's loops with many nodes (docs/scale.md)"
 CUPOLA_SCALE="${NODES:-10,100}" go test -count=1 -timeout 60m -run '^TestScale$' ./controller -v | grep -vE '^(=== |--- |PASS|ok )'
+say "backups of data services (docs/data-services.md)"
+CUPOLA_BENCH=1 go test -count=1 -timeout 60m -run '^TestBackupFigures$' ./controller/dataservice -v | grep -vE '^(=== |--- |\s+--- |PASS|ok )'
 say "platform (docs/benchmarks.md says what is promised)"
 CUPOLA_BENCH=1 go test -count=1 -timeout 60m -run TestBenchmarks ./e2e/... -v | grep -vE '^(=== |--- |\s+--- )'

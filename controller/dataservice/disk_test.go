@@ -30,6 +30,7 @@ func (p *platform) tinyPostgres() {
 // to go on all the same is stopped, and comes back with its rows in a larger plan, where who was unbound meanwhile gets in
 // no more.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.out = t.Output()
 	p.tinyPostgres()
@@ -92,6 +93,7 @@ func TestDiskFull(t *testing.T) {
 
 // TestFullServers: other servers too refuse what takes more of the disk, and let who is bound make room.
 func TestFullServers(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.out = t.Output()
 	p.measureEvery = time.Second

@@ -167,6 +167,7 @@ func natsRead(c map[string]any) error {
 // TestOfferings: a binding writes and reads with TLS; a role that is gone does not get in; what was written is there
 // after a restart of the server, where the offering keeps anything.
 func TestOfferings(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.out = t.Output()
 	p.start()

@@ -13,6 +13,7 @@ import (
 // TestOSB goes through the Open Service Broker API 2.17 clause by clause, each under the heading of its section, with
 // one real instance.
 func TestOSB(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.out, p.patience = t.Output(), -1 // no waiting: everything is seen as it goes on
 	p.start()

@@ -30,6 +30,7 @@ func (i *patchedImages) Image(ctx context.Context, o *dataservice.Offering, fres
 // TestPatch: newer packages reach an instance as an upgrade of an offering whose own version is the same, and not before it is
 // asked for.
 func TestPatch(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.out = t.Output()
 	changing := &patchedImages{}

@@ -51,6 +51,7 @@ func count(t testing.TB, db *sql.DB, when string, want int) {
 
 // TestPostgres is the life of an instance: its row outlives everything but the purge.
 func TestPostgres(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.out = t.Output()
 	p.start()

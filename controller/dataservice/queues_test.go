@@ -61,6 +61,7 @@ func (i *instance) restore(t *testing.T, backup string) {
 
 // TestNATSBackup: streams come back with their messages, consumers and positions, in place and in a new instance.
 func TestNATSBackup(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	f := &fickle{Folder: vault.Folder{Dir: p.backups}}
 	p.out, p.vault = t.Output(), f
@@ -162,6 +163,7 @@ func (p *platform) backUpFails(t *testing.T, i *instance) string {
 
 // TestNoBackups: what forgets says so.
 func TestNoBackups(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.start()
 	i := p.provision("memcached", "small")
@@ -190,6 +192,7 @@ func publish(ch *amqp.Channel, queue string, bodies ...string) error {
 // TestRabbitMQBackup: queues come back with their confirmed messages and bindings, though clients publish all the time; users are
 // those of now.
 func TestRabbitMQBackup(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("CUPOLA_ALL_OFFERINGS") == "" {
 		t.Skip("set CUPOLA_ALL_OFFERINGS to try this offering too")
 	}

@@ -74,6 +74,7 @@ func (i *instance) restoreTo(of *instance, at time.Time) {
 // TestRecovery: a table that was dropped is there again as it was just before, in place and in a new instance; roles stay;
 // moments that are not kept are refused with those that are.
 func TestRecovery(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.out, p.every = t.Output(), time.Hour
 	p.start()
@@ -178,6 +179,7 @@ func (i *instance) untilArchive(what string, ok func(all []*store.DataArchive) b
 // TestRecoveryOfTroubles: an archive that is full is told of and does not stop the server; what is lost meanwhile is a gap
 // between two archives, of which each can be restored from; a platform that ends in the middle of a restore goes on with it.
 func TestRecoveryOfTroubles(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	f := &fickle{Folder: vault.Folder{Dir: p.backups}}
 	p.out, p.every, p.vault = t.Output(), time.Hour, f

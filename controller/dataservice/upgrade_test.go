@@ -12,6 +12,7 @@ import (
 
 // TestRedisBackup: what a backup holds comes back, over what was written since.
 func TestRedisBackup(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.out = t.Output()
 	p.start()
@@ -87,6 +88,7 @@ func (i *instance) upgrade(version string) {
 // TestUpgrade: an upgrade is made after a backup that was proved, from a new image; one whose server does not start is
 // undone, and the row is there all the time.
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.out = t.Output()
 	p.start()

@@ -16,13 +16,14 @@ import (
 
 // network is a namespace with a loopback and nothing else. It ends with its thread and the last process in it.
 type network struct {
-	path string // by which a process enters it
-	work chan func()
+	path  string // by which a process enters it
+	work  chan func()
+	ended chan struct{}
 }
 
 // newNetwork makes one, which needs root.
 func newNetwork(t testing.TB) (*network, error) {
-	n := &network{work: make(chan func())}
+	n := &network{work: make(chan func()), ended: make(chan struct{})}
 	made := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocks: the thread ends with its goroutine, so that nothing else can come to run in the namespace
@@ -32,13 +33,18 @@ func newNetwork(t testing.TB) (*network, error) {
 		}
 		n.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
 		made <- raise("lo")
-		for f := range n.work {
-			f()
+		for {
+			select {
+			case f := <-n.work:
+				f()
+			case <-n.ended:
+				return
+			}
 		}
 	}()
 	err := <-made
 	if err == nil {
-		t.Cleanup(func() { close(n.work) })
+		t.Cleanup(func() { close(n.ended) })
 	}
 	return n, err
 }
@@ -63,19 +69,26 @@ func raise(name string) error {
 	return nil
 }
 
+// do calls a function on the namespace's thread, unless that has ended.
+func (n *network) do(f func() error) error {
+	done := make(chan error, 1)
+	select {
+	case n.work <- func() { done <- f() }:
+		return <-done
+	case <-n.ended:
+		return net.ErrClosed
+	}
+}
+
 // listen listens inside.
 func (n *network) listen(address string) (l net.Listener, err error) {
-	done := make(chan struct{})
-	n.work <- func() { l, err = net.Listen("tcp", address); close(done) }
-	<-done
+	err = n.do(func() (err error) { l, err = net.Listen("tcp", address); return err })
 	return l, err
 }
 
 // dial connects to a listener inside.
 func (n *network) dial(address string) (c net.Conn, err error) {
-	done := make(chan struct{})
-	n.work <- func() { c, err = net.Dial("tcp", address); close(done) }
-	<-done
+	err = n.do(func() (err error) { c, err = net.Dial("tcp", address); return err })
 	return c, err
 }
 
