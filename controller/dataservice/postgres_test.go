@@ -25,7 +25,7 @@ func openPostgres(t testing.TB, c map[string]any) *sql.DB {
 	if err := os.WriteFile(ca, []byte(text(c["ca_certificate"])), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sql.Open("postgres", strings.Replace(text(c["uri"]), "sslmode=require", "sslmode=verify-full&connect_timeout=5&sslrootcert="+ca, 1))
+	db, err := sql.Open("postgres", strings.Replace(text(c["uri"]), "sslmode=require", "sslmode=verify-full&connect_timeout=30&sslrootcert="+ca, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
