@@ -48,7 +48,7 @@ func partSlow(cs *cells, u *user) {
 	c := cs.all[1]
 	dockerd := child(cs, c.docker.Process.Pid)
 	signal := func(s syscall.Signal) {
-		for _, pid := range []int{c.docker.Process.Pid, dockerd} { // who waits for it stops with it
+		for _, pid := range []int{dockerd, c.docker.Process.Pid} { // who waits for it stops with it, and again if it goes on first
 			if err := syscall.Kill(pid, s); err != nil {
 				cs.t.Fatal(err)
 			}
