@@ -23,6 +23,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cupola-paas/cupola/node/agent"
 )
 
 // authority signs for nodes and the controller.
@@ -189,37 +191,38 @@ func at(v any, path string) any {
 	return v
 }
 
-// TestAgentHearsTheControllerAlone: other nodes have certificates of the same CA.
-func TestAgentHearsTheControllerAlone(t *testing.T) {
+// TestWhoIsHeard: the agent serves the controller; other nodes have certificates of the same CA, and may not ask for what it may.
+func TestWhoIsHeard(t *testing.T) {
 	a := newAuthority(t)
 	dir, n := joined(t, a, time.Minute)
 	p, err := openPapers(dir, n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "yes") }))
+	srv := httptest.NewUnstartedServer(agent.New(nil, agent.Options{Controller: serverName, NodeName: n.nameOf}).Handler())
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	l := tls.NewListener(srv.Listener, p.server())
 	go srv.Config.Serve(l) //nolint:errcheck // it ends with the listener
 	t.Cleanup(func() { l.Close() })
-	ask := func(certs ...tls.Certificate) error {
+	ask := func(certs ...tls.Certificate) (int, error) {
 		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool(), ServerName: "n1.test", Certificates: certs}, DisableKeepAlives: true}}
-		res, err := c.Get("https://" + l.Addr().String())
-		if err == nil {
-			res.Body.Close()
+		res, err := c.Get("https://" + l.Addr().String() + "/v1/nothing")
+		if err != nil {
+			return 0, err
 		}
-		return err
+		res.Body.Close()
+		return res.StatusCode, nil
 	}
-	if err := ask(a.pair(serverName)); err != nil {
-		t.Errorf("the controller is refused: %v", err)
+	if status, err := ask(a.pair(serverName)); err != nil || status != http.StatusNotFound {
+		t.Errorf("the controller is refused: %d %v", status, err)
 	}
-	if err := ask(a.pair("n2.test")); err == nil {
-		t.Error("another node is heard")
+	if status, err := ask(a.pair("n2.test")); err != nil || status != http.StatusForbidden {
+		t.Errorf("another node is heard: %d %v", status, err)
 	}
-	if err := ask(newAuthority(t).pair(serverName)); err == nil {
+	if _, err := ask(newAuthority(t).pair(serverName)); err == nil {
 		t.Error("a controller of another CA is heard")
 	}
-	if err := ask(); err == nil {
+	if _, err := ask(); err == nil {
 		t.Error("somebody without a certificate is heard")
 	}
 }

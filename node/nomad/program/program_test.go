@@ -3,14 +3,41 @@ package program
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
+
+// TestMain lets this test's program be the one that is run: a shell could not be told of a SIGHUP where the tests were started
+// with it ignored, as by nohup.
+func TestMain(m *testing.M) {
+	if marker := os.Getenv("PROGRAM_MARKER"); marker != "" {
+		run(marker)
+	}
+	os.Exit(m.Run())
+}
+
+// run fails once, and then says with what it was called and when it is to read its files again.
+func run(marker string) {
+	if _, err := os.Stat(marker); err != nil {
+		fmt.Println("first")
+		_ = os.WriteFile(marker, nil, 0o600)
+		os.Exit(1)
+	}
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGHUP)
+	fmt.Println(strings.Join(os.Args[1:], " "))
+	for range told {
+		fmt.Println("reloaded")
+	}
+}
 
 // script is a program that says what it is told, as the installed one would.
 func script(t *testing.T, text string) string {
@@ -52,11 +79,8 @@ func TestRun(t *testing.T) {
 			lines <- strings.TrimSpace(string(buf[:n]))
 		}
 	}()
-	marker := filepath.Join(t.TempDir(), "marker")
-	p := &Program{
-		Path:   script(t, "trap 'echo reloaded' HUP\nif [ ! -e "+marker+" ]; then touch "+marker+"; echo first; exit 1; fi\necho \"$1 $2 $3\"\nwhile :; do sleep 0.02; done"),
-		Config: "/config.json", Out: w, Log: slog.New(slog.DiscardHandler),
-	}
+	t.Setenv("PROGRAM_MARKER", filepath.Join(t.TempDir(), "marker"))
+	p := &Program{Path: os.Args[0], Config: "/config.json", Out: w, Log: slog.New(slog.DiscardHandler)}
 	if err := p.Reload(); err != nil {
 		t.Errorf("Reload of what does not run: %v", err)
 	}
