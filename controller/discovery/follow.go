@@ -38,19 +38,23 @@ type toldBackend struct {
 	Address netip.Addr `json:"address"`
 }
 
-// tell puts names into words, the same ones for the same names.
-func (n *names) tell() told {
-	t := told{Domains: n.domains, Routes: map[string][]toldBackend{}}
-	for name, all := range n.routes {
-		t.Routes[name] = []toldBackend{}
-		for _, b := range all {
-			t.Routes[name] = append(t.Routes[name], toldBackend{b.index, b.address})
+// tell puts names into words, once for all machines that ask; the same names have the same version.
+func (n *names) tell() (version string, text []byte) {
+	n.once.Do(func() {
+		t := told{Domains: n.domains, Routes: map[string][]toldBackend{}}
+		for name, all := range n.routes {
+			t.Routes[name] = []toldBackend{}
+			for _, b := range all {
+				t.Routes[name] = append(t.Routes[name], toldBackend{b.index, b.address})
+			}
 		}
-	}
-	text, _ := json.Marshal(t) // of strings and numbers; maps come sorted
-	sum := sha256.Sum256(text)
-	t.Version = hex.EncodeToString(sum[:8])
-	return t
+		text, _ := json.Marshal(t) // of strings and numbers; maps come sorted
+		sum := sha256.Sum256(text)
+		t.Version = hex.EncodeToString(sum[:8])
+		n.version = t.Version
+		n.text, _ = json.Marshal(t)
+	})
+	return n.version, n.text
 }
 
 func (t told) names() *names {
@@ -78,10 +82,10 @@ func (s *Server) Handler() http.Handler {
 				http.Error(w, "the names are not read yet", http.StatusServiceUnavailable)
 				return
 			}
-			t := n.tell()
-			if t.Version != r.URL.Query().Get("seen") || !waiting {
+			version, text := n.tell()
+			if version != r.URL.Query().Get("seen") || !waiting {
 				w.Header().Set("Content-Type", "application/json")
-				_ = json.NewEncoder(w).Encode(t) // who has left needs no answer
+				_, _ = w.Write(text) // who has left needs no answer
 				return
 			}
 			select {

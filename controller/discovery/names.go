@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cupola-paas/cupola/store"
 )
@@ -13,6 +14,10 @@ import (
 type names struct {
 	domains []string             // internal ones, lower case, without a final dot
 	routes  map[string][]backend // by full name
+
+	once    sync.Once // of tell
+	version string
+	text    []byte
 }
 
 // backend is an instance that a route leads to.
