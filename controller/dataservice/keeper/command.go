@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"strings"
-	"syscall"
 )
 
 // maxOrder bounds the line in which a command is told, in bytes.
@@ -41,13 +38,7 @@ func Await(in *os.File, out io.Writer) error {
 	if len(o.Run) == 0 {
 		return errors.New("order: no command")
 	}
-	program := o.Run[0]
-	if !strings.Contains(program, "/") {
-		if program, err = exec.LookPath(program); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("%s: %w", program, syscall.Exec(program, o.Run, Plan{Env: o.Env}.Environ()))
+	return replaceBy(o.Run, Plan{Env: o.Env}.Environ())
 }
 
 // readLine reads to the end of a line and not a byte further. An end of input before is an empty line.

@@ -217,8 +217,11 @@ func Read(file string) (Plan, error) {
 }
 
 // Become replaces this process by the server.
-func (p Plan) Become() error {
-	program := p.Exec[0]
+func (p Plan) Become() error { return replaceBy(p.Exec, p.Environ()) }
+
+// replaceBy replaces this process by a program, which is looked for where it has no path.
+func replaceBy(args, env []string) error {
+	program := args[0]
 	if !strings.Contains(program, "/") {
 		found, err := exec.LookPath(program)
 		if err != nil {
@@ -226,5 +229,5 @@ func (p Plan) Become() error {
 		}
 		program = found
 	}
-	return fmt.Errorf("%s: %w", program, syscall.Exec(program, p.Exec, p.Environ()))
+	return fmt.Errorf("%s: %w", program, syscall.Exec(program, args, env))
 }
