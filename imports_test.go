@@ -23,7 +23,7 @@ var house = map[string][]string{
 	"controller/door":                  {"controller/identity", "store"},
 	"controller/collect":               {"store", "node"},
 	"controller/dashboard":             {"controller/capi", "controller/auth"},
-	"controller/dashboard/browsertest": {},
+	"controller/dashboard/browsertest": {"node"},
 	"controller/logs":                  {"controller/capi", "store", "node"},
 	"controller/revision":              {"store"},
 	"controller/dataservice/vault":     {},

@@ -3,7 +3,6 @@ package browsertest
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"runtime"
@@ -12,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cupola-paas/cupola/node"
 )
 
 // network is a namespace with a loopback and nothing else. It ends with its thread and the last process in it.
@@ -104,29 +105,16 @@ func forward(t testing.TB, l net.Listener, dial func() (net.Conn, error)) {
 			if err != nil {
 				continue
 			}
-			go splice(from, dial)
+			go func() {
+				to, err := dial()
+				if err != nil {
+					from.Close()
+					return
+				}
+				node.Pipe(from, to)
+			}()
 		}
 	}()
-}
-
-// splice joins two connections. Each side's end is told to the other, as it would be without anybody between.
-func splice(from net.Conn, dial func() (net.Conn, error)) {
-	defer from.Close()
-	to, err := dial()
-	if err != nil {
-		return
-	}
-	defer to.Close()
-	half := func(dst, src net.Conn, done chan<- struct{}) {
-		_, _ = io.Copy(dst, src)
-		_ = dst.(*net.TCPConn).CloseWrite()
-		done <- struct{}{}
-	}
-	done := make(chan struct{}, 2)
-	go half(to, from, done)
-	go half(from, to, done)
-	<-done
-	<-done
 }
 
 // endsWithUs has a process end with the one that started it.
