@@ -42,6 +42,7 @@ const (
 // Engine is one of two; a node.Engine that is a node.Settler is one.
 type Engine interface {
 	List(ctx context.Context) ([]node.Status, error)
+	Find(ids ...string) []node.Status
 	Settle(s node.Settlement)
 }
 
@@ -59,7 +60,6 @@ type Loop struct {
 	home   string               // what it was told last
 	moving map[string]string    // likewise: the apps that move, by GUID, with the engine where they belong
 	begun  map[string]time.Time // since when
-	away   map[string]bool      // data services that apps need not be on this machine for
 }
 
 // First is where workloads belong as the store says, for an engine that is opened.
@@ -108,23 +108,22 @@ func (l *Loop) Step(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	list, err := l.Engine.List(ctx)
-	if err != nil {
-		return false, err
-	}
-	l.noteAway(list)
 	switch {
 	case m == nil:
 		l.settle("", nil)
 	case m.State != store.MigrationRunning:
 		l.settle(m.Target, nil)
 	default:
-		return l.step(m, list)
+		return l.step(ctx, m)
 	}
 	return false, nil
 }
 
-func (l *Loop) step(m *store.Migration, list []node.Status) (bool, error) {
+func (l *Loop) step(ctx context.Context, m *store.Migration) (bool, error) {
+	list, err := l.Engine.List(ctx)
+	if err != nil {
+		return false, err
+	}
 	bound, err := l.bound()
 	if err != nil {
 		return false, err
@@ -280,43 +279,29 @@ func (l *Loop) stays(labels map[string]string) bool {
 	return slices.ContainsFunc(all, l.here)
 }
 
-// here reports whether a binding is to a data service that is reached from this machine alone.
+// here reports whether a binding is to a data service that is reached from this machine alone: no machine of the cluster runs
+// it, or reaches where it is.
 func (l *Loop) here(b *store.DataBinding) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !l.away[b.ServiceGUID]
+	return !slices.ContainsFunc(l.Engine.Find(b.ServiceGUID), func(s node.Status) bool {
+		at, err := netip.ParseAddr(s.Address)
+		return s.Engine != node.EngineDocker || err == nil && l.Reachable != nil && l.Reachable(at)
+	})
 }
 
 // bound are the apps that must be on this machine for their data services, each with one of these.
 func (l *Loop) bound() (map[string]string, error) {
-	out := map[string]string{}
+	var all []*store.DataBinding
 	err := l.DB.View(func(tx *store.Tx) error {
-		for b := range store.DataBindings.All(tx) {
-			if b.AppGUID != "" && l.here(b) {
-				out[b.AppGUID] = b.ServiceGUID
-			}
-		}
+		all = slices.Collect(store.DataBindings.All(tx))
 		return nil
 	})
-	return out, err
-}
-
-// noteAway remembers which data services machines of the cluster run, or are reached from there.
-func (l *Loop) noteAway(list []node.Status) {
-	away := map[string]bool{}
-	for _, s := range list {
-		service := s.Labels[labelService]
-		if service == "" {
-			continue
-		}
-		at, err := netip.ParseAddr(s.Address)
-		if s.Engine != node.EngineDocker || err == nil && l.Reachable != nil && l.Reachable(at) {
-			away[service] = true
+	out := map[string]string{}
+	for _, b := range all {
+		if b.AppGUID != "" && l.here(b) {
+			out[b.AppGUID] = b.ServiceGUID
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.away = away
+	return out, err
 }
 
 // state reports whether an app moves, and whether it has taken longer than it should.
