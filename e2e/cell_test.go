@@ -125,25 +125,57 @@ func (cs *cells) eventually(what string, limit time.Duration, so func() bool) ti
 	began := time.Now()
 	for !so() {
 		if time.Since(began) > limit {
-			cs.t.Fatalf("not within %s: %s\n%s", limit, what, cs.report())
+			cs.t.Fatalf("not within %s: %s", limit, what) // remove tells the rest
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 	return time.Since(began)
 }
 
-// report is what helps to see why.
+// report is what helps to see why, the shortest last: who reads the log of a machine far away may see its end only.
 func (cs *cells) report() string {
 	var out strings.Builder
-	out.WriteString(serverLogOnFailure(cs.p))
+	fmt.Fprintf(&out, "%s\n", serverLogOnFailure(cs.p))
 	for _, c := range cs.all {
 		for _, name := range []string{"node.log", "dockerd.log"} {
 			raw, _ := os.ReadFile(filepath.Join(c.dir, name))
 			lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
-			fmt.Fprintf(&out, "\n--- %s %s ---\n%s", c.name, name, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+			fmt.Fprintf(&out, "--- %s %s ---\n", c.name, name)
+			for _, line := range lines[max(0, len(lines)-6):] {
+				fmt.Fprintf(&out, "%.220s\n", line)
+			}
 		}
 	}
+	fmt.Fprintf(&out, "--- containers: %s\n--- attempts in Nomad:\n", cs.containers())
+	for _, a := range cs.attempts() {
+		fmt.Fprintln(&out, a)
+	}
 	return out.String()
+}
+
+// attempts are the allocations that the servers know and that aren't over, one a line.
+func (cs *cells) attempts() []string {
+	client := http.Client{Timeout: 2 * time.Second}
+	for _, s := range cs.servers {
+		res, err := client.Get("http://" + s.http + "/v1/allocations")
+		if err != nil {
+			continue
+		}
+		var list []struct{ ID, JobID, NodeName, DesiredStatus, ClientStatus string }
+		err = json.NewDecoder(res.Body).Decode(&list)
+		res.Body.Close()
+		if err != nil {
+			continue
+		}
+		var all []string
+		for _, a := range list {
+			if a.ClientStatus != "complete" {
+				all = append(all, fmt.Sprintf("%s %s on %s: wanted %s, is %s", a.ID, a.JobID, a.NodeName, a.DesiredStatus, a.ClientStatus))
+			}
+		}
+		return all
+	}
+	return nil
 }
 
 // addresses are free ports of this machine on the cells' network.
@@ -345,7 +377,7 @@ func (cs *cells) add(name string) *cell {
 	token := strings.Fields(cs.operator().must("node", "token"))
 	r := cs.join(c, token[len(token)-1])
 	if r.code != 0 {
-		cs.t.Fatalf("%s does not join:\n%s\n%s", name, r.all(), cs.report())
+		cs.t.Fatalf("%s does not join:\n%s", name, r.all())
 	}
 	cs.startNode(c)
 	return c
