@@ -189,6 +189,7 @@ func (e *Nomad) resync(ctx context.Context) error {
 		before[id] = true
 	}
 	e.mu.RUnlock()
+	run := e.attached()
 	jobs, _, err := e.api.Jobs().ListOptions(&api.JobListOptions{Fields: &api.JobListFields{Meta: true}}, q)
 	if err != nil {
 		return failed("list the jobs of Nomad", err)
@@ -202,6 +203,7 @@ func (e *Nomad) resync(ctx context.Context) error {
 	for _, s := range allocs {
 		e.allocChanged(s)
 	}
+	e.endOrphans(run)
 	return nil
 }
 
@@ -221,6 +223,10 @@ func (e *Nomad) takeJobs(jobs []*api.JobListStub, before map[string]bool) {
 			w.process = w.labels["process"]
 			w.status.Labels = w.labels
 			e.workloads[id] = w
+			if j.Stop { // by a Stop that was cut off, or by hand while nobody watched
+				w.stopping = true
+				e.wg.Go(func() { e.endStopped(id) })
+			}
 			e.refreshLocked(w)
 			e.Note(id)
 		}

@@ -93,6 +93,37 @@ func TestFaults(t *testing.T) {
 		}
 		until(t, e, s.ID, "it is not listed", func(s node.Status) bool { return s.ID == "" })
 	})
+	t.Run("StopCutOffIsFinished", func(t *testing.T) {
+		s := running(t, e, reg, image)
+		e.mu.Lock()
+		e.workloads[s.ID].stopping = true // not put back
+		e.mu.Unlock()
+		if err := e.deregister(t.Context(), s.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		e.mu.Lock()
+		delete(e.workloads, s.ID) // as by an engine that was opened just now
+		e.mu.Unlock()
+		if err := e.resync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		until(t, e, s.ID, "it is not listed", func(s node.Status) bool { return s.ID == "" })
+		if _, _, err := e.api.Jobs().Info(e.build.jobID(s.ID), nil); !notFound(err) {
+			t.Errorf("the job is still there: %v", err)
+		}
+	})
+	t.Run("OrphanIsEnded", func(t *testing.T) {
+		s := running(t, e, reg, image)
+		e.mu.Lock()
+		w := e.workloads[s.ID]
+		delete(e.workloads, s.ID)
+		e.mu.Unlock()
+		e.endOrphans(e.attached())
+		e.mu.Lock()
+		e.workloads[s.ID] = w
+		e.mu.Unlock()
+		until(t, e, s.ID, "it was ended", func(s node.Status) bool { return !s.Ready })
+	})
 	t.Run("DrainedNodeIsLeft", func(t *testing.T) {
 		s := running(t, e, reg, image)
 		machines, err := e.Machines(context.Background())

@@ -65,8 +65,7 @@ func (e *Nomad) putBack(ctx context.Context, id string) (uint64, error) {
 	}
 	if ours == nil { // edited so often that Nomad has forgotten the first: the controller makes it anew
 		e.log.Warn("a job was edited by hand beyond recognition; it is removed and made anew", "instance", id)
-		_, _, err := e.api.Jobs().Deregister(jobID, true, (&api.WriteOptions{}).WithContext(ctx))
-		return 0, err
+		return 0, e.Stop(ctx, id, 0)
 	}
 	e.log.Warn("a job was edited by hand; it is put back", "instance", id)
 	r, _, err := e.api.Jobs().Revert(jobID, 0, nil, (&api.WriteOptions{}).WithContext(ctx), "", "")

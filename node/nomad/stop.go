@@ -16,7 +16,8 @@ import (
 const endTime = 30 * time.Second
 
 // Stop implements node.Engine. Nomad is told first, so that it starts nothing again; then the agent ends the
-// container after just that grace, of which Nomad knows only its own.
+// container after just that grace, of which Nomad knows only its own. The job is removed when all has ended: a client of Nomad
+// may miss that an allocation was deleted, and would go on running it, but not that it is to stop.
 func (e *Nomad) Stop(ctx context.Context, id string, grace time.Duration) error {
 	defer e.starting.lock(id)()
 	return e.stop(ctx, id, grace)
@@ -44,9 +45,8 @@ func (e *Nomad) stop(ctx context.Context, id string, grace time.Duration) error 
 	w.stopping = true
 	e.refreshLocked(w)
 	e.mu.Unlock()
-	_, _, err := e.api.Jobs().Deregister(e.build.jobID(id), true, (&api.WriteOptions{}).WithContext(ctx))
-	if err != nil && !notFound(err) {
-		return failed("stop workload "+id, err)
+	if err := e.deregister(ctx, id, false); err != nil {
+		return err
 	}
 	if agent := e.agentOf(id); agent != nil {
 		if err := agent.Stop(ctx, id, grace); err != nil && !errors.Is(err, node.ErrUnavailable) {
@@ -56,6 +56,9 @@ func (e *Nomad) stop(ctx context.Context, id string, grace time.Duration) error 
 	if err := e.awaitEnd(ctx, w, grace); err != nil {
 		return fmt.Errorf("stop workload %s: %w", id, err)
 	}
+	if err := e.deregister(ctx, id, true); err != nil {
+		return err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.workloads[id] == w {
@@ -64,25 +67,27 @@ func (e *Nomad) stop(ctx context.Context, id string, grace time.Duration) error 
 	return nil
 }
 
-// awaitEnd waits until the node says that all is over, or is not there to say it. A job that was purged takes its
-// allocations with it, of whose end no event tells then; so Nomad is asked, too.
+// deregister stops a job, and removes it if that is asked for.
+func (e *Nomad) deregister(ctx context.Context, id string, remove bool) error {
+	_, _, err := e.api.Jobs().Deregister(e.build.jobID(id), remove, (&api.WriteOptions{}).WithContext(ctx))
+	if err != nil && !notFound(err) {
+		return failed("stop workload "+id, err)
+	}
+	return nil
+}
+
+// awaitEnd waits until the nodes say that all attempts are over, or are not there to say it.
 func (e *Nomad) awaitEnd(ctx context.Context, w *workload, grace time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, max(grace, killTimeout)+endTime, errors.New("its node does not say that it has ended"))
 	defer cancel()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		e.mu.RLock()
-		left, news := e.unfinishedLocked(w), w.news
+		news := w.news
 		e.mu.RUnlock()
-		if len(left) == 0 {
+		// Asked each time: an event may have been missed, and an attempt begun that is not in memory.
+		list, _, err := e.api.Jobs().Allocations(e.build.jobID(w.id), true, (&api.QueryOptions{}).WithContext(ctx))
+		if err == nil && e.over(w, list) {
 			return nil
-		}
-		for _, id := range left {
-			a, _, err := e.api.Allocations().Info(id, (&api.QueryOptions{}).WithContext(ctx))
-			if notFound(err) || err == nil && a.ClientTerminalStatus() {
-				e.mu.Lock()
-				delete(w.allocs, id)
-				e.mu.Unlock()
-			}
 		}
 		select {
 		case <-ctx.Done():
@@ -93,15 +98,25 @@ func (e *Nomad) awaitEnd(ctx context.Context, w *workload, grace time.Duration) 
 	}
 }
 
-// unfinishedLocked are the attempts whose end is still to come.
-func (e *Nomad) unfinishedLocked(w *workload) []string {
-	var left []string
-	for _, a := range w.allocs {
+// over takes over all attempts of a workload and reports whether none is still to end.
+func (e *Nomad) over(w *workload, list []*api.AllocationListStub) bool {
+	known := map[string]bool{}
+	for _, s := range list {
+		known[s.ID] = true
+		e.allocChanged(s)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, a := range w.allocs {
+		if !known[id] {
+			delete(w.allocs, id) // Nomad has forgotten it
+			continue
+		}
 		if m := e.nodes[a.nodeID]; !a.over() && m != nil && !m.down {
-			left = append(left, a.id)
+			return false
 		}
 	}
-	return left
+	return true
 }
 
 // Purge removes all jobs of this installation. Close the engine afterwards.
@@ -116,4 +131,50 @@ func (e *Nomad) Purge(ctx context.Context) error {
 		work.Go(func() error { return e.Stop(ctx, s.ID, -1) })
 	}
 	return work.Wait()
+}
+
+// endStopped brings to its end what a job that is stopped already has left.
+func (e *Nomad) endStopped(id string) {
+	if err := e.Stop(e.ctx, id, 0); err != nil && e.ctx.Err() == nil {
+		e.log.Warn("a stopped job is not removed yet", "instance", id, "error", err)
+	}
+}
+
+// place is a workload on a machine.
+type place struct {
+	id string
+	at *member
+}
+
+// attached are the workloads that agents see Nomad run.
+func (e *Nomad) attached() []place {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var all []place
+	for _, m := range e.nodes {
+		for id, s := range m.statuses {
+			if !s.Own && !m.away && !m.down {
+				all = append(all, place{id, m})
+			}
+		}
+	}
+	return all
+}
+
+// endOrphans ends what was seen to run before the jobs were listed and has none: its client was not told of the end of its job.
+// The client may start it again, as often as an instance is restarted; so it is ended in each round.
+func (e *Nomad) endOrphans(seen []place) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, p := range seen {
+		if _, still := p.at.statuses[p.id]; !still || e.workloads[p.id] != nil || e.nodes[p.at.id] != p.at {
+			continue
+		}
+		e.log.Warn("an instance without a job is ended", "instance", p.id, "node", p.at.hostname)
+		e.wg.Go(func() {
+			if err := p.at.agent.Stop(e.ctx, p.id, 0); err != nil && e.ctx.Err() == nil {
+				e.log.Warn("an instance without a job is not ended yet", "instance", p.id, "node", p.at.hostname, "error", err)
+			}
+		})
+	}
 }
