@@ -30,9 +30,6 @@ type dataUser struct {
 // TestDataServices: what apps wrote with the drivers that their users like is there after everything that happens to
 // apps, servers and the platform. PostgreSQL and Redis are always tried, the others with CUPOLA_ALL_OFFERINGS.
 func TestDataServices(t *testing.T) {
-	if shared.cluster != nil {
-		t.Skip("the broker of data services is for one machine")
-	}
 	t.Parallel()
 	p := unstarted(t) // of its own, since it is killed
 	p.boot(t)
