@@ -163,10 +163,19 @@ func nodes(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return list(s, c, all.Resources, "All runs on one machine: there are no nodes.", []string{"name", "state", "pool", "zone", "instances", "memory", "nomad"},
+	err = list(s, c, all.Resources, "All runs on one machine: there are no nodes.", []string{"name", "state", "pool", "zone", "instances", "memory", "nomad"},
 		func(n capi.Node) []string {
 			return []string{s.ui.Name(n.Name), n.State, n.Pool, n.Zone, strconv.Itoa(n.Count), fmt.Sprintf("%d of %d MB", n.Reserved, n.Memory), n.Version}
 		})
+	if err != nil || c.Bool("json") {
+		return err
+	}
+	for _, n := range all.Resources {
+		if n.Problem != "" {
+			s.ui.Notef("%s: %s.", s.ui.Name(n.Name), n.Problem)
+		}
+	}
+	return nil
 }
 
 func removeNode(ctx context.Context, s *session, c *cli.Context) error {

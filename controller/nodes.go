@@ -3,7 +3,9 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/capi"
@@ -34,7 +36,7 @@ func (m machines) List(ctx context.Context) ([]capi.Node, error) {
 	for _, x := range all {
 		out = append(out, capi.Node{
 			GUID: x.ID, Name: x.Name, Address: x.Address, Pool: x.Pool, Zone: x.Zone, Version: x.Version,
-			State: machineState(x), Memory: x.MemoryMB, Reserved: x.ReservedMB, Count: x.Workloads, Kept: x.Kept, Labels: x.Labels,
+			State: machineState(x), Problem: machineProblem(x), Memory: x.MemoryMB, Reserved: x.ReservedMB, Count: x.Workloads, Kept: x.Kept, Labels: x.Labels,
 		})
 	}
 	joining, err := m.joining(all)
@@ -47,7 +49,7 @@ func (m machines) joining(there []node.Machine) ([]capi.Node, error) {
 	err := m.db.View(func(tx *store.Tx) error {
 		for n := range store.Nodes.All(tx) {
 			if !slices.ContainsFunc(there, func(x node.Machine) bool { return x.ID == n.GUID }) {
-				out = append(out, capi.Node{GUID: n.GUID, Name: n.Name, Address: n.Address, State: capi.NodeJoining})
+				out = append(out, capi.Node{GUID: n.GUID, Name: n.Name, Address: n.Address, State: capi.NodeJoining, Problem: problemJoining})
 			}
 		}
 		return nil
@@ -61,6 +63,10 @@ func machineState(x node.Machine) string {
 		return capi.NodeDown
 	case !x.Agent:
 		return capi.NodeForeign
+	case errors.Is(x.Away, node.ErrClock):
+		return capi.NodeSkewed
+	case x.Away != nil:
+		return capi.NodeAway
 	case !x.Eligible && x.Workloads > 0:
 		return capi.NodeDraining
 	case !x.Eligible:
@@ -71,6 +77,34 @@ func machineState(x node.Machine) string {
 		return capi.NodeSkewed
 	}
 	return capi.NodeReady
+}
+
+const (
+	problemJoining = "it has joined and has not come yet: see that cupola-node runs there (cupola node run), and what it logs"
+	problemClock   = "let both machines follow a time server (timedatectl set-ntp true)"
+)
+
+// machineProblem is what is wrong with a machine and how to mend it, in a sentence; empty: nothing.
+func machineProblem(x node.Machine) string {
+	skew, direction := x.Skew.Abs(), "behind"
+	if x.Skew > 0 {
+		direction = "ahead of"
+	}
+	switch {
+	case errors.Is(x.Away, node.ErrClock):
+		return "the server is not let in, for its certificate has ended or begins later by this machine's clock, which is off by a day or more: " + problemClock
+	case !x.Up:
+		return "Nomad does not hear it: see that it is on, and that it reaches Nomad's servers"
+	case !x.Agent:
+		return "nobody of ours is there: join it with cupola node join"
+	case x.Away != nil:
+		return "Nomad hears it, and the server does not: see that cupola-node runs there, and that the server reaches its port for the agent"
+	case skew > nomad.MaxSkew:
+		return fmt.Sprintf("its clock is %s %s the server's; what runs there goes on: %s", skew.Round(time.Second), direction, problemClock)
+	case x.DiskFull:
+		return "Docker's disk is full: make room there"
+	}
+	return ""
 }
 
 func (m machines) Drain(ctx context.Context, guid string, drain bool) error {

@@ -212,6 +212,7 @@ server {
   min_heartbeat_ttl = "5s"
   heartbeat_grace   = "5s"
   raft_multiplier   = 1
+  event_buffer_size = 10
   server_join { retry_join = %s }
 }
 `

@@ -139,9 +139,14 @@ func (p *platform) onNomad() error {
 		p.cluster = c
 	}
 	if err == nil {
-		p.env = append(p.env, "CUPOLA_ENGINE=nomad", "CUPOLA_NOMAD_ADDR="+c.address)
+		p.joins(c)
 	}
 	return err
+}
+
+// joins makes a platform run its instances on a cluster, which others may use beside it.
+func (p *platform) joins(c *cluster) {
+	p.env = append(p.env, "CUPOLA_ENGINE=nomad", "CUPOLA_NOMAD_ADDR="+c.address, "CUPOLA_NODES=127.0.0.1:0")
 }
 
 // jobs are the names of Nomad's jobs that are not stopped.
@@ -249,7 +254,7 @@ func TestFromOneMachineToACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := *p
-	back.env = append(p.env, "CUPOLA_ENGINE=docker", "CUPOLA_NOMAD_ADDR=")
+	back.env = append(p.env, "CUPOLA_ENGINE=docker", "CUPOLA_NOMAD_ADDR=", "CUPOLA_NODES=")
 	if err := back.start(); err != nil {
 		t.Fatal(err)
 	}

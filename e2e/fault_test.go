@@ -34,6 +34,9 @@ func unstarted(t *testing.T) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if shared.cluster != nil { // which is not the platform's, and stays
+		p.joins(shared.cluster)
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("--- server log ---\n%s", p.tail(30))

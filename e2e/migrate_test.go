@@ -117,7 +117,7 @@ func TestEngineMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := p.env
-	p.env = append(append([]string{}, env...), "CUPOLA_ENGINE=docker", "CUPOLA_NOMAD_ADDR=")
+	p.env = append(append([]string{}, env...), "CUPOLA_ENGINE=docker", "CUPOLA_NOMAD_ADDR=", "CUPOLA_NODES=")
 	p.mustStart(t)
 	for _, app := range apps {
 		u.answers(app, "/", http.StatusOK, "")

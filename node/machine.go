@@ -13,6 +13,10 @@ var ErrMachineUp = errors.New("it is up: stop it first")
 // ErrMachineDown refuses to tell a machine something that it cannot hear.
 var ErrMachineDown = errors.New("it is down")
 
+// ErrClock says that a machine holds our certificate, which is good, for one that has ended or begins later: its clock is off by
+// more than certificates allow.
+var ErrClock = errors.New("its clock is off by a day or more")
+
 // Machine is one of the machines of an engine that has several.
 type Machine struct {
 	ID       string // the engine's own
@@ -30,6 +34,7 @@ type Machine struct {
 	Kept                            int           // workloads that stay, which never leave it; not among Workloads
 	DiskFull                        bool          // nothing new is placed there until there is room again
 	Skew                            time.Duration // of its clock: positive if it is ahead of ours
+	Away                            error         // why the one of ours who looks after it does not answer; nil: it does. ErrClock may be the reason
 }
 
 // Host is what somebody who looks after the workloads of a machine says of it.

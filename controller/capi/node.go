@@ -9,6 +9,7 @@ type Node struct {
 	Zone     string `json:"zone"`
 	Version  string `json:"version"` // of Nomad
 	State    string `json:"state"`   // one of NodeReady and those below it
+	Problem  string `json:"problem"` // what is wrong with it and how to mend that, in a sentence; empty: nothing
 	Memory   int    `json:"memory_in_mb"`
 	Reserved int    `json:"reserved_memory_in_mb"` // by instances and tasks
 	Count    int    `json:"instances"`             // tasks among them
@@ -27,6 +28,7 @@ const (
 	NodeJoining  = "JOINING"   // it has its certificate and has not come to the cluster yet
 	NodeFull     = "DISK FULL" // what is there goes on, and nothing new is placed there
 	NodeSkewed   = "CLOCK OFF" // its clock is more than 30 s from the server's
+	NodeAway     = "NO ANSWER" // Nomad hears it, and the server does not: what is there goes on
 	NodeForeign  = "NO AGENT"  // of the cluster, but nobody of ours is there, so nothing is placed on it
 )
 

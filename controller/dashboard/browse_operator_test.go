@@ -36,6 +36,11 @@ func TestOperatorInABrowser(t *testing.T) {
 	b.Click("button", "Resume…")
 	b.Click("[popover] button.do", "Resume it")
 	b.See("h1", "ready")
+	w.must(w.cluster.wrong("n2", capi.NodeSkewed, "its clock is 3m0s ahead of the server's: let both machines follow a time server"))
+	b.See("h1", "clock off")
+	b.See("#fa", "Its clock is 3m0s ahead of the server's")
+	b.visit("/nodes")
+	b.See("#no", "let both machines follow a time server.")
 
 	b.visit("/certificates?show=unwell")
 	b.See("#ce", "ending.example.com")

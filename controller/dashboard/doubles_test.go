@@ -45,6 +45,18 @@ func (c *cluster) set(guid, state string, count int) error {
 	return capi.ResourceNotFound.Errorf("Node not found")
 }
 
+// wrong says what is the matter with a node.
+func (c *cluster) wrong(guid, state, problem string) error {
+	c.mu.Lock()
+	for i := range c.nodes {
+		if c.nodes[i].GUID == guid {
+			c.nodes[i].Problem = problem
+		}
+	}
+	c.mu.Unlock()
+	return c.set(guid, state, -1)
+}
+
 func (c *cluster) Label(context.Context, string, map[string]*string) error { return nil }
 
 func (c *cluster) Drain(_ context.Context, guid string, drain bool) error {

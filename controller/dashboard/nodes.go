@@ -28,6 +28,7 @@ type nodesView struct {
 type nodeRow struct {
 	GUID, Name, Address, Pool, Zone, Version string
 	State                                    state
+	Problem                                  string // what is wrong and how to mend it; empty: nothing
 	Memory                                   meter
 	Count                                    int
 	Draining, Down, Single                   bool
@@ -61,7 +62,7 @@ func readNodes(ctx context.Context, c *capi.Client) ([]nodeRow, error) {
 	var rows []nodeRow
 	for _, n := range all.Resources {
 		rows = append(rows, nodeRow{
-			GUID: n.GUID, Name: n.Name, Address: n.Address, Pool: n.Pool, Zone: n.Zone, Version: n.Version, State: nodeState(n.State), Count: n.Count, Single: n.Single,
+			GUID: n.GUID, Name: n.Name, Address: n.Address, Pool: n.Pool, Zone: n.Zone, Version: n.Version, State: nodeState(n.State), Problem: upper(n.Problem), Count: n.Count, Single: n.Single,
 			Draining: n.State == capi.NodeDraining || n.State == capi.NodeDrained, Down: n.State == capi.NodeDown,
 			Memory: meter{percent(int64(n.Reserved), int64(n.Memory)), "Memory of " + n.Name, megabytes(n.Reserved) + " of " + megabytes(n.Memory) + " given away"},
 		})
@@ -81,6 +82,10 @@ func nodeState(s string) state {
 		return state{toneBad, "down"}
 	case capi.NodeFull:
 		return state{toneBad, "disk full"}
+	case capi.NodeAway:
+		return state{toneBad, "no answer"}
+	case capi.NodeJoining:
+		return state{toneWait, "joining"}
 	case capi.NodeSkewed:
 		return state{toneBad, "clock off"}
 	}

@@ -24,8 +24,8 @@ import (
 
 const (
 	validFor = 24 * time.Hour
-	renewAt  = 12 * time.Hour  // of age
-	early    = 5 * time.Minute // clocks differ
+	renewAt  = 12 * time.Hour // of age
+	early    = 24 * time.Hour // that a certificate begins before it is made, at most: clocks differ
 	caFor    = 5 * 365 * 24 * time.Hour
 	caRenew  = 365 * 24 * time.Hour // left of the CA's time when another takes its place
 )
@@ -141,7 +141,7 @@ func (i *Issuer) makeCA(before []byte) ([]byte, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: i.name + " " + serial.Text(16)[:8]},
-		NotBefore: i.now().Add(-early), NotAfter: i.now().Add(caFor),
+		NotBefore: i.now().Add(-lead(caFor)), NotAfter: i.now().Add(caFor),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
@@ -163,6 +163,10 @@ func (i *Issuer) makeCA(before []byte) ([]byte, error) {
 	}
 	return out.Bytes(), nil
 }
+
+// before is how long before it is made a certificate of that life begins, so that machines whose clocks are behind take it: a day for one
+// of a week, and so much less for a shorter one.
+func lead(life time.Duration) time.Duration { return min(early, life/7) }
 
 func newSerial() (*big.Int, error) {
 	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
@@ -248,7 +252,7 @@ func (i *Issuer) signKey(template *x509.Certificate, public any, address string,
 		return nil, err
 	}
 	template.SerialNumber = serial
-	template.NotBefore, template.NotAfter = i.now().Add(-early), i.now().Add(life)
+	template.NotBefore, template.NotAfter = i.now().Add(-lead(life)), i.now().Add(life)
 	template.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyAgreement
 	if ip := net.ParseIP(address); ip != nil {
 		template.IPAddresses = []net.IP{ip}

@@ -51,6 +51,8 @@ type Options struct {
 	// certificate of a machine, whose workloads may come to those here if the controller has named it.
 	Controller string
 	NodeName   func(node string) string
+	// Clock is the machine's; nil: time.Now.
+	Clock func() time.Time
 	// Image is where this machine finds an image of the platform's registry, and who it is there.
 	Image func(name string) (ref, user, secret string)
 }
@@ -68,6 +70,9 @@ type Agent struct {
 
 // New makes an agent. Its Run must go on while it serves.
 func New(local Local, o Options) *Agent {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
 	return &Agent{o: o, local: local, seq: 1, news: make(chan struct{})}
 }
 
@@ -162,7 +167,7 @@ func (a *Agent) list(w http.ResponseWriter, r *http.Request) {
 	}
 	all, err := a.local.List(r.Context())
 	host, errHost := a.local.Host(r.Context())
-	answer(w, listing{seq, all, host, time.Now()}, errors.Join(err, errHost))
+	answer(w, listing{seq, all, host, a.o.Clock()}, errors.Join(err, errHost))
 }
 
 func (a *Agent) stop(w http.ResponseWriter, r *http.Request) {

@@ -29,6 +29,8 @@ type Client struct {
 	done    chan struct{}
 	changed chan struct{}
 
+	clock clock
+
 	mu   sync.Mutex
 	last []node.Status
 	host node.Host
@@ -72,6 +74,8 @@ func (c *Client) follow(ctx context.Context) {
 		if c.err = err; err == nil {
 			c.last, c.host = l.Workloads, l.Host
 			c.host.Skew = time.Until(l.Now)
+			c.clock.learn(c.host.Skew)
+			c.clock.settle(c.last)
 		}
 		c.mu.Unlock()
 		if err == nil {
@@ -121,13 +125,21 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w: the agent at %s: %v", node.ErrUnavailable, c.address, err)
+		return unanswered(c.address, err)
 	}
 	defer res.Body.Close()
 	if err := refused(res); err != nil {
 		return err
 	}
 	return json.NewDecoder(res.Body).Decode(out)
+}
+
+// unanswered says that an agent does not answer, and why, where that is known.
+func unanswered(address string, err error) error {
+	if clockOff(err) {
+		return fmt.Errorf("%w: the agent at %s: %w", node.ErrUnavailable, address, node.ErrClock)
+	}
+	return fmt.Errorf("%w: the agent at %s: %v", node.ErrUnavailable, address, err)
 }
 
 // refused reads the error of an answer that is one.
@@ -152,7 +164,12 @@ func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error
 // Usage returns what workloads use.
 func (c *Client) Usage(ctx context.Context, ids ...string) (map[string]node.Usage, error) {
 	var all map[string]node.Usage
-	return all, c.call(ctx, http.MethodPost, "/v1/usage", ids, &all)
+	err := c.call(ctx, http.MethodPost, "/v1/usage", ids, &all)
+	for id, u := range all {
+		u.Time = c.clock.ours(u.Time)
+		all[id] = u
+	}
+	return all, err
 }
 
 // SetNetwork says what workloads may reach.
@@ -167,19 +184,20 @@ func (c *Client) UpdateFiles(ctx context.Context, id string, files map[string][]
 
 // Logs follows a workload's output. A broken connection is ErrUnavailable.
 func (c *Client) Logs(ctx context.Context, id string, since time.Time, fn func(node.LogLine)) error {
-	path := workload(id, "logs") + "?since=" + url.QueryEscape(since.Format(time.RFC3339Nano))
+	path := workload(id, "logs") + "?since=" + url.QueryEscape(c.clock.theirs(since).Format(time.RFC3339Nano))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+path, nil)
 	if err != nil {
 		return err
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w: the agent at %s: %v", node.ErrUnavailable, c.address, err)
+		return unanswered(c.address, err)
 	}
 	defer res.Body.Close()
 	if err := refused(res); err != nil {
 		return err
 	}
+	last := since
 	for in := json.NewDecoder(res.Body); ; {
 		var m logLine
 		if err := in.Decode(&m); err != nil {
@@ -191,6 +209,10 @@ func (c *Client) Logs(ctx context.Context, id string, since time.Time, fn func(n
 		if m.Line == nil {
 			return m.End.err()
 		}
+		if m.Line.Time = c.clock.ours(m.Line.Time); m.Line.Time.Before(last) { // its clock was set back just now
+			m.Line.Time = last
+		}
+		last = m.Line.Time
 		fn(*m.Line)
 	}
 }
@@ -218,7 +240,7 @@ func upgraded(ctx context.Context, address string, config *tls.Config, path stri
 	}
 	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: the agent at %s: %v", node.ErrUnavailable, address, err)
+		return nil, nil, unanswered(address, err)
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -233,8 +255,11 @@ func upgraded(ctx context.Context, address string, config *tls.Config, path stri
 	}
 	if err != nil {
 		conn.Close()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			err = ctx.Err()
+		case clockOff(err):
+			err = unanswered(address, err)
 		}
 		return nil, nil, err
 	}

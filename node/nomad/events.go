@@ -108,6 +108,7 @@ func (e *Nomad) rounds() {
 			if err := e.resync(e.ctx); err != nil && e.ctx.Err() == nil {
 				e.log.Warn("compare with Nomad", "error", err)
 			}
+			e.hurry(e.ctx, time.Now())
 		}
 	}
 }

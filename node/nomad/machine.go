@@ -25,7 +25,7 @@ func (e *Nomad) Machines(context.Context) ([]node.Machine, error) {
 		x := node.Machine{
 			ID: id, Name: m.hostname, Address: m.address, Pool: m.pool, Zone: m.zone, Version: m.version,
 			Up: !m.down, Eligible: m.eligible, Agent: m.agent != nil, MemoryMB: m.memoryMB, Labels: m.labels,
-			DiskFull: m.host.DiskFull, Skew: m.host.Skew,
+			DiskFull: m.host.DiskFull, Skew: m.host.Skew, Away: m.why,
 		}
 		if x.Pool == defaultPool {
 			x.Pool = ""

@@ -28,9 +28,10 @@ type member struct {
 	eligible bool
 	statuses map[string]node.Status
 	host     node.Host
-	away     bool // the agent does not answer
-	fullTold bool // Nomad was told that the disk is full
-	behind   bool // it has not been told the network
+	away     bool  // the agent does not answer
+	why      error // of away; nil: it was not asked yet
+	fullTold bool  // Nomad was told that the disk is full
+	behind   bool  // it has not been told the network
 }
 
 func (m *member) name() string {
@@ -194,7 +195,7 @@ func (e *Nomad) lookAt(ctx context.Context, m *member) {
 	if err = errors.Join(err, errHost); err != nil {
 		if ctx.Err() == nil {
 			e.log.Warn("the agent of a node does not answer", "node", m.hostname, "error", err)
-			e.goneAway(m)
+			e.goneAway(m, err)
 		}
 		return
 	}
@@ -209,9 +210,10 @@ func (e *Nomad) lookAt(ctx context.Context, m *member) {
 }
 
 // goneAway notes that an agent does not answer: what stays on its machine is waited for.
-func (e *Nomad) goneAway(m *member) {
+func (e *Nomad) goneAway(m *member, why error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	m.why = why
 	if m.away {
 		return
 	}
@@ -229,7 +231,7 @@ func (e *Nomad) takeLocked(m *member, now map[string]node.Status, host node.Host
 	m.statuses, m.host = now, host
 	moved := host.Subnet != was.Subnet
 	back := m.away
-	m.away = false
+	m.away, m.why = false, nil
 	e.keepLocked(m)
 	for id, s := range now {
 		old, ok := before[id]

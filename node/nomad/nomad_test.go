@@ -32,8 +32,8 @@ type cluster struct {
 }
 
 // startCluster starts one that ends with the test. It skips where there is no nomad, no Docker, or no right to run
-// containers.
-func startCluster(t *testing.T) *cluster {
+// containers. more is configuration of the server's.
+func startCluster(t *testing.T, more ...string) *cluster {
 	t.Helper()
 	program, err := exec.LookPath("nomad")
 	if err != nil {
@@ -66,6 +66,7 @@ ports {
 server {
   enabled          = true
   bootstrap_expect = 1
+  %s
 }
 client {
   enabled           = true
@@ -83,7 +84,7 @@ plugin "docker" {
     gc { image = false }
   }
 }
-`, filepath.Join(dir, "data"), ports[0], ports[1], ports[2])
+`, filepath.Join(dir, "data"), ports[0], ports[1], ports[2], strings.Join(more, "\n"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func awaitNode(t *testing.T, address string) {
 }
 
 // opener opens engines of one installation on a cluster.
-func opener(t *testing.T, address, installation string) func(t *testing.T, images string) *Nomad {
+func opener(t *testing.T, address, installation string, change ...func(*Options)) func(t *testing.T, images string) *Nomad {
 	t.Cleanup(func() {
 		d, err := docker.Open(context.Background(), docker.Options{Installation: installation, Attach: true, Logger: quiet()})
 		if err != nil {
@@ -199,10 +200,14 @@ func opener(t *testing.T, address, installation string) func(t *testing.T, image
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := Open(context.Background(), Options{
+		o := Options{
 			Installation: installation, Address: address, Local: d, Places: places, LocalDNS: []netip.Addr{d.Gateway()},
 			Backoff: enginetest.Backoff, Resync: time.Hour, Logger: quiet(),
-		})
+		}
+		for _, do := range change {
+			do(&o)
+		}
+		e, err := Open(context.Background(), o)
 		if err != nil {
 			t.Fatal(err)
 		}

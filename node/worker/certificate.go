@@ -22,7 +22,8 @@ import (
 )
 
 const (
-	renewTry  = 10 * time.Minute // between two looks at the certificate
+	renewTry  = 10 * time.Minute // between two looks at the certificate, at most
+	looks     = 20               // at it in its life, at least, but not more often than each second
 	callLimit = 30 * time.Second
 	maxAnswer = 1 << 20
 )
@@ -107,18 +108,22 @@ func (p *papers) clientOf(name string) *tls.Config {
 	}
 }
 
-// due reports whether half of the certificate's life is over.
+// due reports whether half of the certificate's life is over. A seventh of that lies before it was made, for clocks that are behind.
 func (p *papers) due(at time.Time) bool {
 	cert, _ := p.now()
 	leaf := cert.Leaf
-	return at.After(leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2))
+	return at.After(leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore) / 8 * 7 / 2))
+}
+
+// nextLook is when the certificate is looked at again: often enough for one that is good for seconds.
+func (p *papers) nextLook() time.Duration {
+	cert, _ := p.now()
+	return max(min(renewTry, cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)/looks), time.Second)
 }
 
 // keepFresh replaces the certificate in time until ctx ends.
 func (p *papers) keepFresh(ctx context.Context, log *slog.Logger) error {
 	client := &http.Client{Timeout: callLimit, Transport: &http.Transport{TLSClientConfig: p.client(), DisableKeepAlives: true}}
-	tick := time.NewTicker(renewTry)
-	defer tick.Stop()
 	for {
 		if p.due(time.Now()) {
 			if err := p.renew(ctx, client); err != nil && ctx.Err() == nil {
@@ -129,7 +134,7 @@ func (p *papers) keepFresh(ctx context.Context, log *slog.Logger) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(p.nextLook()):
 		}
 	}
 }
