@@ -60,7 +60,7 @@ func partSlow(cs *cells, u *user) {
 		defer signal(syscall.SIGCONT)
 		// Not by the command, which waits for all of them.
 		u.must("curl", "/v3/apps/"+u.guid("spread")+"/processes/web/actions/scale", "-X", "POST", "-d", `{"instances":6}`)
-		took := cs.eventually("the machines that are not slow start more instances", time.Minute, func() bool { return u.running("spread") >= 5 })
+		took := cs.eventually("the machines that are not slow start more instances", time.Minute, func() bool { return u.running("spread") > 3 })
 		cs.t.Logf("more instances run elsewhere after %s", took.Round(100*time.Millisecond))
 	})
 	took := cs.eventually("all that was asked for runs when the machine is itself again", 2*time.Minute, func() bool { return u.running("spread") == 6 })

@@ -153,7 +153,7 @@ func (e *Nomad) attached() []place {
 	var all []place
 	for _, m := range e.nodes {
 		for id, s := range m.statuses {
-			if !s.Own && !m.away && !m.down {
+			if s.State == node.Running && !s.Own && !m.away && !m.down {
 				all = append(all, place{id, m})
 			}
 		}
