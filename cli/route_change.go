@@ -90,33 +90,51 @@ func mapRoute(ctx context.Context, s *session, c *cli.Context) error {
 }
 
 func unmapRoute(ctx context.Context, s *session, c *cli.Context) error {
-	app, err := s.app(ctx, c.Args().Get(0))
+	l, err := s.leadsTo(ctx, c)
 	if err != nil {
 		return err
+	}
+	for _, d := range l.destinations {
+		if err := s.client.UnmapRoute(ctx, l.route.GUID, d.GUID); err != nil && !notFound(err) {
+			return err
+		}
+	}
+	s.ui.Notef("Route %s no longer leads to %s.", s.ui.Name(l.address), s.ui.Name(l.app.Name))
+	return nil
+}
+
+// lead is how a route leads to an app.
+type lead struct {
+	app          *capi.App
+	address      string
+	route        *capi.Route
+	destinations []capi.Destination // one or more
+}
+
+// leadsTo finds the app of the first argument and the route of the second, which must lead there.
+func (s *session) leadsTo(ctx context.Context, c *cli.Context) (lead, error) {
+	app, err := s.app(ctx, c.Args().Get(0))
+	if err != nil {
+		return lead{}, err
 	}
 	a, route, err := s.mustFindRoute(ctx, c, c.Args().Get(1))
 	if err != nil {
-		return err
+		return lead{}, err
 	}
-	destinations, err := s.client.Destinations(ctx, route.GUID)
+	all, err := s.client.Destinations(ctx, route.GUID)
 	if err != nil {
-		return err
+		return lead{}, err
 	}
-	removed := 0
-	for _, d := range destinations {
-		if d.App.GUID != app.GUID {
-			continue
+	l := lead{app: app, address: a.String(), route: route}
+	for _, d := range all {
+		if d.App.GUID == app.GUID {
+			l.destinations = append(l.destinations, d)
 		}
-		if err := s.client.UnmapRoute(ctx, route.GUID, d.GUID); err != nil && !notFound(err) {
-			return err
-		}
-		removed++
 	}
-	if removed == 0 {
-		return errors.New("the route " + a.String() + " does not lead to " + quote(app.Name))
+	if len(l.destinations) == 0 {
+		return lead{}, errors.New("the route " + l.address + " does not lead to " + quote(app.Name))
 	}
-	s.ui.Notef("Route %s no longer leads to %s.", s.ui.Name(a.String()), s.ui.Name(app.Name))
-	return nil
+	return l, nil
 }
 
 func deleteRoute(ctx context.Context, s *session, c *cli.Context) error {
@@ -173,32 +191,16 @@ func updateDestination(ctx context.Context, s *session, c *cli.Context) error {
 	if protocol != "http1" && protocol != "http2" {
 		return badUsage("--app-protocol is http1 or http2, not %s", quote(protocol))
 	}
-	app, err := s.app(ctx, c.Args().Get(0))
+	l, err := s.leadsTo(ctx, c)
 	if err != nil {
 		return err
 	}
-	a, route, err := s.mustFindRoute(ctx, c, c.Args().Get(1))
-	if err != nil {
-		return err
-	}
-	destinations, err := s.client.Destinations(ctx, route.GUID)
-	if err != nil {
-		return err
-	}
-	changed := 0
-	for _, d := range destinations {
-		if d.App.GUID != app.GUID {
-			continue
-		}
+	for _, d := range l.destinations {
 		in := capi.DestinationUpdate{Protocol: capi.Some(protocol)}
-		if err := s.client.Act(ctx, http.MethodPatch, "/v3/routes/"+route.GUID+"/destinations/"+d.GUID, in); err != nil {
+		if err := s.client.Act(ctx, http.MethodPatch, "/v3/routes/"+l.route.GUID+"/destinations/"+d.GUID, in); err != nil {
 			return err
 		}
-		changed++
 	}
-	if changed == 0 {
-		return errors.New("the route " + a.String() + " does not lead to " + quote(app.Name))
-	}
-	s.ui.Notef("Route %s speaks %s with %s.", s.ui.Name(a.String()), protocol, s.ui.Name(app.Name))
+	s.ui.Notef("Route %s speaks %s with %s.", s.ui.Name(l.address), protocol, s.ui.Name(l.app.Name))
 	return nil
 }

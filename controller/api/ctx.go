@@ -91,6 +91,22 @@ func (c *Ctx) Accepted(jobGUID string, body any) error {
 	return nil
 }
 
+// UpdateOrJob changes something in one transaction, and answers 202 where that is left to a job, else as done does.
+func (c *Ctx) UpdateOrJob(change func(*store.Tx) (*store.Job, error), done func() error) error {
+	var job *store.Job
+	err := c.Update(func(tx *store.Tx) (err error) {
+		job, err = change(tx)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case job != nil:
+		return c.Accepted(job.GUID, nil)
+	}
+	return done()
+}
+
 func (c *Ctx) head(contentType string) {
 	h := c.W.Header()
 	if contentType != "" {

@@ -209,22 +209,16 @@ func (s *Server) createServiceBinding(c *Ctx) error {
 		return errInvalid("Strategy must be 'single' or 'multiple'")
 	}
 	var b *store.ServiceBinding
-	var job *store.Job
-	err := c.Update(func(tx *store.Tx) (err error) {
+	return c.UpdateOrJob(func(tx *store.Tx) (job *store.Job, err error) {
 		b, job, err = c.bindInBody(tx, &in)
-		return err
+		return job, err
+	}, func() error {
+		shown, err := s.presentServiceBinding(nil, b)
+		if err != nil {
+			return err
+		}
+		return c.JSON(http.StatusCreated, shown)
 	})
-	switch {
-	case err != nil:
-		return err
-	case job != nil:
-		return c.Accepted(job.GUID, nil)
-	}
-	shown, err := s.presentServiceBinding(nil, b)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusCreated, shown)
 }
 
 // bindInBody finds what a request names, asks whether the caller may, and binds; a job does it for managed instances.
@@ -334,32 +328,23 @@ func toBind(kind string) Action {
 
 // deleteServiceBinding deletes what is bound to a user-provided instance at once, and other bindings with a job.
 func (s *Server) deleteServiceBinding(c *Ctx) error {
-	var job *store.Job
-	err := c.Update(func(tx *store.Tx) error {
+	return c.UpdateOrJob(func(tx *store.Tx) (*store.Job, error) {
 		b, err := store.ServiceBindings.Get(tx, c.Path("guid"))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := c.Allow(tx, c.place, "Service credential binding", SeeSpace, toBind(b.Type)); err != nil {
-			return err
+			return nil, err
 		}
 		instance, err := store.ServiceInstances.Get(tx, b.InstanceGUID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if instance.Type == store.ServiceManaged {
-			job, err = c.unbind(tx, b, instance)
-			return err
+			return c.unbind(tx, b, instance)
 		}
-		return firstOf(store.ServiceBindings.Delete(tx, b.GUID), c.auditBinding(tx, b, "delete", nil))
-	})
-	switch {
-	case err != nil:
-		return err
-	case job != nil:
-		return c.Accepted(job.GUID, nil)
-	}
-	return c.NoContent()
+		return nil, firstOf(store.ServiceBindings.Delete(tx, b.GUID), c.auditBinding(tx, b, "delete", nil))
+	}, c.NoContent)
 }
 
 func (s *Server) getBindingDetails(c *Ctx) error {

@@ -321,28 +321,19 @@ func patchServiceInstance(tx *store.Tx, i *store.ServiceInstance, in *capi.Servi
 // deleteServiceInstance deletes a user-provided instance with its bindings at once, and a managed one with a job. With
 // purge the broker is not asked.
 func (s *Server) deleteServiceInstance(c *Ctx) error {
-	var job *store.Job
-	err := c.Update(func(tx *store.Tx) error {
+	return c.UpdateOrJob(func(tx *store.Tx) (*store.Job, error) {
 		i, err := store.ServiceInstances.Get(tx, c.Path("guid"))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if c.Filter.Value("purge") == "true" {
-			return c.purgeAllowed(tx, i)
+			return nil, c.purgeAllowed(tx, i)
 		}
 		if i.Type == store.ServiceManaged {
-			job, err = c.deleteManaged(tx, i)
-			return err
+			return c.deleteManaged(tx, i)
 		}
-		return firstOf(c.auditUnbound(tx, i), serviceop.RemoveInstance(tx, i), c.auditService(tx, i, c.place, "delete", nil))
-	})
-	switch {
-	case err != nil:
-		return err
-	case job != nil:
-		return c.Accepted(job.GUID, nil)
-	}
-	return c.NoContent()
+		return nil, firstOf(c.auditUnbound(tx, i), serviceop.RemoveInstance(tx, i), c.auditService(tx, i, c.place, "delete", nil))
+	}, c.NoContent)
 }
 
 // auditUnbound tells of the bindings that go with an instance.

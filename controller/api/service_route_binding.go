@@ -147,22 +147,16 @@ func (s *Server) createRouteBinding(c *Ctx) error {
 		return errInvalid("Relationships Service instance can't be blank: name it as relationships.service_instance.data.guid")
 	}
 	var b *store.ServiceRouteBinding
-	var job *store.Job
-	err := c.Update(func(tx *store.Tx) (err error) {
+	return c.UpdateOrJob(func(tx *store.Tx) (job *store.Job, err error) {
 		b, job, err = c.bindRoute(tx, &in)
-		return err
+		return job, err
+	}, func() error {
+		shown, err := s.presentRouteBinding(nil, b)
+		if err != nil {
+			return err
+		}
+		return c.JSON(http.StatusCreated, shown)
 	})
-	switch {
-	case err != nil:
-		return err
-	case job != nil:
-		return c.Accepted(job.GUID, nil)
-	}
-	shown, err := s.presentRouteBinding(nil, b)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusCreated, shown)
 }
 
 // bindRoute finds what a request names, asks whether the caller may, and binds; a job does it for managed instances.
@@ -301,36 +295,27 @@ func (s *Server) updateRouteBinding(c *Ctx) error {
 }
 
 func (s *Server) deleteRouteBinding(c *Ctx) error {
-	var job *store.Job
-	err := c.Update(func(tx *store.Tx) error {
+	return c.UpdateOrJob(func(tx *store.Tx) (*store.Job, error) {
 		b, err := store.ServiceRouteBindings.Get(tx, c.Path("guid"))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		i, err := store.ServiceInstances.Get(tx, b.InstanceGUID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if i.Type == store.ServiceUserProvided {
-			return firstOf(serviceop.RemoveRouteBinding(tx, b), c.auditRouteBinding(tx, b, "delete", nil))
+			return nil, firstOf(serviceop.RemoveRouteBinding(tx, b), c.auditRouteBinding(tx, b, "delete", nil))
 		}
-		if job, err = c.clearWay(tx, b.GUID, b.LastOperation); err != nil || job != nil {
-			return err
+		if job, err := c.clearWay(tx, b.GUID, b.LastOperation); err != nil || job != nil {
+			return job, err
 		}
 		o, err := c.routeUnbinding(tx, b)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		job, err = serviceop.Begin(tx, o, "service_route_bindings.delete")
-		return err
-	})
-	switch {
-	case err != nil:
-		return err
-	case job != nil:
-		return c.Accepted(job.GUID, nil)
-	}
-	return c.NoContent()
+		return serviceop.Begin(tx, o, "service_route_bindings.delete")
+	}, c.NoContent)
 }
 
 func (c *Ctx) routeUnbinding(tx *store.Tx, b *store.ServiceRouteBinding) (*store.ServiceOperation, error) {
