@@ -12,6 +12,7 @@ var house = map[string][]string{
 	"":                                 {"cli"},
 	"cli":                              {"cli", "controller", "controller/capi", "node/worker", "buildpack/embedded"},
 	"controller":                       {"controller", "store", "router", "node", "buildpack"},
+	"controller/builders":              {"controller/bits", "controller/staging", "store", "node", "buildpack"},
 	"controller/capi":                  {},
 	"controller/capi/explain":          {"controller/capi"},
 	"controller/appenv":                {"store"},

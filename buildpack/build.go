@@ -42,6 +42,8 @@ type Request struct {
 	Address string
 	// Log gets the output of the buildpacks and one line for each phase.
 	Log io.Writer
+	// Site holds in place of the builder's Options where a machine builds for a platform elsewhere; nil: they hold.
+	Site *Site
 }
 
 // Choice is a buildpack that a build must or may use.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -47,8 +48,15 @@ type Options struct {
 	Clock func() time.Time
 }
 
-// Registry names a registry and who we are there.
-type Registry struct{ Host, Username, Password string }
+// Registry names a registry and who we are there. Transport is the way to it; nil: as its host says.
+type Registry struct {
+	Host, Username, Password string
+	Transport                http.RoundTripper
+}
+
+func (r Registry) client() export.Registry {
+	return export.Registry{Host: r.Host, Username: r.Username, Password: r.Password, Transport: r.Transport}
+}
 
 // defaultLimits are Cloud Foundry's for staging, with a bound on processes.
 var defaultLimits = Limits{MemoryMB: 1024, DiskMB: 4096, CPUs: 0, PIDs: 1024, Timeout: 15 * time.Minute}
@@ -75,14 +83,12 @@ func New(o Options) (*Builder, error) {
 		o.Clock = time.Now
 	}
 	o.Limits = o.Limits.or(defaultLimits)
-	r := o.Registry
-	b := &Builder{
-		options:  o,
-		registry: export.Registry{Host: r.Host, Username: r.Username, Password: r.Password},
-		running:  map[string]bool{},
-	}
+	b := &Builder{options: o, registry: o.Registry.client(), running: map[string]bool{}}
 	return b, b.open()
 }
+
+// Limits are those that a request with these gets.
+func (b *Builder) Limits(l Limits) Limits { return l.or(b.options.Limits) }
 
 func (l Limits) or(defaults Limits) Limits {
 	if l.MemoryMB == 0 {
@@ -239,6 +245,12 @@ func (b *Builder) Sweep(ctx context.Context, keep func(buildID string) bool) err
 // DeleteCache removes a cache. A build that uses it now is not disturbed, and keeps its layers at its end.
 func (b *Builder) DeleteCache(cacheID string) error {
 	return b.caches.Delete(cacheID)
+}
+
+// RemoveOtherImages removes from the engine what it pulled of a build image's repository under other digests than this one. Images
+// in use stay.
+func (b *Builder) RemoveOtherImages(ctx context.Context, reference string) error {
+	return b.docker.RemoveOthers(ctx, reference)
 }
 
 // Caches lists the ids of the caches that there are.

@@ -49,7 +49,7 @@ func (b *build) named() []string {
 
 // buildpackMounts are the buildpacks and their order.
 func (b *build) buildpackMounts() []sandbox.Mount {
-	system, order := b.options.Buildpacks, filepath.Join(b.options.Buildpacks, "order.toml")
+	system, order := b.site.buildpacks, filepath.Join(b.site.buildpacks, "order.toml")
 	if len(b.req.Choices) == 0 {
 		return []sandbox.Mount{
 			{Source: system, Target: "/cnb/buildpacks", ReadOnly: true},
@@ -80,14 +80,14 @@ func (b *build) layChoices() error {
 	if len(b.req.Choices) == 0 {
 		return nil
 	}
-	if b.options.Buildpacks == "" {
+	if b.site.buildpacks == "" {
 		return &Error{Code: BadBuildpack, Message: "this platform builds with a builder image, beside which no other buildpacks can be used"}
 	}
 	dir := b.path("buildpacks")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := linkFolders(b.options.Buildpacks, dir, systemPath); err != nil {
+	if err := linkFolders(b.site.buildpacks, dir, systemPath); err != nil {
 		return err
 	}
 	for i, c := range b.req.Choices {
@@ -174,7 +174,7 @@ func linkVersions(from, dir, target string) error {
 
 // detectionOrder has a group for each choice: that of the builder's order for one of its own.
 func (b *build) detectionOrder() (lifecycle.Order, error) {
-	builders, err := lifecycle.ReadOrder(filepath.Join(b.options.Buildpacks, "order.toml"))
+	builders, err := lifecycle.ReadOrder(filepath.Join(b.site.buildpacks, "order.toml"))
 	if err != nil {
 		return nil, err
 	}

@@ -117,15 +117,15 @@ func (b *build) fileMounts() []sandbox.Mount {
 
 // writeConfig writes the operator's environment, and the certificates beside it.
 func (b *build) writeConfig() error {
-	env := maps.Clone(b.options.BuildEnv)
+	env := maps.Clone(b.site.env)
 	if env == nil {
 		env = map[string]string{}
 	}
-	if b.options.CABundle != "" {
-		bundle, err := os.ReadFile(b.options.CABundle)
-		if err != nil {
-			return fmt.Errorf("read the CA bundle: %w", err)
-		}
+	bundle, err := b.site.bundle()
+	if err != nil {
+		return fmt.Errorf("read the CA bundle: %w", err)
+	}
+	if len(bundle) > 0 {
 		if err := os.MkdirAll(b.path("config"), 0o755); err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func writeEnv(dir string, env map[string]string) error {
 func (b *build) spec() sandbox.Spec {
 	own := b.userOnDisk()
 	s := sandbox.Spec{
-		Build: b.req.ID, Address: b.req.Address, Image: b.req.BuildImage, User: fmt.Sprintf("%d:%d", own.UID, own.GID),
+		Build: b.req.ID, Address: b.req.Address, Image: b.buildImage, User: fmt.Sprintf("%d:%d", own.UID, own.GID),
 		Program: append([]string{phasePath}, b.named()...), WorkingDir: appPath,
 		Env: []string{
 			"CNB_LAYERS_DIR=" + layersPath, "CNB_APP_DIR=" + appPath, "CNB_PLATFORM_DIR=" + platformPath,
@@ -183,7 +183,7 @@ func (b *build) spec() sandbox.Spec {
 		Output: b.log,
 	}
 	s.Mounts = append(s.Mounts, b.fileMounts()...)
-	if b.options.Buildpacks != "" {
+	if b.site.buildpacks != "" {
 		s.Mounts = append(s.Mounts, b.buildpackMounts()...)
 		// A builder of others may count on places that it can write to; our own stack does not.
 		s.ReadOnly = true

@@ -34,14 +34,16 @@ type build struct {
 	phases []Phase
 	since  time.Time
 
-	image     *sandbox.Image
-	container *sandbox.Container
-	runImage  v1.Image
-	runRef    name.Reference
-	previous  *export.Previous
-	taken     *cache.Taken
-	kept      bool // the cache has been settled
-	outcome   lifecycle.Outcome
+	site       site
+	buildImage string // as the engine of this machine names it
+	image      *sandbox.Image
+	container  *sandbox.Container
+	runImage   v1.Image
+	runRef     name.Reference
+	previous   *export.Previous
+	taken      *cache.Taken
+	kept       bool // the cache has been settled
+	outcome    lifecycle.Outcome
 }
 
 func newBuild(b *Builder, req Request) *build {
@@ -51,6 +53,7 @@ func newBuild(b *Builder, req Request) *build {
 		n.log = &lockedWriter{w: req.Log}
 	}
 	n.dir = filepath.Join(b.buildsDir(), req.ID)
+	n.site = b.siteOf(req.Site)
 	return n
 }
 
@@ -119,8 +122,9 @@ func (b *build) path(parts ...string) string {
 // prepare makes everything ready for the container to start: the image, the folders with what is restored,
 // and the container itself, as far as possible at the same time.
 func (b *build) prepare(ctx context.Context) (err error) {
-	login := b.login(b.req.BuildImage)
-	if b.image, err = b.docker.EnsureImage(ctx, b.req.BuildImage, login); err != nil {
+	local, login := b.site.pull(b.req.BuildImage)
+	b.buildImage = local
+	if b.image, err = b.docker.EnsureImage(ctx, local, login); err != nil {
 		return err
 	}
 	if b.req.RunImage == "" {
@@ -139,21 +143,12 @@ func (b *build) prepare(ctx context.Context) (err error) {
 	return group.Wait()
 }
 
-// login is for the engine to pull from our own registry.
-func (b *build) login(reference string) sandbox.Login {
-	r := b.options.Registry
-	if ref, err := name.ParseReference(reference); err == nil && ref.Context().RegistryStr() == r.Host {
-		return sandbox.Login{Username: r.Username, Password: r.Password}
-	}
-	return sandbox.Login{}
-}
-
 // analyze reads the run image and the previous image and restores what the latter and the cache have. Both
 // images are read lazily, also later, so that ctx must be that of the whole build.
 func (b *build) analyze(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() (err error) {
-		b.runImage, b.runRef, err = b.registry.Image(ctx, b.req.RunImage)
+		b.runImage, b.runRef, err = b.site.registry.Image(ctx, b.req.RunImage)
 		if err == nil {
 			_, err = b.runImage.ConfigFile()
 		}
@@ -167,7 +162,7 @@ func (b *build) analyze(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.previous, err = b.registry.Analyze(ctx, repo.Digest(b.req.Previous).Name())
+		b.previous, err = b.site.registry.Analyze(ctx, repo.Digest(b.req.Previous).Name())
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -230,7 +225,7 @@ func (b *build) group() ([]launcher.Buildpack, error) {
 func (b *build) export(ctx context.Context, group []launcher.Buildpack) (*export.Exported, error) {
 	fmt.Fprintln(b.log, "-----> Uploading droplet")
 	e := export.Export{
-		Registry: b.registry, LayersDir: b.path("layers"), AppDir: b.req.Source, TempDir: b.dir,
+		Registry: b.site.registry, LayersDir: b.path("layers"), AppDir: b.req.Source, TempDir: b.dir,
 		LayersPath: layersPath, AppPath: appPath, Owner: b.owner, Group: group, Labels: b.outcome.Labels,
 		Launcher: b.launcher, LauncherVersion: b.launcherVersion, RunImage: b.runImage, RunReference: b.runRef,
 		Previous: b.previous, Cached: b.taken.Layers, Repository: b.req.Repository,

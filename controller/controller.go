@@ -22,6 +22,7 @@ import (
 	"github.com/cupola-paas/cupola/buildpack"
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/auth"
+	"github.com/cupola-paas/cupola/controller/builders"
 	"github.com/cupola-paas/cupola/controller/dashboard"
 	"github.com/cupola-paas/cupola/controller/discovery"
 	"github.com/cupola-paas/cupola/controller/door"
@@ -61,6 +62,7 @@ type Server struct {
 	routerInside netip.Addr
 	auth         *auth.Auth
 	builder      *buildpack.Builder
+	cluster      *builders.Cluster // of machines that build; nil: there is none
 	stacks       *stacks
 	sink         *logSink
 	api          *api.Server          // made by Run

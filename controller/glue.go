@@ -5,18 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/cupola-paas/cupola/buildpack"
-	"github.com/cupola-paas/cupola/buildpack/buildpackage"
 	"github.com/cupola-paas/cupola/buildpack/lifecycle/export"
 	"github.com/cupola-paas/cupola/controller/api"
-	"github.com/cupola-paas/cupola/controller/bits"
+	"github.com/cupola-paas/cupola/controller/builders"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/node"
@@ -79,14 +76,7 @@ func (s sources) Unpack(ctx context.Context, p *store.Package, dir string) error
 		return fmt.Errorf("the bits of package %s: %w", p.GUID, err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return bits.Unpack(ctx, f, info.Size(), dir)
+	return builders.UnpackBits(ctx, f, dir)
 }
 
 // uploads gives the staging loop the files of uploaded buildpacks.
@@ -98,15 +88,7 @@ func (u uploads) Unpack(ctx context.Context, b *store.Buildpack, dir string) err
 		return fmt.Errorf("the bits of buildpack %s: %w", b.Name, err)
 	}
 	defer f.Close()
-	if b.Lifecycle == "cnb" {
-		_, err := buildpackage.Unpack(f, dir)
-		return err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	return bits.Unpack(ctx, f, info.Size(), dir)
+	return builders.UnpackUpload(ctx, f, b.Lifecycle, dir)
 }
 
 // droplets gives the staging loop the archives that people uploaded.
@@ -180,33 +162,6 @@ func (a appLogs) Sweep(keep func(appGUID string) bool) error {
 		}
 	}
 	return nil
-}
-
-// appCaches lets clean-up remove the build caches of deleted apps.
-type appCaches struct{ builder *buildpack.Builder }
-
-// guidLength is where the app's GUID ends in a cache id (see staging.CacheID).
-const guidLength = 36
-
-func (a appCaches) Sweep(keep func(appGUID string) bool) error {
-	ids, err := a.builder.Caches()
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if len(id) < guidLength || keep(id[:guidLength]) {
-			continue
-		}
-		if err := a.builder.DeleteCache(id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// clearCache drops the build caches of one app, whatever their stack; of all apps where none is named.
-func (s *Server) clearCache(_ context.Context, appGUID string) error {
-	return appCaches{s.builder}.Sweep(func(app string) bool { return appGUID != "" && app != appGUID })
 }
 
 // platformInstance is the instance id of lines that the platform itself writes.

@@ -40,7 +40,7 @@ func (s *Server) openDoor(ctx context.Context) error {
 	})
 	_, s.nodesPort, _ = net.SplitHostPort(listener.Addr().String())
 	s.door, err = door.Open(door.Options{
-		DB: s.db, Listener: listener, Images: s.registry.Handler(), PullUser: store.PullUser, Pull: s.pullPassword, Nomad: s.nomadCertificates(), Log: s.log,
+		DB: s.db, Listener: listener, Images: s.registry.Handler(), PullUser: store.PullUser, Pull: s.pullPassword, PushUser: store.PushUser, Nomad: s.nomadCertificates(), Log: s.log,
 		Names: http.HandlerFunc(s.tellNames), Connect: http.HandlerFunc(s.takeConnections),
 	})
 	return err
@@ -57,15 +57,11 @@ func (s *Server) serveNodes(ctx context.Context) error {
 // connectAgent reaches the agent of a node. The address is the one that the machine gave when it joined: what a
 // node says of itself in Nomad is anybody's word.
 func (s *Server) connectAgent(nodeID, _ string) (nomad.Agent, error) {
-	var n *store.Node
-	err := s.db.View(func(tx *store.Tx) (err error) { n, err = store.Nodes.Get(tx, nodeID); return err })
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, errors.New("it has not joined this platform")
-	}
+	address, config, err := s.reachNode(nodeID)
 	if err != nil {
 		return nil, err
 	}
-	return agent.Connect(n.Agent, s.door.Agent(nodeID)), nil
+	return agent.Connect(address, config), nil
 }
 
 // joins gives the API what machines need to join; nil where none can.

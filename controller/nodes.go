@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/api"
+	"github.com/cupola-paas/cupola/controller/builders"
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/node/nomad"
@@ -37,6 +38,7 @@ func (m machines) List(ctx context.Context) ([]capi.Node, error) {
 		out = append(out, capi.Node{
 			GUID: x.ID, Name: x.Name, Address: x.Address, Pool: x.Pool, Zone: x.Zone, Version: x.Version,
 			State: machineState(x), Problem: machineProblem(x), Memory: x.MemoryMB, Reserved: x.ReservedMB, Count: x.Workloads, Kept: x.Kept, Labels: x.Labels,
+			Builder: builders.Builds(x.Labels), Builds: x.Builds,
 		})
 	}
 	joining, err := m.joining(all)
@@ -67,7 +69,7 @@ func machineState(x node.Machine) string {
 		return capi.NodeSkewed
 	case x.Away != nil:
 		return capi.NodeAway
-	case !x.Eligible && x.Workloads > 0:
+	case !x.Eligible && x.Workloads+x.Builds > 0:
 		return capi.NodeDraining
 	case !x.Eligible:
 		return capi.NodeDrained

@@ -107,7 +107,10 @@ func (s *Server) openBuilder(context.Context) error {
 		BuildEnv: stagingProxies(os.Environ()), CABundle: hostCABundle(),
 		Limits: buildpack.Limits{MemoryMB: s.config.BuildMemoryMB, DiskMB: s.config.BuildDiskMB, Timeout: s.config.BuildTimeout},
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.openCluster()
 }
 
 // stagingProxies picks what staging may know of the server's environment: proxies and the configuration of
@@ -194,9 +197,12 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	stagingLoop := &staging.Loop{
 		DB: s.db, Builder: s.builder, Sources: sources{s.blobs}, Uploads: uploads{s.blobs}, Env: env, Logs: s.sink,
 		Dir: s.dir("build", "sources"), Uploaded: s.dir("build", "uploaded"), Registry: s.registry.Host(), Parallel: s.config.Builds, Log: s.log,
-		Place:   s.local,
+		Place: s.local, Pool: scheduling.Pool, Limits: s.builder.Limits(buildpack.Limits{}),
 		Adopter: s.builder, Blobs: droplets{s.blobs},
 		Copier: imagecopy.Copier{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
+	}
+	if s.cluster != nil {
+		stagingLoop.Machines = s.cluster
 	}
 	networkLoops, err := s.networkLoops(context.Background(), who)
 	if err != nil {
@@ -210,7 +216,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	routingLoop := &routing.Loop{DB: s.db, Router: s.router, System: system, Log: s.log}
 	cleanupLoop := &cleanup.Loop{
 		DB: s.db, Images: s.registry, Blobs: s.blobs, Engine: s.local, Log: s.log,
-		Apps: []cleanup.AppData{appLogs{s.logs}, appCaches{s.builder}},
+		Apps: []cleanup.AppData{appLogs{s.logs}, caches{s}},
 	}
 	collectLoop := &collect.Loop{DB: s.db, Engine: s.engine, Sink: s.sink, Log: s.log}
 	metricsLoop := &collect.Metrics{

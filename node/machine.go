@@ -31,6 +31,8 @@ type Machine struct {
 	Agent    bool // somebody of ours looks after the workloads there; without one nothing is placed
 	// What workloads reserve there of what there is.
 	Workloads, MemoryMB, ReservedMB int
+	Builds                          int           // reservations for builds (see Reserver), which count in ReservedMB
+	Cores                           int           // processors; zero: not known
 	Kept                            int           // workloads that stay, which never leave it; not among Workloads
 	DiskFull                        bool          // nothing new is placed there until there is room again
 	Skew                            time.Duration // of its clock: positive if it is ahead of ours

@@ -48,6 +48,7 @@ type Build struct {
 	CreatedBy       Actor       `json:"created_by"`
 	Canceled        bool        `json:"canceled,omitempty"`
 	Phases          []PhaseTime `json:"phases,omitempty"`
+	Machine         string      `json:"machine,omitempty"` // of the cluster that built it, by name; empty: the server's, without a place in the cluster
 }
 
 // PhaseTime is how long one phase of a build took.

@@ -58,6 +58,7 @@ type Registry struct {
 	served   chan struct{} // closed when the server has ended
 	unused   unusedConns
 	pulls    pullTokens
+	pushes   pushTokens
 
 	// collectMu is held for reading while a request takes note of what it uses, and for writing while
 	// Collect decides about one repository or blob and deletes it.
@@ -187,7 +188,8 @@ func (r *Registry) requirePassword(password, pull string, next http.Handler) htt
 		got := sha256.Sum256([]byte(user + ":" + pass))
 		mayRead := pull != "" && subtle.ConstantTimeCompare(got[:], reader[:]) == 1 || user == PullUser && r.pulls.good(pass, time.Now())
 		reads := mayRead && (req.Method == http.MethodGet || req.Method == http.MethodHead)
-		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 && !reads {
+		pushes := user == PushUser && r.pushes.allows(pass, req)
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 && !reads && !pushes {
 			w.Header().Set("WWW-Authenticate", `Basic realm="cupola registry"`)
 			w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
 			w.Header().Set("Content-Type", "application/json")

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/registry"
 )
@@ -89,4 +90,28 @@ func pullResult(progress io.Reader) error {
 			return errors.New(line.Error)
 		}
 	}
+}
+
+// RemoveOthers removes the images of the same repository that have another digest. One that a container uses stays.
+func (d *Docker) RemoveOthers(ctx context.Context, reference string) error {
+	repository, digest, ok := strings.Cut(reference, "@")
+	if !ok {
+		return nil // it was not named by content, and others may have asked for theirs
+	}
+	list, err := d.client.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", repository))})
+	if err != nil {
+		return fmt.Errorf("list images of %s: %w", repository, err)
+	}
+	var errs []error
+	for _, i := range list {
+		for _, ref := range i.RepoDigests {
+			if !strings.HasPrefix(ref, repository+"@") || ref == repository+"@"+digest {
+				continue
+			}
+			if _, err := d.client.ImageRemove(ctx, ref, image.RemoveOptions{}); err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -15,6 +15,8 @@ type Node struct {
 	Count    int    `json:"instances"`             // tasks among them
 	Kept     int    `json:"data_services"`         // that have their data there, and never leave it
 	Single   bool   `json:"single"`                // the only one: all runs on this machine, which can't be drained
+	Builder  bool   `json:"builder"`               // it has the label builder: apps are built there
+	Builds   int    `json:"builds"`                // under way there; their memory counts in Reserved
 	// Labels are an operator's; zone is one of them.
 	Labels map[string]string `json:"labels,omitempty"`
 }

@@ -2,7 +2,7 @@
 // node and server know each other, and the door at which a node gets images and its next certificate.
 //
 // A node's certificate is good for a week and for as long as the node's record is in the store: whoever was
-// removed gets nothing more. It reads images; there is nothing that it writes.
+// removed gets nothing more. It reads images, and writes those that it was given a password for: of a build.
 package door
 
 import (
@@ -46,6 +46,8 @@ type Options struct {
 	Images   http.Handler
 	PullUser string
 	Pull     string
+	// PushUser is who may write images, with passwords that the registry knows; empty: nobody.
+	PushUser string
 	// Names tells the names of apps, and Connect takes connections of apps on nodes to workloads on this machine; nil: there are
 	// none.
 	Names, Connect http.Handler
@@ -156,6 +158,9 @@ func (c *Door) Run(ctx context.Context) error {
 func (c *Door) handler() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /v2/", c.images)
+	for _, method := range []string{"POST", "PATCH", "PUT", "DELETE"} {
+		m.HandleFunc(method+" /v2/", c.push)
+	}
 	m.HandleFunc("POST /v1/certificate", c.nextCertificate)
 	for pattern, h := range map[string]http.Handler{"GET /v1/names": c.o.Names, "POST /v1/connect": c.o.Connect} {
 		if h != nil {
@@ -190,6 +195,16 @@ func (c *Door) who(r *http.Request) string {
 		}
 	}
 	return ""
+}
+
+// push hands the request to the registry with the password that the node sent: it has one while it builds, for the repository
+// of that build.
+func (c *Door) push(w http.ResponseWriter, r *http.Request) {
+	if user, _, _ := r.BasicAuth(); user != c.o.PushUser || c.o.PushUser == "" {
+		http.Error(w, "a node writes no images but those that it is asked to build", http.StatusForbidden)
+		return
+	}
+	c.o.Images.ServeHTTP(w, r)
 }
 
 // images hands the request to the registry as a reader.

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/cupola-paas/cupola/buildpack"
-	"github.com/cupola-paas/cupola/buildpack/buildpackage"
 	"github.com/cupola-paas/cupola/buildpack/classic"
 	"github.com/cupola-paas/cupola/buildpack/system"
 	"github.com/cupola-paas/cupola/store"
@@ -140,21 +139,14 @@ func (l *Loop) place(ctx context.Context, req *buildpack.Request, list []choice)
 	}
 	for _, c := range list {
 		if c.rec != nil {
-			if req.Named {
-				fmt.Fprintf(req.Log, "Downloading buildpack %s (%s)\n", c.Name, c.rec.Filename)
-			}
-			dir, give, err := l.uploads.take(ctx, c.rec)
+			l.announce(req, c)
+			dir, give, err := l.uploads.Take(ctx, UploadKey(c.rec), func(ctx context.Context, dir string) error { return l.Uploads.Unpack(ctx, c.rec, dir) })
 			if err != nil {
 				return release, fmt.Errorf("unpack buildpack %s: %w", c.Name, err)
 			}
 			taken = append(taken, give)
-			c.Dir = dir
-			if c.rec.Lifecycle == "cnb" {
-				root, err := buildpackage.ReadRoot(dir)
-				if err != nil {
-					return release, fmt.Errorf("buildpack %s: %w", c.Name, err)
-				}
-				c.ID, c.Version = root.ID, root.Version
+			if err := Unpacked(&c.Choice, c.rec.Lifecycle, dir); err != nil {
+				return release, err
 			}
 		}
 		req.Choices = append(req.Choices, c.Choice)
@@ -164,17 +156,24 @@ func (l *Loop) place(ctx context.Context, req *buildpack.Request, list []choice)
 
 // sweepUploads drops unpacked buildpacks that are not in the catalogue any more.
 func (l *Loop) sweepUploads() {
-	wanted := map[string]bool{}
-	err := l.DB.View(func(tx *store.Tx) error {
-		for b := range store.Buildpacks.All(tx) {
-			wanted[uploadKey(b)] = true
-		}
-		return nil
-	})
-	if err == nil {
-		err = l.uploads.sweep(wanted)
-	}
-	if err != nil {
+	if err := l.uploads.Sweep(l.catalogue()); err != nil {
 		l.Log.Warn("unpacked buildpacks not removed", "error", err)
 	}
 }
+
+// catalogue has the keys of all uploaded buildpacks.
+func (l *Loop) catalogue() map[string]bool {
+	all := map[string]bool{}
+	_ = l.DB.View(func(tx *store.Tx) error {
+		for b := range store.Buildpacks.All(tx) {
+			if b.SHA256 != "" {
+				all[UploadKey(b)] = true
+			}
+		}
+		return nil
+	})
+	return all
+}
+
+// UploadKey names the unpacked files of an uploaded buildpack, by kind and content.
+func UploadKey(b *store.Buildpack) string { return b.Lifecycle + "-" + b.SHA256 }

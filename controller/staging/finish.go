@@ -2,6 +2,7 @@ package staging
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -61,15 +62,18 @@ func reason(err error) string {
 // fail writes the end of a build that made no droplet.
 func (l *Loop) fail(b *store.Build, cause error) {
 	l.Log.Info("build failed", "app", b.AppGUID, "build", b.GUID, "error", cause)
+	machine := b.Machine
 	l.end(b, func(tx *store.Tx, b *store.Build) error {
-		b.State, b.Error = store.StateFailed, reason(cause)
+		b.State, b.Error, b.Machine = store.StateFailed, reason(cause), machine
 		return putEvent(tx, b, "audit.app.build.failed")
 	})
 }
 
 // succeed writes the droplet and the end of the build together.
 func (l *Loop) succeed(b *store.Build, req *buildpack.Request, result *buildpack.Result) {
+	machine := b.Machine
 	l.end(b, func(tx *store.Tx, b *store.Build) error {
+		b.Machine = machine
 		d, err := droplet(tx, b, result)
 		if err != nil {
 			return err
@@ -216,6 +220,13 @@ func phases(result *buildpack.Result) []store.PhaseTime {
 	return out
 }
 
+// eventData is what an event says of a build. Machine is Cupola's own.
+type eventData struct {
+	Build   string `json:"build_guid"`
+	Package string `json:"package_guid"`
+	Machine string `json:"machine,omitempty"`
+}
+
 func putEvent(tx *store.Tx, b *store.Build, kind string) error {
 	app, err := store.Apps.Get(tx, b.AppGUID)
 	if err != nil {
@@ -225,10 +236,14 @@ func putEvent(tx *store.Tx, b *store.Build, kind string) error {
 	if err != nil {
 		return nil
 	}
+	data, err := json.Marshal(eventData{b.GUID, b.PackageGUID, b.Machine})
+	if err != nil {
+		return err
+	}
 	return store.AuditEvents.Put(tx, &store.AuditEvent{
 		Type: kind, Actor: b.CreatedBy,
 		Target:    store.Actor{GUID: app.GUID, Type: "app", Name: app.Name},
-		Data:      []byte(`{"build_guid":"` + b.GUID + `","package_guid":"` + b.PackageGUID + `"}`),
+		Data:      data,
 		SpaceGUID: space.GUID, OrgGUID: space.OrgGUID,
 	})
 }

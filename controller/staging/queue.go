@@ -73,14 +73,16 @@ func ahead(n int) string {
 	return fmt.Sprintf("Waiting: %d builds are ahead of this one", n)
 }
 
-// parallel is how many builds the machine can bear beside its apps: one for each processor, as far as half of the
-// memory goes.
+// parallel is how many builds this machine can bear.
 func parallel(limits buildpack.Limits) int {
-	n := runtime.NumCPU()
 	var machine unix.Sysinfo_t
-	if err := unix.Sysinfo(&machine); err == nil {
-		megabytes := int(machine.Totalram * uint64(machine.Unit) >> 20)
-		n = min(n, megabytes/2/cmp.Or(limits.MemoryMB, 1024))
+	if err := unix.Sysinfo(&machine); err != nil {
+		return runtime.NumCPU()
 	}
-	return max(1, n)
+	return Parallel(runtime.NumCPU(), int(machine.Totalram*uint64(machine.Unit)>>20), limits)
+}
+
+// Parallel is how many builds a machine can bear beside its apps: one for each processor, as far as half of the memory goes.
+func Parallel(cores, memoryMB int, limits buildpack.Limits) int {
+	return max(1, min(cores, memoryMB/2/cmp.Or(limits.MemoryMB, 1024)))
 }

@@ -39,22 +39,28 @@ func findStack(tx *store.Tx, name string) (*store.Stack, error) {
 	return store.Stacks.Find(tx, "name", name)
 }
 
-// request gathers what a build needs, from one moment of the store.
-func (l *Loop) request(b *store.Build) (req *buildpack.Request, list []choice, pkg *store.Package, err error) {
-	err = l.DB.View(func(tx *store.Tx) error {
+// order gathers what a build needs, from one moment of the store.
+func (l *Loop) order(b *store.Build) (*order, error) {
+	o := &order{build: b}
+	err := l.DB.View(func(tx *store.Tx) error {
 		app, err := store.Apps.Get(tx, b.AppGUID)
 		if err != nil {
 			return err
 		}
-		if pkg, err = store.Packages.Get(tx, b.PackageGUID); err != nil {
+		if o.pkg, err = store.Packages.Get(tx, b.PackageGUID); err != nil {
 			return err
+		}
+		if l.Pool != nil {
+			if o.pool, err = l.Pool(tx, app); err != nil {
+				return err
+			}
 		}
 		stack, err := findStack(tx, b.Lifecycle.Stack)
 		if err != nil {
 			return &buildpack.Error{Code: buildpack.BadBuildpack, Message: fmt.Sprintf("there is no stack %q: see `cupola stacks`", b.Lifecycle.Stack)}
 		}
 		named := false
-		if list, named, err = choices(tx, b.Lifecycle, stack.Name); err != nil {
+		if o.list, named, err = choices(tx, b.Lifecycle, stack.Name); err != nil {
 			return err
 		}
 		known := *b // an app that names no stack learns which one it is
@@ -67,7 +73,7 @@ func (l *Loop) request(b *store.Build) (req *buildpack.Request, list []choice, p
 		if err != nil {
 			return err
 		}
-		req = &buildpack.Request{
+		o.req = &buildpack.Request{
 			Files: files,
 			ID:    b.GUID, CacheID: CacheID(app.GUID, stack.Name), Named: named, Env: env,
 			BuildImage: stack.BuildImage, RunImage: stack.RunImage,
@@ -77,7 +83,7 @@ func (l *Loop) request(b *store.Build) (req *buildpack.Request, list []choice, p
 		}
 		return nil
 	})
-	return req, list, pkg, err
+	return o, err
 }
 
 func (l *Loop) limits(b *store.Build) buildpack.Limits {

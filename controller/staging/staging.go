@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/cupola-paas/cupola/buildpack"
+	"github.com/cupola-paas/cupola/buildpack/shelf"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -49,6 +50,12 @@ type Sources interface {
 	Unpack(ctx context.Context, p *store.Package, dir string) error
 }
 
+// Uploads unpacks the bits of uploaded buildpacks.
+type Uploads interface {
+	// Unpack writes the files of b into dir, which is there and empty.
+	Unpack(ctx context.Context, b *store.Buildpack, dir string) error
+}
+
 // Environment makes the variables that a build sees.
 type Environment interface {
 	Staging(tx *store.Tx, app *store.App, b *store.Build) (map[string]string, error)
@@ -77,11 +84,15 @@ type Loop struct {
 	Blobs    Blobs
 	Limits   buildpack.Limits
 	Log      *slog.Logger
-	Place    Place // nil: builds join the network wherever the engine puts them
+	Place    Place    // nil: builds join the network wherever the engine puts them
+	Machines Machines // that build besides this one; nil: there are none
+	// Pool tells for the apps of which isolation segment builds of an app may share machines; nil: all share all.
+	Pool func(tx *store.Tx, app *store.App) (string, error)
 
 	workers sync.WaitGroup
 	wake    chan struct{}
-	uploads *uploads
+	own     chan struct{} // has one for each build on this machine
+	uploads *shelf.Shelf
 	queue   queue // of Step alone
 
 	mu       sync.Mutex
@@ -110,6 +121,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 	changed := l.DB.Watch(ctx, store.Builds.Name(), store.Droplets.Name(), store.Stacks.Name())
 	for {
+		moved := l.moved()
 		if err := l.Step(ctx); err != nil {
 			l.Log.Error("staging pass not finished", "error", err)
 		}
@@ -123,9 +135,28 @@ func (l *Loop) Run(ctx context.Context) error {
 			return nil
 		case <-changed:
 		case <-l.wake:
+		case <-moved:
 		case <-time.After(resync):
 		}
 	}
+}
+
+// moved tells of other machines while builds wait for them.
+func (l *Loop) moved() <-chan struct{} {
+	if l.Machines == nil || len(l.told) == 0 {
+		return nil
+	}
+	return l.Machines.Moved()
+}
+
+// places is how many builds may be under way.
+func (l *Loop) places() int {
+	if l.Machines != nil {
+		if n := l.Machines.Places(l.Limits); n > 0 {
+			return n
+		}
+	}
+	return l.Parallel
 }
 
 func (l *Loop) init() {
@@ -134,10 +165,13 @@ func (l *Loop) init() {
 		l.told = map[string]string{}
 	}
 	if l.uploads == nil {
-		l.uploads = &uploads{dir: l.Uploaded, source: l.Uploads}
+		l.uploads = &shelf.Shelf{Dir: l.Uploaded}
 	}
 	if l.Parallel == 0 {
 		l.Parallel = parallel(l.Limits)
+	}
+	if l.own == nil {
+		l.own = make(chan struct{}, l.Parallel)
 	}
 }
 
@@ -145,7 +179,11 @@ func (l *Loop) init() {
 // the first build, so nothing there is ours.
 func (l *Loop) sweep(ctx context.Context) error {
 	l.sweepUploads()
-	return errors.Join(
+	var swept error
+	if l.Machines != nil {
+		swept = l.Machines.Sweep(ctx)
+	}
+	return errors.Join(swept,
 		l.Builder.Sweep(ctx, func(string) bool { return false }),
 		os.RemoveAll(l.Dir),
 		os.MkdirAll(l.Dir, 0o700),
@@ -246,7 +284,7 @@ func (l *Loop) start(ctx context.Context, w waiter, passed int) bool {
 	if l.busy[b.AppGUID] != nil {
 		return false
 	}
-	if len(l.busy) >= l.Parallel {
+	if len(l.busy) >= l.places() {
 		l.tell(b, ahead(passed))
 		return false
 	}
@@ -312,46 +350,55 @@ func (l *Loop) droplet(ctx context.Context, b *store.Build, out LineWriter) (suc
 	if b.Lifecycle.Type == dockerLifecycle {
 		return l.copyImage(ctx, b, out)
 	}
-	result, req, err := l.build(ctx, b, out)
-	return func() { l.succeed(b, req, result) }, err
+	fmt.Fprintln(out, "Staging starts")
+	o, err := l.order(b)
+	if err != nil {
+		return nil, err
+	}
+	result, err := l.build(ctx, o, out)
+	return func() { l.succeed(b, o.req, result) }, err
 }
 
-func (l *Loop) build(ctx context.Context, b *store.Build, out LineWriter) (*buildpack.Result, *buildpack.Request, error) {
-	fmt.Fprintln(out, "Staging starts")
-	req, list, pkg, err := l.request(b)
-	if err != nil {
-		return nil, nil, err
+func (l *Loop) build(ctx context.Context, o *order, out LineWriter) (*buildpack.Result, error) {
+	o.req.Log = out
+	result, machine, err := l.run(ctx, o)
+	o.build.Machine = machine
+	if err == nil {
+		err = l.startable(o.build, result)
 	}
-	req.Log, req.Source = out, filepath.Join(l.Dir, b.GUID)
-	release, err := l.place(ctx, req, list)
+	return result, err
+}
+
+// buildHere builds on this machine.
+func (l *Loop) buildHere(ctx context.Context, o *order) (*buildpack.Result, error) {
+	req := *o.req
+	req.Source = filepath.Join(l.Dir, o.build.GUID)
+	release, err := l.place(ctx, &req, o.list)
 	defer release()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer os.RemoveAll(req.Source)
 	if err := os.RemoveAll(req.Source); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	began := time.Now()
-	if err := l.Sources.Unpack(ctx, pkg, req.Source); err != nil {
-		return nil, nil, fmt.Errorf("unpack the package: %w", err)
+	if err := l.Sources.Unpack(ctx, o.pkg, req.Source); err != nil {
+		return nil, fmt.Errorf("unpack the package: %w", err)
 	}
 	unpacked := time.Since(began)
 	if l.Place != nil {
-		address, release, err := l.Place.PlaceBuild(b.GUID, "staging/"+b.SpaceGUID)
+		address, release, err := l.Place.PlaceBuild(o.build.GUID, o.egress())
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		defer release()
 		req.Address = address
 	}
-	result, err := l.Builder.Build(ctx, *req)
-	if err == nil {
-		err = l.startable(b, result)
-	}
+	result, err := l.Builder.Build(ctx, req)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	result.Phases = append([]buildpack.Phase{{Name: "unpack", Duration: unpacked}}, result.Phases...)
-	return result, req, nil
+	return result, nil
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,7 +56,12 @@ type Options struct {
 	Clock func() time.Time
 	// Image is where this machine finds an image of the platform's registry, and who it is there.
 	Image func(name string) (ref, user, secret string)
+	// Builds serves what is below BuildsPath; nil: this machine does not build.
+	Builds http.Handler
 }
+
+// BuildsPath begins the paths of builds, whose bits may be of any size.
+const BuildsPath = "/v1/builds/"
 
 // Agent serves one machine's engine.
 type Agent struct {
@@ -109,12 +115,17 @@ func (a *Agent) Handler() http.Handler {
 	m.HandleFunc("DELETE /v1/volumes/{id}", a.removeVolume)
 	m.HandleFunc("GET /v1/flows", a.flows)
 	m.Handle(connectPattern, Bring(a.local))
+	if a.o.Builds != nil {
+		m.Handle(BuildsPath, a.o.Builds)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.may(r) {
 			http.Error(w, "show the certificate of who may ask for that", http.StatusForbidden)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if !strings.HasPrefix(r.URL.Path, BuildsPath) {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		}
 		m.ServeHTTP(w, r)
 	})
 }

@@ -172,6 +172,7 @@ func (e *Nomad) dropLocked(w *workload) {
 	w.stopping = true
 	close(w.news)
 	w.news = make(chan struct{})
+	e.movedLocked()
 	e.Note(w.id)
 }
 

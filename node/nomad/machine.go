@@ -24,14 +24,19 @@ func (e *Nomad) Machines(context.Context) ([]node.Machine, error) {
 		}
 		x := node.Machine{
 			ID: id, Name: m.hostname, Address: m.address, Pool: m.pool, Zone: m.zone, Version: m.version,
-			Up: !m.down, Eligible: m.eligible, Agent: m.agent != nil, MemoryMB: m.memoryMB, Labels: m.labels,
+			Up: !m.down, Eligible: m.eligible, Agent: m.agent != nil, MemoryMB: m.memoryMB, Cores: m.cores, Labels: m.labels,
 			DiskFull: m.host.DiskFull, Skew: m.host.Skew, Away: m.why,
 		}
 		if x.Pool == defaultPool {
 			x.Pool = ""
 		}
 		for _, w := range e.workloads {
-			if a := w.current(); a != nil && a.nodeID == id && !a.over() {
+			a := w.current()
+			switch {
+			case a == nil || a.nodeID != id || a.over():
+			case w.reserves():
+				x.Builds++
+			default:
 				x.Workloads++
 			}
 		}

@@ -15,7 +15,7 @@ import (
 type member struct {
 	id, hostname, zone string
 	pool, version      string
-	memoryMB           int
+	memoryMB, cores    int
 	labels             map[string]string
 	agentAddress       string
 	agent              Agent
@@ -122,13 +122,14 @@ func (e *Nomad) learnNode(ctx context.Context, id string) error {
 		}
 	}
 	if r := n.NodeResources; r != nil {
-		m.memoryMB = int(r.Memory.MemoryMB)
+		m.memoryMB, m.cores = int(r.Memory.MemoryMB), int(r.Cpu.TotalCpuCores)
 	}
 	m.down = n.Status == api.NodeStatusDown || n.Status == api.NodeStatusDisconnected
 	m.eligible = n.SchedulingEligibility == api.NodeSchedulingEligible && !n.Drain
 	if m.agentAddress != localAgent {
 		m.address = nodeAddress(n)
 	}
+	e.movedLocked()
 	for _, w := range e.workloads {
 		if a := w.current(); a != nil && a.nodeID == id {
 			e.refreshLocked(w)

@@ -128,6 +128,7 @@ type Nomad struct {
 	kept      map[string]*member // workloads that machines other than the controller's keep
 	network   *node.Network      // nil until it was said; a new one each time
 	targets   map[string]bool    // peers that its policies lead to
+	moved     chan struct{}      // closed and replaced when there may be other room
 	down      error              // why Nomad cannot be reached; nil: it can
 	localNode string             // id of the Nomad node on this machine; empty: none
 	self      *api.AgentSelf
@@ -146,6 +147,7 @@ func Open(ctx context.Context, o Options) (*Nomad, error) {
 		settled:   o.Settlement,
 		kept:      map[string]*member{},
 		farWake:   make(chan struct{}, 1),
+		moved:     make(chan struct{}),
 		build: builder{
 			installation: o.Installation, imagePrefix: o.ImagePrefix, backoff: o.Backoff, backoffMax: o.BackoffMax,
 			healthyAfter: o.HealthyAfter, oversubscribe: o.Oversubscribe, datacenters: []string{"*"},
@@ -378,7 +380,9 @@ func (e *Nomad) List(context.Context) ([]node.Status, error) {
 	defer e.mu.RUnlock()
 	all := make([]node.Status, 0, len(e.workloads))
 	for _, w := range e.workloads {
-		all = append(all, e.placedLocked(w.status, node.EngineNomad))
+		if !w.reserves() {
+			all = append(all, e.placedLocked(w.status, node.EngineNomad))
+		}
 	}
 	for id := range e.kept {
 		if s, m := e.keptLocked(id); m != nil {
@@ -394,7 +398,7 @@ func (e *Nomad) Find(ids ...string) []node.Status {
 	defer e.mu.RUnlock()
 	var found []node.Status
 	for _, id := range ids {
-		if w := e.workloads[id]; w != nil {
+		if w := e.workloads[id]; w != nil && !w.reserves() {
 			found = append(found, e.placedLocked(w.status, node.EngineNomad))
 		} else if s, m := e.keptLocked(id); m != nil {
 			found = append(found, s)

@@ -249,6 +249,7 @@ func (e *Nomad) refreshLocked(w *workload) {
 	w.status = now
 	close(w.news)
 	w.news = make(chan struct{})
+	e.movedLocked()
 	if changed {
 		e.Note(w.id)
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"time"
 
@@ -28,10 +29,33 @@ type Options struct {
 	// Names serves the name server of instances at the address for clients of that network, until ctx ends. The controller's
 	// door, at that URL for that client, tells the names of apps.
 	Names func(ctx context.Context, at netip.AddrPort, clients netip.Prefix, door string, client *http.Client) error
+	// Builds makes what builds here for the controller.
+	Builds func(Site) (Builds, error)
 	// NomadLog takes what Nomad says; nil: nobody hears it.
 	NomadLog io.Writer
 	Log      *slog.Logger
 }
+
+// Builds is what builds on a node; *builders.Node is one.
+type Builds interface {
+	// Handler serves the controller below agent.BuildsPath.
+	Handler() http.Handler
+	// Run returns when ctx has ended and no build is left.
+	Run(ctx context.Context) error
+}
+
+// Site is what builds on a node stand on.
+type Site struct {
+	Dir, DockerHost, Installation string
+	Docker                        *docker.Docker
+	// Image is where Docker finds an image of the platform's registry, and Door where we do, by Transport.
+	Image     func(name string) (ref, user, secret string)
+	Door      *url.URL
+	Transport http.RoundTripper
+}
+
+// buildsDir is where builds have their files, in the node's folder.
+const buildsDir = "builds"
 
 // dockerTry is the wait between two looks for a Docker that does not answer.
 const dockerTry = 2 * time.Second
@@ -66,12 +90,19 @@ func Run(ctx context.Context, o Options) error {
 	}
 	nomadClient := &program.Program{Path: n.NomadProgram, Config: filepath.Join(o.Dir, nomadConfig), Out: o.NomadLog, Log: o.Log}
 	p.nomad = nomadClient
-	a := agent.New(engine, agent.Options{
-		Controller: n.ServerName, NodeName: n.nameOf,
-		Image: func(name string) (ref, user, secret string) { return n.pullAddress() + "/" + name, pullUser, password },
+	image := func(name string) (ref, user, secret string) { return n.pullAddress() + "/" + name, pullUser, password }
+	transport := &http.Transport{TLSClientConfig: p.client(), MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: callLimit}
+	client := &http.Client{Transport: transport}
+	builds, err := o.Builds(Site{
+		Dir: filepath.Join(o.Dir, buildsDir), DockerHost: n.DockerHost, Installation: n.Installation, Docker: engine,
+		Image: image, Door: &url.URL{Scheme: "https", Host: n.Server}, Transport: transport,
 	})
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: p.client(), IdleConnTimeout: time.Minute, TLSHandshakeTimeout: callLimit}}
+	if err != nil {
+		return errors.Join(err, engine.Close())
+	}
+	a := agent.New(engine, agent.Options{Controller: n.ServerName, NodeName: n.nameOf, Image: image, Builds: builds.Handler()})
 	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return builds.Run(ctx) })
 	work.Go(func() error { return a.Run(ctx) })
 	work.Go(func() error { return serve(ctx, tls.NewListener(forController, p.server()), a.Handler(), o.Log) })
 	work.Go(func() error { return serve(ctx, forDocker, images(p, password, o.Log), o.Log) })

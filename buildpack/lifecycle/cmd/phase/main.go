@@ -1,10 +1,12 @@
 // Command phase runs detection and build inside the build container: see package lifecycle. The
 // arguments are the buildpacks that the developer chose; without any, the builder's order decides.
+// With the argument -hold it does nothing until it is asked to end: it keeps the place of a build in a scheduler.
 // Started as bin/detect or bin/build of a classic buildpack it is that: see package classic.
 package main
 
 import (
 	"os"
+	"slices"
 
 	"github.com/cupola-paas/cupola/buildpack/classic"
 	"github.com/cupola-paas/cupola/buildpack/lifecycle"
@@ -14,6 +16,10 @@ import (
 func main() {
 	if classic.Is(os.Args[0]) {
 		os.Exit(classic.Main(os.Args[0]))
+	}
+	if slices.Equal(os.Args[1:], []string{"-hold"}) {
+		hold()
+		return
 	}
 	env := environ.FromList(os.Environ())
 	path := func(name, otherwise string) string {
