@@ -58,9 +58,10 @@ func (k *console) joiningCommands() []*cli.Command {
 		k.nodeSub("run", spec{summary: "run this machine as a node, in the foreground", noJSON: true, run: runNode,
 			flags:   []cli.Flag{nodeDirFlag, textFlag("log-level", "CUPOLA_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default: info)")},
 			details: "systemd does this where it is. It starts Nomad's client and keeps it running; instances go on when it is stopped."}),
-		k.nodeSub("label", spec{summary: "set or take away labels of a node", args: "NODE KEY=VALUE|KEY-...", min: 2, max: -1, need: aLogin,
-			details:  "The label zone tells instances of one app apart: they avoid each other's zones.",
-			examples: []string{"cupola node label vm-2 zone=north disk=fast", "cupola node label vm-2 disk-"},
+		k.nodeSub("label", spec{summary: "set or take away labels of a node", args: "NODE KEY|KEY=VALUE|KEY-...", min: 2, max: -1, need: aLogin,
+			details: "The label zone tells instances of one app apart: they avoid each other's zones. On nodes with the label builder apps are built,\n" +
+				"as far as there is memory that no app has; without such a node that is done on the server's machine.",
+			examples: []string{"cupola node label vm-2 zone=north disk=fast", "cupola node label vm-2 disk-", "cupola node label vm-3 builder"},
 			api:      []string{"GET " + nodesPath, "PATCH " + nodesPath + "/:guid"}, run: labelNode}),
 	}
 }
@@ -110,17 +111,22 @@ func makeNodeToken(ctx context.Context, s *session, c *cli.Context) error {
 	return nil
 }
 
+// plainLabel is the value of a label that is given without one.
+const plainLabel = "true"
+
 func labelNode(ctx context.Context, s *session, c *cli.Context) error {
 	labels := map[string]*string{}
 	for _, text := range c.Args().Tail() {
 		key, value, set := strings.Cut(text, "=")
-		switch gone, remove := strings.CutSuffix(text, "-"); {
+		gone, remove := strings.CutSuffix(text, "-")
+		switch {
+		case remove && !set:
+			labels[gone] = nil
 		case set:
 			labels[key] = &value
-		case remove:
-			labels[gone] = nil
 		default:
-			return badUsage("%q is neither KEY=VALUE nor KEY-", text)
+			yes := plainLabel
+			labels[text] = &yes
 		}
 	}
 	n, err := s.node(ctx, c.Args().First())
@@ -163,9 +169,9 @@ func nodes(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	err = list(s, c, all.Resources, "All runs on one machine: there are no nodes.", []string{"name", "state", "pool", "zone", "instances", "memory", "nomad"},
+	err = list(s, c, all.Resources, "All runs on one machine: there are no nodes.", []string{"name", "state", "pool", "zone", "instances", "builds", "memory", "nomad"},
 		func(n capi.Node) []string {
-			return []string{s.ui.Name(n.Name), n.State, n.Pool, n.Zone, strconv.Itoa(n.Count), fmt.Sprintf("%d of %d MB", n.Reserved, n.Memory), n.Version}
+			return []string{s.ui.Name(n.Name), n.State, n.Pool, n.Zone, strconv.Itoa(n.Count), buildsOf(n), fmt.Sprintf("%d of %d MB", n.Reserved, n.Memory), n.Version}
 		})
 	if err != nil || c.Bool("json") {
 		return err
@@ -176,6 +182,17 @@ func nodes(ctx context.Context, s *session, c *cli.Context) error {
 		}
 	}
 	return nil
+}
+
+// buildsOf says whether apps are built on a node, and how many now.
+func buildsOf(n capi.Node) string {
+	switch {
+	case n.Builds > 0:
+		return fmt.Sprintf("%d now", n.Builds)
+	case n.Builder:
+		return "yes"
+	}
+	return ""
 }
 
 func removeNode(ctx context.Context, s *session, c *cli.Context) error {

@@ -28,7 +28,7 @@ func joinFlags() []cli.Flag {
 		textFlag("name", "CUPOLA_NODE_NAME", "`NAME` of the node (default: the host's)"),
 		textFlag("pool", "CUPOLA_NODE_POOL", "`NAME` of the isolation segment that the machine is for (default: the shared one)"),
 		textFlag("zone", "CUPOLA_NODE_ZONE", "`NAME` of the zone that the machine is in: instances of an app are spread over zones"),
-		&cli.StringSliceFlag{Name: "label", Usage: "`KEY=VALUE` of a label; may be repeated"},
+		&cli.StringSliceFlag{Name: "label", Usage: "`KEY=VALUE` of a label, or KEY; may be repeated"},
 		nodeDirFlag,
 		textFlag("nomad", "CUPOLA_NOMAD", "`PROGRAM` to run as Nomad (default: nomad)"),
 		textFlag("docker-host", "CUPOLA_DOCKER_HOST", "`URL` of the Docker Engine (default: DOCKER_HOST, else the usual socket)"),
@@ -122,9 +122,12 @@ func describeNode(c *cli.Context) (*worker.Node, error) {
 		AgentPort: c.Int("agent-port"), PullPort: c.Int("image-port"), NomadPort: c.Int("nomad-port"),
 	}
 	for _, text := range c.StringSlice("label") {
-		key, value, ok := strings.Cut(text, "=")
-		if !ok || !nodeWord.MatchString(key) || !nodeWord.MatchString(value) || strings.HasPrefix(key, "cupola") {
-			return nil, badUsage("--label %q is not KEY=VALUE of letters, digits, dashes and underscores", text)
+		key, value, set := strings.Cut(text, "=")
+		if !set {
+			value = plainLabel
+		}
+		if !nodeWord.MatchString(key) || !nodeWord.MatchString(value) || strings.HasPrefix(key, "cupola") {
+			return nil, badUsage("--label %q is not KEY or KEY=VALUE of letters, digits, dashes and underscores", text)
 		}
 		n.Labels[key] = value
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/cupola-paas/cupola/store"
 )
 
-// holderRepository has the image that keeps places of builds. No record names it: clean-up may take it, and it is pushed again.
+// holderRepository has the image that keeps places of builds.
 const holderRepository = "builds/holder"
 
 // openCluster makes what has builds done on machines of the cluster, where there is one.

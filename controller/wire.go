@@ -201,9 +201,6 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 		Adopter: s.builder, Blobs: droplets{s.blobs},
 		Copier: imagecopy.Copier{Host: s.registry.Host(), Username: registryUser, Password: s.registryPassword},
 	}
-	if s.cluster != nil {
-		stagingLoop.Machines = s.cluster
-	}
 	networkLoops, err := s.networkLoops(context.Background(), who)
 	if err != nil {
 		return nil, err
@@ -217,6 +214,9 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	cleanupLoop := &cleanup.Loop{
 		DB: s.db, Images: s.registry, Blobs: s.blobs, Engine: s.local, Log: s.log,
 		Apps: []cleanup.AppData{appLogs{s.logs}, caches{s}},
+	}
+	if s.cluster != nil {
+		stagingLoop.Machines, cleanupLoop.Keep = s.cluster, s.cluster.Holds
 	}
 	collectLoop := &collect.Loop{DB: s.db, Engine: s.engine, Sink: s.sink, Log: s.log}
 	metricsLoop := &collect.Metrics{

@@ -307,6 +307,13 @@ func (c *Cluster) image(ctx context.Context) (string, error) {
 	return ref, err
 }
 
+// Holds reports whether an image is the one that keeps places of builds.
+func (c *Cluster) Holds(repository, digest string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.holder == c.o.Host+"/"+repository+"@"+digest
+}
+
 // Sweep implements staging.Machines.
 func (c *Cluster) Sweep(ctx context.Context) error {
 	var errs []error

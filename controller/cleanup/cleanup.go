@@ -55,6 +55,7 @@ type Loop struct {
 	Blobs  Blobs
 	Engine EngineImages
 	Apps   []AppData
+	Keep   func(repository, digest string) bool // images that no record names; nil: none
 	Log    *slog.Logger
 }
 
@@ -78,7 +79,9 @@ func (l *Loop) Step(ctx context.Context) error {
 		return fmt.Errorf("read references: %w", err)
 	}
 	before := time.Now().Add(-youth)
-	images, errImages := l.Images.Collect(ctx, refs.keepsImage, before)
+	images, errImages := l.Images.Collect(ctx, func(repository, digest string) bool {
+		return refs.keepsImage(repository, digest) || l.Keep != nil && l.Keep(repository, digest)
+	}, before)
 	blobs, errBlobs := l.Blobs.Collect(refs.keepsBlob, before)
 	pulled, errEngine := l.Engine.RemoveImages(ctx, refs.keepsReference)
 	if freed := images + blobs + pulled; freed > 0 {

@@ -30,8 +30,8 @@ type nodeRow struct {
 	State                                    state
 	Problem                                  string // what is wrong and how to mend it; empty: nothing
 	Memory                                   meter
-	Count                                    int
-	Draining, Down, Single                   bool
+	Count, Builds                            int
+	Builder, Draining, Down, Single          bool
 }
 
 // meter is how much of a whole is used.
@@ -63,6 +63,7 @@ func readNodes(ctx context.Context, c *capi.Client) ([]nodeRow, error) {
 	for _, n := range all.Resources {
 		rows = append(rows, nodeRow{
 			GUID: n.GUID, Name: n.Name, Address: n.Address, Pool: n.Pool, Zone: n.Zone, Version: n.Version, State: nodeState(n.State), Problem: upper(n.Problem), Count: n.Count, Single: n.Single,
+			Builder: n.Builder, Builds: n.Builds,
 			Draining: n.State == capi.NodeDraining || n.State == capi.NodeDrained, Down: n.State == capi.NodeDown,
 			Memory: meter{percent(int64(n.Reserved), int64(n.Memory)), "Memory of " + n.Name, megabytes(n.Reserved) + " of " + megabytes(n.Memory) + " given away"},
 		})
