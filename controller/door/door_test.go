@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 		user, password, _ := r.BasicAuth()
 		io.WriteString(w, r.Method+" "+r.URL.Path+" as "+user+":"+password)
 	})
-	c, err := Open(Options{DB: db, Listener: l, Images: images, PullUser: "reader", Pull: "example-secret", Log: slog.New(slog.DiscardHandler)})
+	c, err := Open(Options{DB: db, Listener: l, Images: images, PullUser: "reader", Pull: "example-secret", PushUser: "pusher", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,17 +141,30 @@ func TestDoor(t *testing.T) {
 		t.Errorf("an image: %d %s", status, text)
 	}
 	for _, method := range []string{"PUT", "POST", "DELETE", "PATCH"} {
-		req, err := http.NewRequestWithContext(t.Context(), method, "https://"+w.addr+"/v2/apps/a/manifests/x", strings.NewReader("x"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := c.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode != http.StatusMethodNotAllowed {
-			t.Errorf("%s of an image: %d, want 405", method, res.StatusCode)
+		for _, as := range []struct {
+			user string
+			want int
+			text string
+		}{
+			{"", http.StatusForbidden, "writes no images"}, {"cupola", http.StatusForbidden, "writes no images"},
+			{"pusher", http.StatusOK, method + " /v2/apps/a/manifests/x as pusher:example-token"}, // the registry knows what that may
+		} {
+			req, err := http.NewRequestWithContext(t.Context(), method, "https://"+w.addr+"/v2/apps/a/manifests/x", strings.NewReader("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if as.user != "" {
+				req.SetBasicAuth(as.user, "example-token")
+			}
+			res, err := c.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if res.StatusCode != as.want || !strings.Contains(string(text), as.text) {
+				t.Errorf("%s of an image as %q: %d %s, want %d", method, as.user, res.StatusCode, text, as.want)
+			}
 		}
 	}
 	if _, text := w.get(w.client(n, nil), "/v2/"); !strings.Contains(text, "certificate required") {
