@@ -103,7 +103,7 @@ func (c *Cluster) builders() []node.Machine {
 		return nil
 	}
 	return slices.DeleteFunc(all, func(m node.Machine) bool {
-		return !m.Up || !m.Eligible || !m.Agent || m.DiskFull || !Builds(m.Labels)
+		return !m.Up || !m.Eligible || !m.Agent || m.Away != nil || m.DiskFull || !Builds(m.Labels)
 	})
 }
 
