@@ -129,9 +129,9 @@ func listenHost(addr *net.TCPAddr) string {
 }
 
 // certificate returns name's certificate from memory, from the storage, or from the CA.
-func (a *acmeSource) certificate(hello *tls.ClientHelloInfo, name string) (*tls.Certificate, error) {
+func (a *acmeSource) certificate(ctx context.Context, hello *tls.ClientHelloInfo, name string) (*tls.Certificate, error) {
 	if len(a.cache.AllMatchingCertificates(name)) > 0 {
-		return a.magic.GetCertificate(hello) // renews in the background when it is time
+		return a.magic.GetCertificateWithContext(ctx, hello) // renews in the background when it is time
 	}
 	o, err := a.order(hello, name)
 	if err != nil {
@@ -143,13 +143,13 @@ func (a *acmeSource) certificate(hello *tls.ClientHelloInfo, name string) (*tls.
 	case <-o.done:
 	case <-patience.C:
 		return nil, errWaiting
-	case <-hello.Context().Done():
-		return nil, hello.Context().Err()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	if o.err != nil {
 		return nil, o.err
 	}
-	return a.magic.GetCertificate(hello)
+	return a.magic.GetCertificateWithContext(ctx, hello)
 }
 
 // order joins the order for name that is under way, or begins one.

@@ -11,14 +11,15 @@ import (
 // Admission keeps a route for apps that prove who they are with a client certificate, as Cloud Foundry's identity-aware
 // domains do (RFC-0055): whoever Sources name, and of those only who is within Org and Space. No sources: nobody.
 type Admission struct {
-	Org, Space string // where the caller must be; empty: anywhere
-	Sources    []Source
+	Org     string   `json:"org,omitempty"`   // where the caller must be; empty: anywhere
+	Space   string   `json:"space,omitempty"` // likewise
+	Sources []Source `json:"sources,omitempty"`
 }
 
 // Source is an app, a space or an org whose apps may use a route.
 type Source struct {
-	Kind SourceKind
-	GUID string // empty for AnyApp
+	Kind SourceKind `json:"kind"`
+	GUID string     `json:"guid,omitempty"` // empty for AnyApp
 }
 
 // SourceKind says what the GUID of a Source is of.

@@ -18,6 +18,7 @@ type pool struct {
 	hashHeader string
 	balance    float64
 	next       atomic.Uint64
+	zones      *zones // nil: the zone makes no difference
 }
 
 // choice says what one pick must heed.
@@ -85,13 +86,20 @@ func (p *pool) pick(r *http.Request, c *choice) *endpoint {
 	if e := p.sticky(c, now); e != nil {
 		return e
 	}
-	switch p.mode {
-	case LeastConnection:
-		return p.least(c, now)
-	case Hash:
+	if p.mode == Hash {
 		if value := r.Header.Get(p.hashHeader); value != "" {
 			return p.hashed(value, c, now)
 		}
+	}
+	if p.zones != nil {
+		return p.pickZoned(c, now)
+	}
+	return p.byTurn(c, now)
+}
+
+func (p *pool) byTurn(c *choice, now int64) *endpoint {
+	if p.mode == LeastConnection {
+		return p.least(c, now)
 	}
 	return p.roundRobin(c, now)
 }

@@ -132,7 +132,7 @@ func BenchmarkReverseProxy(b *testing.B) {
 			pr.SetXForwarded()
 		},
 		BufferPool: buffers{},
-		Transport:  (&dialing{maxIdle: 128, idleTimeout: time.Minute}).transport(),
+		Transport:  (&endpoint{Endpoint: Endpoint{Address: ln.Addr().String()}, dial: &dialing{maxIdle: 128, idleTimeout: time.Minute}}).newTransport(),
 	}
 	req := httptest.NewRequest("GET", "http://a.example.com/x", nil)
 	b.ReportAllocs()

@@ -45,6 +45,15 @@ type CertOptions struct {
 	now func() time.Time // of tests
 }
 
+// CertificateSource answers handshakes and challenges of ACME; *Certificates is one. It is called by many goroutines at once.
+type CertificateSource interface {
+	GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
+	// ServeChallenge answers a request without TLS that is an HTTP-01 challenge (RFC 8555 8.3), and reports false for any other.
+	ServeChallenge(w http.ResponseWriter, r *http.Request) bool
+}
+
+var _ CertificateSource = (*Certificates)(nil)
+
 // Certificates answers TLS handshakes. Close it after the router has ended.
 //
 // A handshake for
@@ -113,7 +122,7 @@ func (c *Certificates) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certific
 	}
 	allowed := c.allowed(name)
 	if allowed && c.acme != nil && !c.local(name) {
-		cert, err := c.acme.certificate(hello, name)
+		cert, err := c.acme.certificate(hello.Context(), hello, name)
 		if err == nil {
 			return cert, nil
 		}
@@ -171,9 +180,9 @@ func (c *Certificates) defaultCertificate(hello *tls.ClientHelloInfo) (*tls.Cert
 	return c.ca.leaf(c.opts.DefaultHost)
 }
 
-// serveChallenge answers HTTP-01 challenges (RFC 8555 8.3) that this process, or another one on the same
+// ServeChallenge answers HTTP-01 challenges (RFC 8555 8.3) that this process, or another one on the same
 // storage, has under way. It reports false if the request is not one of them.
-func (c *Certificates) serveChallenge(w http.ResponseWriter, r *http.Request) bool {
+func (c *Certificates) ServeChallenge(w http.ResponseWriter, r *http.Request) bool {
 	return c.acme != nil && c.acme.issuer.HandleHTTPChallenge(w, r)
 }
 

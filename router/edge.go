@@ -253,25 +253,30 @@ func (e *edge) snapshot(key edgeKey, callee string) Edge {
 	return out
 }
 
-// DropEdge forgets an edge between apps, unless it has counted something since it was as e says.
-func (rt *Router) DropEdge(e Edge) {
+// DropEdge forgets an edge between apps, unless it has counted something since it was as e says. It reports whether there is
+// no such edge any more.
+func (rt *Router) DropEdge(e Edge) (gone bool) {
 	g := rt.registry
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	app, key := g.apps[e.Callee], edgeKey{e.Caller, e.TCP}
 	if app == nil {
-		return
+		return true
 	}
 	app.edges.mu.Lock()
 	defer app.edges.mu.Unlock()
 	have := app.edges.by[key]
-	if have == nil || have.inFlight.Load() != 0 || have.snapshot(key, e.Callee).Counts != e.Counts {
-		return
+	if have == nil {
+		return true
+	}
+	if have.inFlight.Load() != 0 || have.snapshot(key, e.Callee).Counts != e.Counts {
+		return false
 	}
 	delete(app.edges.by, key)
 	if key.caller != "" && key.caller != OtherCallers {
 		rt.callers.edges.Add(-1)
 	}
+	return true
 }
 
 // dropAll gives back the room of an app's edges, once no route names it.

@@ -12,7 +12,7 @@ import (
 // endpoint is an Endpoint with what must outlive a table: connections, counters, health. All routes and
 // successive tables that name the same Endpoint (weight aside) share one.
 type endpoint struct {
-	Endpoint // Weight is zero: it belongs to the route
+	Endpoint // Weight and Zone are empty: they belong to the route
 	hash     uint64
 	index    string // Index, for headers
 	counts   counters
@@ -40,6 +40,7 @@ type dialing struct {
 	headerTimeout  time.Duration
 	maxIdle        int
 	maxHeaderBytes int64
+	relay          func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // dialError marks that no byte of a request was sent.
@@ -47,17 +48,25 @@ type dialError struct{ error }
 
 func (e dialError) Unwrap() error { return e.error }
 
-func (d *dialing) dialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	c, err := d.dialer.DialContext(ctx, network, addr)
+// connect opens a connection to the endpoint. Its error is a dialError.
+func (e *Endpoint) connect(ctx context.Context, d *dialing) (c net.Conn, err error) {
+	if e.Inside && d.relay != nil {
+		ctx, cancel := context.WithTimeout(ctx, d.dialer.Timeout)
+		defer cancel()
+		c, err = d.relay(ctx, e.Address)
+	} else {
+		c, err = d.dialer.DialContext(ctx, "tcp", e.Address)
+	}
 	if err != nil {
 		return nil, dialError{err}
 	}
 	return c, nil
 }
 
-func (d *dialing) transport() *http.Transport {
+func (e *endpoint) newTransport() *http.Transport {
+	d := e.dial
 	return &http.Transport{
-		DialContext:            d.dialContext,
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return e.connect(ctx, d) },
 		DisableCompression:     true, // what the app sent is what the client gets
 		MaxIdleConnsPerHost:    d.maxIdle,
 		IdleConnTimeout:        d.idleTimeout,
@@ -73,9 +82,9 @@ func (d *dialing) transport() *http.Transport {
 // of idle apps stay cheap.
 func (e *endpoint) transport(upgrade bool) *http.Transport {
 	e.once.Do(func() {
-		e.plain = e.dial.transport()
+		e.plain = e.newTransport()
 		if e.Protocol == HTTP2 {
-			e.h2c = e.dial.transport()
+			e.h2c = e.newTransport()
 			e.h2c.Protocols = new(http.Protocols)
 			e.h2c.Protocols.SetUnencryptedHTTP2(true)
 		}

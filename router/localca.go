@@ -196,7 +196,20 @@ func (ca *localCA) leafLocked(cache *leafCache, name string, ips []net.IP) (*tls
 }
 
 func (ca *localCA) sign(name string, ips []net.IP, now time.Time) (*tls.Certificate, error) {
-	end := now.Add(leafLife)
+	der, err := ca.issue(name, ips, ca.leafKey.Public(), now, leafLife)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{der, ca.root.Raw}, PrivateKey: ca.leafKey, Leaf: leaf}, nil
+}
+
+// issue makes a certificate for the owner of a key.
+func (ca *localCA) issue(name string, ips []net.IP, public crypto.PublicKey, now time.Time, life time.Duration) ([]byte, error) {
+	end := now.Add(life)
 	if end.After(ca.root.NotAfter) {
 		end = ca.root.NotAfter
 	}
@@ -212,15 +225,11 @@ func (ca *localCA) sign(name string, ips []net.IP, now time.Time) (*tls.Certific
 	if len(name) <= 64 { // RFC 5280, ub-common-name
 		template.Subject.CommonName = name
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca.root, ca.leafKey.Public(), ca.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.root, public, ca.key)
 	if err != nil {
 		return nil, fmt.Errorf("sign a certificate for %s: %w", name, err)
 	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Certificate{Certificate: [][]byte{der, ca.root.Raw}, PrivateKey: ca.leafKey, Leaf: leaf}, nil
+	return der, nil
 }
 
 // leafCache keeps the certificates that were asked for last.

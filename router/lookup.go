@@ -82,6 +82,24 @@ func (l *lookup) match(host, path string) *route {
 	return nil
 }
 
+// Routed reports whether the table has a route of the host, or of a wildcard above it. It is quick.
+func (rt *Router) Routed(host string) bool {
+	name, ok := serverName(host)
+	if !ok {
+		return false
+	}
+	l := rt.lookup.Load()
+	if l.exact.get(name) != nil {
+		return true
+	}
+	for i := 1; l.wilds > 0 && i < len(name); i++ {
+		if name[i] == '.' && l.wild.get(name[i+1:]) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *site) match(path string) *route {
 	if s.deepest == 0 || path == "" || path[0] != '/' {
 		return s.root

@@ -13,6 +13,7 @@ type registry struct {
 	callers *callers
 
 	mu       sync.Mutex
+	zone     string // of the router, for pools that are made from now on
 	live     map[Endpoint]*endpoint
 	byID     map[string][]*endpoint // live ones, by instance id
 	draining map[string][]*endpoint // by instance id; each has left and had requests in flight
@@ -37,7 +38,7 @@ func newRegistry(d *dialing, c *callers) *registry {
 // findLocked returns the shared endpoint for e, which is new unless a route names it already. The caller
 // counts in endpoint.named what it keeps of it.
 func (g *registry) findLocked(e Endpoint) *endpoint {
-	e.Weight = 0
+	e.Weight, e.Zone = 0, ""
 	if ep := g.live[e]; ep != nil {
 		return ep
 	}

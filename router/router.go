@@ -18,7 +18,7 @@ type Options struct {
 	// HTTPAddr and HTTPSAddr are host:port to listen on; port 0 takes a free one. One may be empty.
 	HTTPAddr, HTTPSAddr string
 	// Certificates is needed with HTTPSAddr.
-	Certificates *Certificates
+	Certificates CertificateSource
 	// RedirectHTTP sends requests without TLS to the same URL with it, except for routes with AllowHTTP
 	// and ACME challenges.
 	RedirectHTTP bool
@@ -59,6 +59,14 @@ type Options struct {
 
 	// Tracing says which trace context requests get that bring none.
 	Tracing Tracing
+
+	// Zone is where this router is: instances there get its requests while they can take them (see SetZone). Empty: it has
+	// none, and all instances are alike.
+	Zone string
+	// Relay connects to an endpoint with Inside set, at its address. Nil: this is the machine where that leads to it.
+	Relay func(ctx context.Context, address string) (net.Conn, error)
+	// Passage takes connections whose TLS somebody else ends. The zero value takes none.
+	Passage Passage
 }
 
 func (o *Options) setDefaults() {
@@ -109,6 +117,8 @@ type Router struct {
 	upgrades    context.Context // ends with Serve, and all upgraded connections with it
 	endUpgrades context.CancelFunc
 
+	plainTaken, secureTaken *handed // see Take
+
 	mu          sync.Mutex
 	http, https net.Listener // nil before Listen, and where not wanted
 	also        []also       // on other addresses
@@ -126,7 +136,7 @@ func New(opts Options) (*Router, error) {
 	if opts.RedirectHTTP && opts.HTTPSAddr == "" {
 		return nil, errors.New("plain HTTP cannot be redirected without an HTTPS address: give one")
 	}
-	rt := &Router{opts: opts, log: opts.Logger}
+	rt := &Router{opts: opts, log: opts.Logger, plainTaken: newHanded(), secureTaken: newHanded()}
 	rt.upgrades, rt.endUpgrades = context.WithCancel(context.Background())
 	rt.registry = newRegistry(&dialing{
 		dialer:         net.Dialer{Timeout: opts.DialTimeout, KeepAlive: 30 * time.Second},
@@ -134,7 +144,9 @@ func New(opts Options) (*Router, error) {
 		headerTimeout:  opts.ResponseHeaderTimeout,
 		maxIdle:        128,
 		maxHeaderBytes: 1 << 20,
+		relay:          opts.Relay,
 	}, &rt.callers)
+	rt.registry.zone = opts.Zone
 	var err error
 	if rt.services, err = newRouteServices(rt, opts.RouteServices); err != nil {
 		return nil, err
@@ -236,6 +248,7 @@ func (g *registry) fillLocked(p *pool, from *Route) {
 	}
 	p.endpoints = make([]*endpoint, 0, len(from.Endpoints))
 	var weights []int
+	zones := sorter{own: g.zone}
 	for _, e := range from.Endpoints {
 		ep := g.findLocked(e)
 		if p.has(ep) {
@@ -246,9 +259,11 @@ func (g *registry) fillLocked(p *pool, from *Route) {
 		if len(from.Endpoints) > 1 {
 			weights = append(weights, max(e.Weight, 1))
 		}
+		zones.add(ep, e)
 	}
 	p.setWeights(weights)
 	p.seed()
+	p.zones = zones.done(p.mode)
 }
 
 func (p *pool) has(ep *endpoint) bool {
@@ -263,6 +278,18 @@ func (p *pool) has(ep *endpoint) bool {
 // InFlight returns how many requests and upgraded connections the instance is serving, in the table or
 // after it has left it.
 func (rt *Router) InFlight(instanceID string) int { return rt.registry.inFlight(instanceID) }
+
+// Draining are the instances that the table does not name any more and that have requests in flight still. changed is closed
+// when that, or the table, is another.
+func (rt *Router) Draining() (ids []string, changed <-chan struct{}) {
+	g := rt.registry
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id := range g.draining {
+		ids = append(ids, id)
+	}
+	return ids, g.changed
+}
 
 // WaitDrained returns nil once the table does not name the instance and it has nothing in flight, or the
 // cause of ctx's end. An instance that the router never knew is drained.

@@ -28,8 +28,8 @@ func (rt *Router) Listen(ctx context.Context) error {
 		rt.closeLocked()
 		return err
 	}
-	if rt.opts.Certificates != nil {
-		rt.opts.Certificates.listening(rt.http, rt.https)
+	if c, ok := rt.opts.Certificates.(*Certificates); ok {
+		c.listening(rt.http, rt.https)
 	}
 	rt.front.begin()
 	return nil
@@ -128,7 +128,8 @@ func (rt *Router) Serve(ctx context.Context) error {
 	base, cut := context.WithCancel(context.Background())
 	defer cut()
 	var servers []*http.Server
-	failed := make(chan error, 2+len(more))
+	failed := make(chan error, 4+len(more))
+	var passing []func(context.Context)
 	var wg sync.WaitGroup
 	start := func(ln net.Listener, serve func(*http.Server) error) {
 		if ln == nil {
@@ -144,6 +145,10 @@ func (rt *Router) Serve(ctx context.Context) error {
 	}
 	start(plain, func(s *http.Server) error { return s.Serve(plain) })
 	serveTLS := func(ln net.Listener) func(*http.Server) error {
+		if ln != nil {
+			own, end := rt.pass(ln)
+			ln, passing = own, append(passing, end)
+		}
 		return func(s *http.Server) error {
 			s.TLSConfig = rt.tlsConfig()
 			return s.ServeTLS(ln, "", "")
@@ -157,6 +162,15 @@ func (rt *Router) Serve(ctx context.Context) error {
 			start(ln, func(s *http.Server) error { return s.Serve(ln) })
 		}
 	}
+	if secure != nil {
+		taken := &listener{Listener: rt.secureTaken, writeTimeout: rt.opts.WriteTimeout}
+		start(taken, func(s *http.Server) error {
+			s.TLSConfig = rt.tlsConfig()
+			return s.ServeTLS(taken, "", "")
+		})
+	}
+	taken := &listener{Listener: rt.plainTaken, writeTimeout: rt.opts.WriteTimeout}
+	start(taken, func(s *http.Server) error { return s.Serve(taken) })
 	ports, closePorts := context.WithCancel(context.Background())
 	defer closePorts()
 	wg.Go(func() { rt.front.serve(ports) })
@@ -166,13 +180,13 @@ func (rt *Router) Serve(ctx context.Context) error {
 	case err = <-failed:
 	}
 	closePorts()
-	rt.drain(servers, cut)
+	rt.drain(servers, cut, passing)
 	wg.Wait()
 	return err
 }
 
 // drain closes the ports at once, then waits for requests in flight, then cuts what is left.
-func (rt *Router) drain(servers []*http.Server, cut context.CancelFunc) {
+func (rt *Router) drain(servers []*http.Server, cut context.CancelFunc, passing []func(context.Context)) {
 	rt.endUpgrades()
 	grace, cancel := context.WithTimeout(context.Background(), rt.opts.DrainTimeout)
 	defer cancel()
@@ -185,6 +199,9 @@ func (rt *Router) drain(servers []*http.Server, cut context.CancelFunc) {
 				s.Close()
 			}
 		})
+	}
+	for _, end := range passing {
+		wg.Go(func() { end(grace) })
 	}
 	wg.Wait()
 	rt.waitHandlers()
@@ -262,7 +279,7 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rt.reject(w, http.StatusMethodNotAllowed, "", "This is not a forward proxy.")
 		return
 	}
-	if r.TLS == nil && rt.opts.Certificates != nil && rt.opts.Certificates.serveChallenge(w, r) {
+	if r.TLS == nil && rt.opts.Certificates != nil && rt.opts.Certificates.ServeChallenge(w, r) {
 		rt.tally.count(http.StatusOK)
 		return
 	}

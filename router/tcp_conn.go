@@ -54,7 +54,7 @@ func (p *tcpPort) connect() (*endpoint, net.Conn) {
 		if !p.rt.registry.acquire(ep) {
 			continue // it has left; the table is a newer one
 		}
-		conn, err := p.rt.registry.dial.dialer.DialContext(p.ctx, "tcp", ep.Address)
+		conn, err := ep.connect(p.ctx, p.rt.registry.dial)
 		if err == nil {
 			ep.answered()
 			return ep, conn

@@ -48,7 +48,7 @@ const (
 type Router interface {
 	SetCallers(apps map[netip.Addr]string)
 	Edges() []router.Edge
-	DropEdge(e router.Edge)
+	DropEdge(e router.Edge) (gone bool)
 }
 
 // Engine says which app has which address; a node.Engine is one.
@@ -60,9 +60,11 @@ type Engine interface {
 type Loop struct {
 	Router Router
 	Engine Engine
-	Flows  node.FlowCounter // nil: connections between containers are not counted
-	Clock  func() time.Time // nil: time.Now
-	Log    *slog.Logger
+	// Elsewhere is told the apps of containers on other machines, by the machine's address: routers there need to know. May be nil.
+	Elsewhere func(machines map[string]map[netip.Addr]string)
+	Flows     node.FlowCounter // nil: connections between containers are not counted
+	Clock     func() time.Time // nil: time.Now
+	Log       *slog.Logger
 
 	mu     sync.Mutex
 	took   [marks]time.Time // when each mark was taken; a ring, like all marks
@@ -93,7 +95,11 @@ func (l *Loop) Run(ctx context.Context) error {
 func (l *Loop) Step(ctx context.Context) {
 	workloads, err := l.Engine.List(ctx)
 	if err == nil {
-		l.Router.SetCallers(addresses(workloads))
+		machines := addresses(workloads)
+		l.Router.SetCallers(machines[""])
+		if l.Elsewhere != nil {
+			l.Elsewhere(machines)
+		}
 	}
 	var flows []node.Flow
 	if l.Flows != nil {
@@ -117,17 +123,22 @@ func (l *Loop) say(ctx context.Context, err error) {
 	l.told = text
 }
 
-// addresses are those of the apps' containers on this machine. Those of other machines mean nothing here: what comes from
-// there has the address of its machine.
-func addresses(workloads []node.Status) map[netip.Addr]string {
-	apps := map[netip.Addr]string{}
+// addresses are those of the apps' containers, by the address of their machine; this one has none. Those of one machine
+// mean nothing on another: what comes from there has the address of its machine.
+func addresses(workloads []node.Status) map[string]map[netip.Addr]string {
+	machines := map[string]map[netip.Addr]string{"": {}}
 	for _, w := range workloads {
 		app := w.Labels[appLabel]
-		if a, err := netip.ParseAddr(w.Address); err == nil && app != "" && w.Host == "" {
-			apps[a] = app
+		a, err := netip.ParseAddr(w.Address)
+		if err != nil || app == "" {
+			continue
 		}
+		if machines[w.Host] == nil {
+			machines[w.Host] = map[netip.Addr]string{}
+		}
+		machines[w.Host][a] = app
 	}
-	return apps
+	return machines
 }
 
 func (l *Loop) now() time.Time {

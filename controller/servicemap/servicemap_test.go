@@ -281,13 +281,14 @@ type counted struct {
 
 func (c *counted) SetCallers(map[netip.Addr]string) {}
 func (c *counted) Edges() []router.Edge             { return c.edges }
-func (c *counted) DropEdge(e router.Edge) {
+func (c *counted) DropEdge(e router.Edge) bool {
 	for i := range c.edges {
 		if c.edges[i].Caller == e.Caller && c.edges[i].Callee == e.Callee {
 			c.edges = append(c.edges[:i], c.edges[i+1:]...)
-			return
+			return true
 		}
 	}
+	return true
 }
 
 // TestWindowsAddUp makes calls at random times and compares the window's and the last minute's counts with those of a plain
