@@ -40,6 +40,8 @@ var house = map[string][]string{
 	"controller/nomadserver":           {"controller/identity", "store", "node"},
 	"controller/networking":            {"controller/capi", "store", "node"},
 	"controller/routing":               {"store", "router"},
+	"controller/routerfeed":            {"router"},
+	"controller/outpost":               {"controller/identity", "controller/logs", "controller/routerfeed", "node", "router"},
 	"controller/scheduling":            {"controller/appenv", "controller/appusage", "controller/revision", "store", "node"},
 	"controller/servicemap":            {"controller/capi", "router", "node"},
 	"controller/serviceop":             {"controller/appusage", "controller/capi", "store"},

@@ -48,7 +48,8 @@ func (k *console) nodeSub(name string, sp spec) *cli.Command {
 func (k *console) joiningCommands() []*cli.Command {
 	return []*cli.Command{
 		k.nodeSub("token", spec{summary: "make a token with which one machine joins the cluster", need: aLogin,
-			flags:   []cli.Flag{&cli.DurationFlag{Name: "valid", Usage: "`TIME` that the token may be used, from 1m to 168h (default: 1h)"}},
+			flags: []cli.Flag{&cli.DurationFlag{Name: "valid", Usage: "`TIME` that the token may be used, from 1m to 168h (default: 1h)"},
+				&cli.BoolFlag{Name: "router", Usage: "let the machine route: it gets the keys of the certificates of all apps' hosts"}},
 			details: "It is shown this once and lets in one machine. The fingerprint of the server's CA is part of it.",
 			api:     []string{"POST " + nodeTokensPath}, run: makeNodeToken}),
 		k.nodeSub("join", spec{summary: "make this machine a node", args: "API", min: 1, max: 1, flags: joinFlags(), run: joinNode, api: []string{"GET /ca.pem", "GET /healthz", "POST /v3/nodes"},
@@ -63,6 +64,10 @@ func (k *console) joiningCommands() []*cli.Command {
 				"as far as there is memory that no app has; without such a node that is done on the server's machine.",
 			examples: []string{"cupola node label vm-2 zone=north disk=fast", "cupola node label vm-2 disk-", "cupola node label vm-3 builder"},
 			api:      []string{"GET " + nodesPath, "PATCH " + nodesPath + "/:guid"}, run: labelNode}),
+		k.nodeSub("route", spec{summary: "say whether a node may route", args: "NODE on|off", min: 2, max: 2, need: aLogin,
+			details: "A machine that routes has the keys of the certificates of all apps' hosts. Switched off, its router hears of no change\n" +
+				"any more; stop it there. Switched on for a machine that is a node already, join there again with --router.",
+			api: []string{"GET " + nodesPath, "PATCH " + nodesPath + "/:guid"}, run: letNodeRoute}),
 	}
 }
 
@@ -94,7 +99,7 @@ func (k *console) leavingCommands() []*cli.Command {
 const nodeTokensPath = "/v3/admin/node_tokens"
 
 func makeNodeToken(ctx context.Context, s *session, c *cli.Context) error {
-	in := capi.NodeTokenCreate{}
+	in := capi.NodeTokenCreate{Router: c.Bool("router")}
 	if valid := c.Duration("valid"); c.IsSet("valid") {
 		seconds := int(valid.Seconds())
 		in.LifetimeSeconds = &seconds
@@ -107,6 +112,11 @@ func makeNodeToken(ctx context.Context, s *session, c *cli.Context) error {
 		return s.ui.JSON(t)
 	}
 	s.ui.Notef("The token lets in one machine until %s, and is shown this once. On that machine, as root:", t.ExpiresAt.Local().Format(time.DateTime))
+	if in.Router {
+		s.ui.Println("cupola node join " + s.client.API() + " --router --token " + t.Token)
+		s.ui.Println("cupola router --controller " + s.client.API() + " --token " + t.Token + "   # where it does nothing else")
+		return nil
+	}
 	s.ui.Println("cupola node join " + s.client.API() + " --token " + t.Token)
 	return nil
 }
@@ -140,6 +150,26 @@ func labelNode(ctx context.Context, s *session, c *cli.Context) error {
 	return nil
 }
 
+func letNodeRoute(ctx context.Context, s *session, c *cli.Context) error {
+	may := c.Args().Get(1) == "on"
+	if !may && c.Args().Get(1) != "off" {
+		return badUsage("%q is neither on nor off", c.Args().Get(1))
+	}
+	n, err := s.node(ctx, c.Args().First())
+	if err != nil {
+		return err
+	}
+	if err := s.client.Act(ctx, "PATCH", nodesPath+"/"+n.GUID, capi.NodeUpdate{Router: &may}); err != nil {
+		return err
+	}
+	if may {
+		s.ui.Notef("Node %s may route. On it, as root: cupola node join %s --router", s.ui.Name(n.Name), s.client.API())
+	} else {
+		s.ui.Notef("Node %s may not route any more. What its router has it may serve until it is stopped there.", s.ui.Name(n.Name))
+	}
+	return nil
+}
+
 // node finds a machine by its name, or by its GUID where several have the same name.
 func (s *session) node(ctx context.Context, name string) (capi.Node, error) {
 	all, err := capi.Get[capi.Nodes](ctx, s.client, nodesPath)
@@ -169,9 +199,9 @@ func nodes(ctx context.Context, s *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	err = list(s, c, all.Resources, "All runs on one machine: there are no nodes.", []string{"name", "state", "pool", "zone", "instances", "builds", "memory", "nomad"},
+	err = list(s, c, all.Resources, "All runs on one machine: there are no nodes.", []string{"name", "state", "pool", "zone", "instances", "builds", "memory", "router", "nomad"},
 		func(n capi.Node) []string {
-			return []string{s.ui.Name(n.Name), n.State, n.Pool, n.Zone, strconv.Itoa(n.Count), buildsOf(n), fmt.Sprintf("%d of %d MB", n.Reserved, n.Memory), n.Version}
+			return []string{s.ui.Name(n.Name), n.State, n.Pool, n.Zone, strconv.Itoa(n.Count), buildsOf(n), memoryOf(n), strings.ToLower(n.Router), n.Version}
 		})
 	if err != nil || c.Bool("json") {
 		return err
@@ -193,6 +223,13 @@ func buildsOf(n capi.Node) string {
 		return "yes"
 	}
 	return ""
+}
+
+func memoryOf(n capi.Node) string {
+	if n.RouterOnly {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d MB", n.Reserved, n.Memory)
 }
 
 func removeNode(ctx context.Context, s *session, c *cli.Context) error {

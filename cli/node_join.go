@@ -35,6 +35,8 @@ func joinFlags() []cli.Flag {
 		&cli.IntFlag{Name: "agent-port", Value: worker.DefaultAgentPort, Usage: "`PORT` where the server reaches the node's agent"},
 		&cli.IntFlag{Name: "image-port", Value: worker.DefaultPullPort, Usage: "`PORT` on loopback where Docker finds images"},
 		&cli.IntFlag{Name: "nomad-port", Value: worker.DefaultNomadPort, Usage: "`PORT` on loopback of Nomad's API"},
+		&cli.BoolFlag{Name: "router", Usage: "route on this machine, too; the token must be one for routers"},
+		routerHTTPFlag, routerHTTPSFlag,
 		&cli.BoolFlag{Name: "check", Usage: "look at the machine only"},
 	}
 }
@@ -89,6 +91,11 @@ func joinNode(ctx context.Context, s *session, c *cli.Context) error {
 			return err
 		}
 		out.Node, out.New = n, true
+	case n.Router != nil: // whether it may, the server's record says
+		before.Router = n.Router
+		if err := worker.SetRouter(c.String("dir"), n.Router); err != nil {
+			return err
+		}
 	}
 	return s.startNode(ctx, c, out)
 }
@@ -120,6 +127,9 @@ func describeNode(c *cli.Context) (*worker.Node, error) {
 	n := &worker.Node{
 		Name: name, Address: c.String("address"), Pool: c.String("pool"), Labels: map[string]string{}, NomadProgram: program, DockerHost: c.String("docker-host"),
 		AgentPort: c.Int("agent-port"), PullPort: c.Int("image-port"), NomadPort: c.Int("nomad-port"),
+	}
+	if c.Bool("router") {
+		n.Router = &worker.Router{HTTP: c.String("http"), HTTPS: c.String("https")}
 	}
 	for _, text := range c.StringSlice("label") {
 		key, value, set := strings.Cut(text, "=")
@@ -171,6 +181,9 @@ func machineOf(c *cli.Context, n, before *worker.Node, joiner *capi.Joiner) work
 			"agent port": net.JoinHostPort(n.Address, strconv.Itoa(n.AgentPort)),
 			"image port": net.JoinHostPort("127.0.0.1", strconv.Itoa(n.PullPort)), "nomad port": net.JoinHostPort("127.0.0.1", strconv.Itoa(n.NomadPort)),
 		}
+		if n.Router != nil {
+			m.Ports["router, HTTP"], m.Ports["router, HTTPS"] = n.Router.HTTP, n.Router.HTTPS
+		}
 	} else {
 		m.Address, m.DockerHost, m.NomadProgram = before.Address, before.DockerHost, before.NomadProgram
 	}
@@ -199,12 +212,9 @@ func admit(ctx context.Context, joiner *capi.Joiner, c *cli.Context, n *worker.N
 	if err != nil {
 		return err
 	}
-	w, err := joiner.Join(ctx, capi.NodeJoin{Name: n.Name, Address: n.Address, AgentPort: n.AgentPort, Request: string(request), Networks: networks})
-	if answer := (*capi.Error)(nil); errors.As(err, &answer) && answer.Status == http.StatusUnauthorized {
-		return errors.New(answer.Detail) // it is about the node's token, not about a login
-	}
+	w, err := joiner.Join(ctx, capi.NodeJoin{Name: n.Name, Address: n.Address, AgentPort: n.AgentPort, Request: string(request), Networks: networks, Router: n.Router != nil})
 	if err != nil {
-		return err
+		return tokenError(err)
 	}
 	n.GUID, n.Installation, n.NodeName, n.ServerName, n.Server = w.GUID, w.Installation, w.NodeName, w.ServerName, w.Server
 	n.Subnet = w.Subnet
@@ -223,6 +233,14 @@ func admit(ctx context.Context, joiner *capi.Joiner, c *cli.Context, n *worker.N
 	return nil
 }
 
+// tokenError is what a join that failed says. One that is about the token is not about a login.
+func tokenError(err error) error {
+	if answer := (*capi.Error)(nil); errors.As(err, &answer) && answer.Status == http.StatusUnauthorized {
+		return errors.New(answer.Detail)
+	}
+	return err
+}
+
 // startNode has systemd run the node, where there is one.
 func (s *session) startNode(ctx context.Context, c *cli.Context, out joined) error {
 	if worker.HasSystemd() {
@@ -236,6 +254,11 @@ func (s *session) startNode(ctx context.Context, c *cli.Context, out joined) err
 		}
 		if err := worker.InstallUnit(ctx, program, dir); err != nil {
 			return err
+		}
+		if out.Node.Router != nil {
+			if err := worker.InstallRouterUnit(ctx, program, dir); err != nil {
+				return err
+			}
 		}
 	}
 	if c.Bool("json") {

@@ -74,6 +74,7 @@ func serverFlags() []cli.Flag {
 		text("https", "CUPOLA_HTTPS", "`HOST:PORT` for HTTPS (default: :443 for root, else :8443)"),
 		text("ssh", "CUPOLA_SSH", "`HOST:PORT` for SSH into apps, or off (default: :2222)"),
 		text("tcp-ports", "CUPOLA_TCP_PORTS", "`PORTS` that TCP routes may have (default: 1024-1123)"),
+		text("zone", "CUPOLA_ZONE", "`NAME` of the zone that this machine is in: its router prefers instances there"),
 		text("trace-headers", "CUPOLA_TRACE_HEADERS", "`KINDS` of trace context that requests get which bring none: w3c, b3, none (default: w3c,b3)"),
 		&cli.BoolFlag{Name: "no-access-log", EnvVars: []string{"CUPOLA_NO_ACCESS_LOG"}, Usage: "keep the router's line for each request out of the apps' logs"},
 		text("registry", "CUPOLA_REGISTRY", "loopback `HOST:PORT` of the image registry (default: 127.0.0.1:5870)"),
@@ -127,7 +128,7 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 	return controller.Config{
 		DataDir: c.String("data-dir"), Domain: c.String("domain"), AppsDomain: c.String("apps-domain"),
 		HTTPAddr: c.String("http"), HTTPSAddr: c.String("https"), SSHAddr: c.String("ssh"), RegistryAddr: c.String("registry"),
-		TCPPorts: c.String("tcp-ports"), TraceHeaders: c.String("trace-headers"), NoAccessLog: c.Bool("no-access-log"),
+		TCPPorts: c.String("tcp-ports"), Zone: c.String("zone"), TraceHeaders: c.String("trace-headers"), NoAccessLog: c.Bool("no-access-log"),
 		AdminUser: c.String("admin-user"), AdminPassword: c.String("admin-password"),
 		Engine: c.String("engine"), DockerHost: c.String("docker-host"), Nomad: nomadConfig(c), NodesAddr: c.String("nodes"), NodeNetwork: c.String("node-network"),
 		ACMEEmail: c.String("acme-email"), ACMECA: c.String("acme-ca"), ACMERoot: c.String("acme-ca-root"),

@@ -137,7 +137,7 @@ func (s *Server) routerOptions() (router.Options, error) {
 	})
 	return router.Options{
 		HTTPAddr: s.config.HTTPAddr, HTTPSAddr: s.config.HTTPSAddr, Certificates: s.certs, Logger: s.log,
-		AccessLog: s.access.add, TCPHost: host, Tracing: tracing, RouteServices: services, Clients: s.clientIdentity(),
+		AccessLog: s.access.add, TCPHost: host, Tracing: tracing, RouteServices: services, Clients: s.clientIdentity(), Zone: s.config.Zone,
 	}, nil
 }
 

@@ -69,7 +69,11 @@ func (s *Server) routeServices() (router.RouteServices, error) {
 		dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: s.peopleGuard().Control}
 		return dialer.DialContext(ctx, network, address)
 	}
-	return router.RouteServices{Key: []byte(key), Roots: roots, Dial: dial}, nil
+	s.serviceKey = []byte(key)
+	if s.serviceRoots, err = s.brokerCAs(); err != nil {
+		return router.RouteServices{}, err
+	}
+	return router.RouteServices{Key: s.serviceKey, Roots: roots, Dial: dial}, nil
 }
 
 // brokerRoots are the CAs that brokers' certificates may chain to: the machine's, the platform's own, and those of
@@ -79,18 +83,25 @@ func (s *Server) brokerRoots() (*x509.CertPool, error) {
 	if err != nil {
 		roots = x509.NewCertPool()
 	}
-	roots.AppendCertsFromPEM(s.certs.CAPEM())
+	own, err := s.brokerCAs()
+	roots.AppendCertsFromPEM(own)
+	return roots, err
+}
+
+// brokerCAs are those of brokerRoots that are not the machine's, as PEM.
+func (s *Server) brokerCAs() ([]byte, error) {
+	own := s.certs.CAPEM()
 	if s.config.BrokerCA == "" {
-		return roots, nil
+		return own, nil
 	}
-	pem, err := os.ReadFile(s.config.BrokerCA)
+	more, err := os.ReadFile(s.config.BrokerCA)
 	if err != nil {
 		return nil, fmt.Errorf("--broker-ca: %w", err)
 	}
-	if !roots.AppendCertsFromPEM(pem) {
+	if !x509.NewCertPool().AppendCertsFromPEM(more) {
 		return nil, fmt.Errorf("--broker-ca: %s holds no certificate in PEM form", s.config.BrokerCA)
 	}
-	return roots, nil
+	return append(append(own, '\n'), more...), nil
 }
 
 // brokerHTTP is how brokers are talked to. A name that this platform routes is found at our own router, whatever DNS

@@ -22,6 +22,7 @@ type Config struct {
 	HTTPSAddr       string
 	SSHAddr         string // host:port of the SSH server, or SSHOff
 	TCPPorts        string // that TCP routes may have, such as 1024-1123
+	Zone            string // of this machine: its router prefers instances there
 	TraceHeaders    string // w3c,b3: which trace context requests get that bring none; none: neither
 	NoAccessLog     bool   // keeps the router's lines out of the apps' logs
 	RegistryAddr    string // loopback host:port of the image registry

@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -22,9 +23,15 @@ func (c Config) validateRouting() error {
 			return fmt.Errorf("--tcp-ports %s includes %d, which %s uses: give other ports", c.TCPPorts, port, a.flag)
 		}
 	}
+	if c.Zone != "" && !zoneName.MatchString(c.Zone) {
+		return fmt.Errorf("--zone %q has other characters than letters, digits, dashes and underscores, or more than 63", c.Zone)
+	}
 	_, err = c.tracing()
 	return err
 }
+
+// zoneName is what labels of nodes look like.
+var zoneName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$`)
 
 // tracing reads which trace headers the router adds.
 func (c Config) tracing() (t router.Tracing, err error) {

@@ -30,6 +30,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/controller/migration"
 	"github.com/cupola-paas/cupola/controller/nomadserver"
+	"github.com/cupola-paas/cupola/controller/routerfeed"
 	"github.com/cupola-paas/cupola/controller/servicemap"
 	"github.com/cupola-paas/cupola/controller/services"
 	"github.com/cupola-paas/cupola/node"
@@ -57,7 +58,10 @@ type Server struct {
 	certs     *router.Certificates
 	issuer    *identity.Issuer // of instances' certificates
 	hosts     *knownHosts
-	router    *router.Router
+	// serviceKey and serviceRoots are what all routers need for route services.
+	serviceKey, serviceRoots []byte
+	router                   *router.Router
+	feed                     *routerfeed.Feed // of tables, to router and to those elsewhere
 	// routerInside is where containers reach the router; the zero value: nowhere but where DNS says.
 	routerInside netip.Addr
 	auth         *auth.Auth

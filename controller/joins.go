@@ -42,6 +42,7 @@ func (s *Server) openDoor(ctx context.Context) error {
 	s.door, err = door.Open(door.Options{
 		DB: s.db, Listener: listener, Images: s.registry.Handler(), PullUser: store.PullUser, Pull: s.pullPassword, PushUser: store.PushUser, Nomad: s.nomadCertificates(), Log: s.log,
 		Names: http.HandlerFunc(s.tellNames), Connect: http.HandlerFunc(s.takeConnections),
+		Routing: s.feed.ServeNode,
 	})
 	return err
 }
@@ -103,9 +104,11 @@ func (j joins) Welcome(ctx context.Context, n *store.Node, request []byte) (*cap
 	if err != nil {
 		return nil, err
 	}
-	join, err := j.nomad(ctx, request)
-	if err != nil {
-		return nil, err
+	var join capi.Nomad
+	if !n.RouterOnly {
+		if join, err = j.nomad(ctx, request); err != nil {
+			return nil, err
+		}
 	}
 	return &capi.NodeWelcome{
 		GUID: n.GUID, Installation: j.s.installation, Certificate: string(cert), CA: string(j.s.door.CAPEM()),

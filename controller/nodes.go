@@ -10,6 +10,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/builders"
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/routerfeed"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/node/nomad"
 	"github.com/cupola-paas/cupola/store"
@@ -18,7 +19,7 @@ import (
 // nodes gives the API the machines of the engine.
 func (s *Server) nodes() api.Nodes {
 	if m, ok := s.engine.(node.Machines); ok {
-		return machines{m, s.db}
+		return machines{m, s.db, s.feed}
 	}
 	return oneMachine{s.db, s.local}
 }
@@ -26,6 +27,7 @@ func (s *Server) nodes() api.Nodes {
 type machines struct {
 	engine node.Machines
 	db     *store.DB
+	feed   *routerfeed.Feed
 }
 
 func (m machines) List(ctx context.Context) ([]capi.Node, error) {
@@ -41,22 +43,43 @@ func (m machines) List(ctx context.Context) ([]capi.Node, error) {
 			Builder: builders.Builds(x.Labels), Builds: x.Builds,
 		})
 	}
-	joining, err := m.joining(all)
-	return append(out, joining...), err
-}
-
-// joining are the machines that have joined and have not come to the cluster yet.
-func (m machines) joining(there []node.Machine) ([]capi.Node, error) {
-	var out []capi.Node
-	err := m.db.View(func(tx *store.Tx) error {
+	routers := m.feed.Routers()
+	err = m.db.View(func(tx *store.Tx) error {
 		for n := range store.Nodes.All(tx) {
-			if !slices.ContainsFunc(there, func(x node.Machine) bool { return x.ID == n.GUID }) {
-				out = append(out, capi.Node{GUID: n.GUID, Name: n.Name, Address: n.Address, State: capi.NodeJoining, Problem: problemJoining})
+			at := slices.IndexFunc(out, func(x capi.Node) bool { return x.GUID == n.GUID })
+			if at < 0 {
+				at = len(out)
+				out = append(out, absent(n, routers[n.GUID]))
+			}
+			if n.Router {
+				out[at].Router = routerState(routers[n.GUID])
 			}
 		}
 		return nil
 	})
 	return out, err
+}
+
+// absent is a machine that is not in the cluster: it has not come yet, or it only routes.
+func absent(n *store.Node, is routerfeed.Status) capi.Node {
+	out := capi.Node{GUID: n.GUID, Name: n.Name, Address: n.Address, State: capi.NodeJoining, Problem: problemJoining, RouterOnly: n.RouterOnly}
+	switch {
+	case n.RouterOnly && is.Connected:
+		out.State, out.Problem = capi.NodeReady, ""
+	case n.RouterOnly:
+		out.State, out.Problem = capi.NodeDown, "its router is not heard: on it, run cupola router"
+	}
+	return out
+}
+
+func routerState(is routerfeed.Status) string {
+	switch {
+	case is.Current:
+		return capi.RouterCurrent
+	case is.Connected:
+		return capi.RouterBehind
+	}
+	return capi.RouterAway
 }
 
 func machineState(x node.Machine) string {

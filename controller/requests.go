@@ -10,7 +10,7 @@ import (
 
 // requestStats gives the API the router's figures of an app.
 func (s *Server) requestStats(appGUID string) capi.RequestStats {
-	a, ok := s.router.AppStats(appGUID)
+	a, ok := s.feed.AppStats(appGUID)
 	if !ok {
 		return capi.RequestStats{Status: classes([6]uint64{}), TotalStatus: classes([6]uint64{}), LatencyMS: latencies(a)}
 	}

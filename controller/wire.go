@@ -59,6 +59,7 @@ func (s *Server) openRouter(ctx context.Context) (err error) {
 	if s.router, err = router.New(options); err != nil {
 		return err
 	}
+	s.openFeed()
 	return s.router.Listen(ctx)
 }
 
@@ -207,10 +208,10 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	}
 	schedulingLoop := &scheduling.Loop{
 		Finish: who.Finish,
-		DB:     s.db, Engine: s.engine, Router: s.router, Env: env, Logs: s.sink, Log: s.log,
+		DB:     s.db, Engine: s.engine, Router: s.feed, Env: env, Logs: s.sink, Log: s.log,
 		Images: scheduling.Images{Registry: s.registry.Host(), Username: store.PullUser, Secret: s.pullPassword},
 	}
-	routingLoop := &routing.Loop{DB: s.db, Router: s.router, System: system, Log: s.log}
+	routingLoop := &routing.Loop{DB: s.db, Router: s.feed, System: system, Zone: s.config.Zone, Log: s.log}
 	cleanupLoop := &cleanup.Loop{
 		DB: s.db, Images: s.registry, Blobs: s.blobs, Engine: s.local, Log: s.log,
 		Apps: []cleanup.AppData{appLogs{s.logs}, caches{s}},
@@ -243,7 +244,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	loops := []func(context.Context) error{
 		s.access.run, s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
 		metricsLoop.Run, lifeLoop.Run, drainLoop.Run, s.calls.Run, servicesLoop.Run, s.page.Run,
-		s.data.Run, s.data.manager.Run,
+		s.data.Run, s.data.manager.Run, s.feed.Run,
 	}
 	if s.migration != nil {
 		loops = append(loops, s.migration.Run)

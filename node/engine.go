@@ -155,6 +155,7 @@ type Status struct {
 	// means that the workload runs on this one: its ports are at Address.
 	Host       string
 	HostPorts  map[int]int
+	Zone       string    // of the machine where it runs
 	Since      time.Time // of State
 	StartedAt  time.Time
 	Crashes    int    // in a row: zero again after 5 healthy minutes

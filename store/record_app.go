@@ -87,6 +87,7 @@ type Instance struct {
 	// Host and HostPorts are where Ports are reached if the instance runs on another machine than the router.
 	Host       string      `json:"host,omitempty"`
 	HostPorts  map[int]int `json:"host_ports,omitempty"`
+	Zone       string      `json:"zone,omitempty"` // of its machine
 	Since      time.Time   `json:"since"`
 	StartedAt  time.Time   `json:"started_at"`
 	CrashCount int         `json:"crash_count,omitempty"`

@@ -10,6 +10,7 @@ type NodeToken struct {
 	UsedAt  time.Time `json:"used_at,omitzero"`
 	Node    string    `json:"node,omitempty"` // that it let in
 	Maker   Actor     `json:"maker"`
+	Router  bool      `json:"router,omitempty"` // the machine may route; see Node
 }
 
 // Node is a machine that joined; its GUID is that of the machine in the cluster, and the name in its certificate.
@@ -21,6 +22,10 @@ type Node struct {
 	Agent   string `json:"agent"`   // host:port of our agent there
 	// Subnet is where its instances' addresses are (CIDR), no other node's; empty: nobody gave it one.
 	Subnet string `json:"subnet,omitempty"`
+	// Router says that the machine may route, and so has the keys of the certificates of all apps' hosts.
+	Router bool `json:"router,omitempty"`
+	// RouterOnly says that it does nothing else: it is no machine of the cluster.
+	RouterOnly bool `json:"router_only,omitempty"`
 }
 
 // Place says which machine has the data of a workload, for as long as there are data. Its GUID is the volume's.

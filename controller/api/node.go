@@ -22,8 +22,11 @@ type Nodes interface {
 	Remove(ctx context.Context, guid string) error
 }
 
-// eventNodeRemove tells that a node was forgotten.
-const eventNodeRemove = "audit.node.remove"
+// Events of nodes: one was forgotten, one may route or may not any more.
+const (
+	eventNodeRemove = "audit.node.remove"
+	eventNodeUpdate = "audit.node.update"
+)
 
 // nodeRoutes are Cupola's own, for operators.
 func (s *Server) nodeRoutes() []Route {
@@ -124,8 +127,28 @@ func (s *Server) updateNode(c *Ctx) error {
 			return errInvalid("labels: a value has up to 63 letters, digits, dashes and underscores")
 		}
 	}
-	if err := nodes.Label(c.Context(), c.Path("guid"), in.Labels); err != nil {
-		return err
+	if in.Router != nil {
+		if err := s.letRoute(c, *in.Router); err != nil {
+			return err
+		}
+	}
+	if in.Labels != nil || in.Router == nil {
+		if err := nodes.Label(c.Context(), c.Path("guid"), in.Labels); err != nil {
+			return err
+		}
 	}
 	return c.NoContent()
+}
+
+// letRoute says whether a machine may route. One that may not any more hears nothing from that moment on.
+func (s *Server) letRoute(c *Ctx, may bool) error {
+	return c.Update(func(tx *store.Tx) error {
+		n, err := store.Nodes.Get(tx, c.Path("guid"))
+		if err != nil {
+			return notFound(err, "Node")
+		}
+		n.Router = may
+		event := Event{Type: eventNodeUpdate, Target: store.Actor{GUID: n.GUID, Type: "node", Name: n.Name}, Data: request(map[string]any{"router": may})}
+		return firstOf(store.Nodes.Put(tx, n), c.audit(tx, event))
+	})
 }

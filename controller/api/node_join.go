@@ -83,11 +83,11 @@ func (s *Server) createNodeToken(c *Ctx) error {
 		if err := forgetTokens(tx); err != nil {
 			return nil, err
 		}
-		t := &store.NodeToken{Hash: tokenHash(secret), Expires: tx.Now.Add(life), Maker: c.actor()}
+		t := &store.NodeToken{Hash: tokenHash(secret), Expires: tx.Now.Add(life), Maker: c.actor(), Router: in.Router}
 		if err := store.NodeTokens.Put(tx, t); err != nil {
 			return nil, err
 		}
-		event := Event{Type: eventTokenCreate, Target: store.Actor{GUID: t.GUID, Type: "node_token"}, Data: map[string]any{"expires_at": capi.At(t.Expires)}}
+		event := Event{Type: eventTokenCreate, Target: store.Actor{GUID: t.GUID, Type: "node_token"}, Data: map[string]any{"expires_at": capi.At(t.Expires), "router": t.Router}}
 		return capi.NodeToken{GUID: t.GUID, CreatedAt: capi.At(t.CreatedAt), ExpiresAt: capi.At(t.Expires), Token: secret + "." + trust}, c.audit(tx, event)
 	})
 }
@@ -152,12 +152,16 @@ func (s *Server) joinNode(c *Ctx) error {
 		return errInvalid("name must have up to 63 letters, digits, dots, dashes and underscores")
 	case err != nil || address.IsUnspecified() || address.IsLoopback() || address.IsMulticast() || address.Zone() != "":
 		return errInvalid("address must be an IP address at which the server reaches the machine")
-	case in.AgentPort < 1 || in.AgentPort > 65535:
+	case !in.RouterOnly && (in.AgentPort < 1 || in.AgentPort > 65535):
 		return errInvalid("agent_port must be from 1 to 65535")
+	case (in.Router || in.RouterOnly) && !c.joinToken.Router:
+		return errInvalid("the token lets in no router: make one with cupola node token --router")
 	}
 	n := &store.Node{
-		Meta: store.Meta{GUID: uuid.NewString()}, Name: in.Name, Address: address.String(),
-		Agent: netip.AddrPortFrom(address, uint16(in.AgentPort)).String(),
+		Meta: store.Meta{GUID: uuid.NewString()}, Name: in.Name, Address: address.String(), Router: in.Router || in.RouterOnly, RouterOnly: in.RouterOnly,
+	}
+	if !n.RouterOnly {
+		n.Agent = netip.AddrPortFrom(address, uint16(in.AgentPort)).String()
 	}
 	from, taken, err := joins.Subnets()
 	if err != nil {
@@ -171,16 +175,18 @@ func (s *Server) joinNode(c *Ctx) error {
 		return err
 	}
 	return c.change(http.StatusCreated, func(tx *store.Tx) (any, error) {
-		subnet, err := freeSubnet(tx, from, taken)
-		if err != nil {
-			return nil, err
+		if !n.RouterOnly {
+			subnet, err := freeSubnet(tx, from, taken)
+			if err != nil {
+				return nil, err
+			}
+			n.Subnet, welcome.Subnet = subnet, subnet
 		}
-		n.Subnet, welcome.Subnet = subnet, subnet
 		t := c.joinToken
 		t.UsedAt, t.Node = tx.Now, n.GUID
 		event := Event{
 			Type: eventNodeJoin, Target: store.Actor{GUID: n.GUID, Type: "node", Name: n.Name},
-			Data: request(map[string]any{"address": n.Address, "node_token_guid": t.GUID}),
+			Data: request(map[string]any{"address": n.Address, "node_token_guid": t.GUID, "router": n.Router}),
 		}
 		actor := store.Actor{GUID: t.GUID, Type: "process", Name: "node token of " + t.Maker.Name}
 		return welcome, firstOf(store.NodeTokens.Put(tx, t), store.Nodes.Put(tx, n), auditBy(tx, actor, event))

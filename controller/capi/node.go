@@ -17,6 +17,9 @@ type Node struct {
 	Single   bool   `json:"single"`                // the only one: all runs on this machine, which can't be drained
 	Builder  bool   `json:"builder"`               // it has the label builder: apps are built there
 	Builds   int    `json:"builds"`                // under way there; their memory counts in Reserved
+	Router   string `json:"router,omitempty"`      // one of RouterCurrent and those below it; empty: it does not route
+	// RouterOnly says that it runs no instances.
+	RouterOnly bool `json:"router_only,omitempty"`
 	// Labels are an operator's; zone is one of them.
 	Labels map[string]string `json:"labels,omitempty"`
 }
@@ -32,6 +35,13 @@ const (
 	NodeSkewed   = "CLOCK OFF" // its clock is more than 30 s from the server's
 	NodeAway     = "NO ANSWER" // Nomad hears it, and the server does not: what is there goes on
 	NodeForeign  = "NO AGENT"  // of the cluster, but nobody of ours is there, so nothing is placed on it
+)
+
+// How the router of a Node is.
+const (
+	RouterCurrent = "CURRENT" // it serves what the server's own router serves
+	RouterBehind  = "BEHIND"  // it is being told what it does not have yet
+	RouterAway    = "AWAY"    // the server does not hear it; it may serve what it heard last
 )
 
 // Nodes are all nodes.

@@ -11,6 +11,7 @@ type NodeToken struct {
 // NodeTokenCreate asks for one.
 type NodeTokenCreate struct {
 	LifetimeSeconds *int `json:"lifetime_in_seconds,omitempty"` // nil: an hour
+	Router          bool `json:"router,omitempty"`              // the machine may route; see NodeJoin
 }
 
 // PublicTrust in the place of a fingerprint in a token says that a public CA vouches for the server.
@@ -25,6 +26,10 @@ type NodeJoin struct {
 	Request   string `json:"certificate_request"` // PKCS #10, PEM, of a P-256 key
 	// Networks that the machine has or knows (CIDR): the one that its instances get is apart from them.
 	Networks []string `json:"networks,omitempty"`
+	// Router says that it shall route, for which the token has to be one for routers. RouterOnly: it does nothing else, and has
+	// no agent.
+	Router     bool `json:"router,omitempty"`
+	RouterOnly bool `json:"router_only,omitempty"`
 }
 
 // NodeWelcome is all that a machine needs to be a node.
@@ -52,7 +57,8 @@ type Nomad struct {
 	Key         string `json:"key,omitempty"`
 }
 
-// NodeUpdate changes the labels of a node; null takes one away.
+// NodeUpdate changes the labels of a node, of which null takes one away, and whether it may route.
 type NodeUpdate struct {
-	Labels map[string]*string `json:"labels"`
+	Labels map[string]*string `json:"labels,omitempty"`
+	Router *bool              `json:"router,omitempty"`
 }

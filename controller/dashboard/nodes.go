@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/cupola-paas/cupola/controller/capi"
 )
@@ -27,6 +28,8 @@ type nodesView struct {
 
 type nodeRow struct {
 	GUID, Name, Address, Pool, Zone, Version string
+	Router                                   string // how its router is; empty: it has none
+	RouterOnly                               bool
 	State                                    state
 	Problem                                  string // what is wrong and how to mend it; empty: nothing
 	Memory                                   meter
@@ -62,7 +65,7 @@ func readNodes(ctx context.Context, c *capi.Client) ([]nodeRow, error) {
 	var rows []nodeRow
 	for _, n := range all.Resources {
 		rows = append(rows, nodeRow{
-			GUID: n.GUID, Name: n.Name, Address: n.Address, Pool: n.Pool, Zone: n.Zone, Version: n.Version, State: nodeState(n.State), Problem: upper(n.Problem), Count: n.Count, Single: n.Single,
+			GUID: n.GUID, Name: n.Name, Address: n.Address, Pool: n.Pool, Zone: n.Zone, Version: n.Version, State: nodeState(n.State), Problem: upper(n.Problem), Count: n.Count, Single: n.Single, Router: strings.ToLower(n.Router), RouterOnly: n.RouterOnly,
 			Builder: n.Builder, Builds: n.Builds,
 			Draining: n.State == capi.NodeDraining || n.State == capi.NodeDrained, Down: n.State == capi.NodeDown,
 			Memory: meter{percent(int64(n.Reserved), int64(n.Memory)), "Memory of " + n.Name, megabytes(n.Reserved) + " of " + megabytes(n.Memory) + " given away"},

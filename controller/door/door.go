@@ -31,6 +31,9 @@ const (
 	ServerName = "server.cupola.internal"
 	nodeSuffix = ".node.cupola.internal"
 
+	routingPath     = "/v1/routing/"
+	certificatePath = "/v1/certificate"
+
 	maxRequest = 16 << 10 // bytes of a certificate request
 	closeTime  = 2 * time.Second
 )
@@ -51,6 +54,8 @@ type Options struct {
 	// Names tells the names of apps, and Connect takes connections of apps on nodes to workloads on this machine; nil: there are
 	// none.
 	Names, Connect http.Handler
+	// Routing answers the router of a node whose record lets it route; nil: there are none.
+	Routing func(w http.ResponseWriter, r *http.Request, node string)
 	// Nomad makes the certificate with which the Nomad client of a node shows itself, for the key of a request, and says by which
 	// CAs it knows the servers; nil: Nomad's certificates are somebody else's.
 	Nomad func(request []byte) (cert, ca []byte, err error)
@@ -161,15 +166,23 @@ func (c *Door) handler() http.Handler {
 	for _, method := range []string{"POST", "PATCH", "PUT", "DELETE"} {
 		m.HandleFunc(method+" /v2/", c.push)
 	}
-	m.HandleFunc("POST /v1/certificate", c.nextCertificate)
+	m.HandleFunc("POST "+certificatePath, c.nextCertificate)
 	for pattern, h := range map[string]http.Handler{"GET /v1/names": c.o.Names, "POST /v1/connect": c.o.Connect} {
 		if h != nil {
 			m.Handle(pattern, h)
 		}
 	}
+	if c.o.Routing != nil {
+		m.HandleFunc(routingPath, c.routing)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c.who(r) == "" {
+		n := c.node(r)
+		switch {
+		case n == nil:
 			http.Error(w, "this machine is no node of the platform: join it with cupola node join", http.StatusForbidden)
+			return
+		case n.RouterOnly && !strings.HasPrefix(r.URL.Path, routingPath) && r.URL.Path != certificatePath:
+			http.Error(w, "this machine only routes", http.StatusForbidden)
 			return
 		}
 		m.ServeHTTP(w, r)
@@ -178,23 +191,54 @@ func (c *Door) handler() http.Handler {
 
 // who is the node that asks; empty: none that is known.
 func (c *Door) who(r *http.Request) string {
+	if n := c.node(r); n != nil {
+		return n.GUID
+	}
+	return ""
+}
+
+// node is the record of the node that asks; nil: none that is known.
+func (c *Door) node(r *http.Request) (n *store.Node) {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-		return ""
+		return nil
 	}
 	for _, name := range r.TLS.PeerCertificates[0].DNSNames {
 		guid, ok := strings.CutSuffix(name, nodeSuffix)
 		if !ok {
 			continue
 		}
-		err := c.o.DB.View(func(tx *store.Tx) error { _, err := store.Nodes.Get(tx, guid); return err })
+		err := c.o.DB.View(func(tx *store.Tx) (err error) { n, err = store.Nodes.Get(tx, guid); return err })
 		if err == nil {
-			return guid
+			return n
 		}
 		if !errors.Is(err, store.ErrNotFound) {
 			c.o.Log.Error("a node's record is not read", "node", guid, "error", err)
 		}
 	}
-	return ""
+	return nil
+}
+
+// routing hands the request to the feed of routers, if the node may route.
+func (c *Door) routing(w http.ResponseWriter, r *http.Request) {
+	guid := c.who(r)
+	if !c.Routes(guid) {
+		http.Error(w, "this machine may not route: join it with a token of cupola node token --router, or let it: cupola node route NODE on", http.StatusForbidden)
+		return
+	}
+	c.o.Routing(w, r, guid)
+}
+
+// Routes reports whether a node may route.
+func (c *Door) Routes(guid string) bool {
+	may := false
+	err := c.o.DB.View(func(tx *store.Tx) error {
+		n, err := store.Nodes.Get(tx, guid)
+		if err == nil {
+			may = n.Router
+		}
+		return err
+	})
+	return err == nil && may
 }
 
 // push hands the request to the registry with the password that the node sent: it has one while it builds, for the repository

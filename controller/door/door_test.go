@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 		user, password, _ := r.BasicAuth()
 		io.WriteString(w, r.Method+" "+r.URL.Path+" as "+user+":"+password)
 	})
-	c, err := Open(Options{DB: db, Listener: l, Images: images, PullUser: "reader", Pull: "example-secret", PushUser: "pusher", Log: slog.New(slog.DiscardHandler)})
+	c, err := Open(Options{DB: db, Listener: l, Images: images, PullUser: "reader", Pull: "example-secret", PushUser: "pusher", Routing: routingFor, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

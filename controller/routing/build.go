@@ -59,7 +59,7 @@ func (p *pass) endpoints(tx *store.Tx, r *store.Route) ([]router.Endpoint, error
 		}
 		sizes[n] = len(instances)
 		for _, i := range instances {
-			all = append(all, endpoint(r, dest, i))
+			all = append(all, p.endpoint(r, dest, i))
 		}
 	}
 	unit := weightUnit(sizes)
@@ -94,13 +94,17 @@ func weightUnit(sizes []int) int {
 	return unit
 }
 
-func endpoint(r *store.Route, dest store.Destination, i *store.Instance) router.Endpoint {
+func (p *pass) endpoint(r *store.Route, dest store.Destination, i *store.Instance) router.Endpoint {
 	e := router.Endpoint{
 		Address:     address(i, port(dest, i)),
 		InstanceID:  i.GUID,
 		Index:       i.Index,
 		ProcessGUID: i.ProcessGUID,
 		AppGUID:     i.AppGUID,
+		Zone:        i.Zone,
+	}
+	if i.Host == "" {
+		e.Inside, e.Zone = true, cmp.Or(i.Zone, p.loop.Zone)
 	}
 	if r.Port == 0 {
 		e.Protocol = dest.Protocol

@@ -37,7 +37,9 @@ type Loop struct {
 	DB     *store.DB
 	Router Tables
 	System []router.Route
-	Log    *slog.Logger
+	// Zone is that of this machine, for instances that run here.
+	Zone string
+	Log  *slog.Logger
 
 	model *model // what the router has; nil: nobody knows
 }

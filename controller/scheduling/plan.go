@@ -216,7 +216,7 @@ func observed(r *store.Instance, s node.Status) *store.Instance {
 		c.State = store.InstanceCrashed
 	}
 	c.Routable = s.Ready && s.State == node.Running
-	c.Address, c.Host, c.HostPorts = s.Address, s.Host, s.HostPorts
+	c.Address, c.Host, c.HostPorts, c.Zone = s.Address, s.Host, s.HostPorts, s.Zone
 	c.Since, c.StartedAt = s.Since, s.StartedAt
 	c.CrashCount = s.Crashes
 	c.Details = s.Details
@@ -226,6 +226,6 @@ func observed(r *store.Instance, s node.Status) *store.Instance {
 
 // changed reports whether b says something new that is worth a write.
 func changed(a, b *store.Instance) bool {
-	return a.State != b.State || a.Routable != b.Routable || a.Address != b.Address || a.Host != b.Host || !maps.Equal(a.HostPorts, b.HostPorts) ||
+	return a.State != b.State || a.Routable != b.Routable || a.Address != b.Address || a.Host != b.Host || a.Zone != b.Zone || !maps.Equal(a.HostPorts, b.HostPorts) ||
 		!a.StartedAt.Equal(b.StartedAt) || a.CrashCount != b.CrashCount || a.Details != b.Details || a.ExitStatus != b.ExitStatus
 }

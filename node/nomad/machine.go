@@ -52,6 +52,16 @@ func (e *Nomad) Machines(context.Context) ([]node.Machine, error) {
 	return all, nil
 }
 
+// Zone is that of a machine; empty: it has none, or there is no such machine.
+func (e *Nomad) Zone(id string) string {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if m := e.nodes[id]; m != nil {
+		return m.zone
+	}
+	return ""
+}
+
 func (e *Nomad) findMachine(id string) (hostname string, down bool, err error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()

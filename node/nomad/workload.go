@@ -150,6 +150,9 @@ func (w *workload) compose(m *member, seen *node.Status, healthyAfter time.Durat
 	if m != nil && m.address != "" && seen != nil {
 		s.Host, s.HostPorts = m.address, a.ports
 	}
+	if m != nil && seen != nil {
+		s.Zone = m.zone
+	}
 	if w.once && s.State != node.Exited {
 		s.Crashes = 0
 	}
@@ -228,7 +231,7 @@ func (w *workload) finish(s node.Status) node.Status {
 }
 
 func sameStatus(a, b node.Status) bool {
-	return a.State == b.State && a.Ready == b.Ready && a.Address == b.Address && a.Host == b.Host && a.Leaving == b.Leaving && a.StartedAt.Equal(b.StartedAt) &&
+	return a.State == b.State && a.Ready == b.Ready && a.Address == b.Address && a.Host == b.Host && a.Zone == b.Zone && a.Leaving == b.Leaving && a.StartedAt.Equal(b.StartedAt) &&
 		a.Crashes == b.Crashes && a.ExitStatus == b.ExitStatus && a.OOMKilled == b.OOMKilled &&
 		a.Details == b.Details && a.Generation == b.Generation
 }

@@ -125,6 +125,9 @@ func (p *papers) nextLook() time.Duration {
 func (p *papers) keepFresh(ctx context.Context, log *slog.Logger) error {
 	client := &http.Client{Timeout: callLimit, Transport: &http.Transport{TLSClientConfig: p.client(), DisableKeepAlives: true}}
 	for {
+		if err := p.read(); err != nil { // another process of this machine may have renewed it
+			log.Warn("the node's certificate is not read again", "error", err)
+		}
 		if p.due(time.Now()) {
 			if err := p.renew(ctx, client); err != nil && ctx.Err() == nil {
 				cert, _ := p.now()

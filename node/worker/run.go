@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -66,6 +67,13 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if n.RouterOnly {
+		return errors.New("this machine only routes: run cupola router")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	p, err := openPapers(o.Dir, n)
 	if err != nil {
 		return err
@@ -111,6 +119,9 @@ func Run(ctx context.Context, o Options) error {
 		return o.Names(ctx, netip.AddrPortFrom(engine.Gateway(), 53), engine.AppsSubnet(), "https://"+n.Server, client)
 	})
 	work.Go(func() error { return nomadClient.Run(ctx) })
+	if n.Router != nil && !HasSystemd() { // which runs it itself
+		work.Go(func() error { return superviseRouter(ctx, self, o.Dir, o.NomadLog, o.Log) })
+	}
 	o.Log.Info("this machine is a node", "node", n.Name, "guid", n.GUID, "agent", n.agentAddress())
 	return errors.Join(work.Wait(), engine.Close())
 }

@@ -52,6 +52,9 @@ type Node struct {
 	Nomad        Nomad             `json:"nomad"`
 	NomadProgram string            `json:"nomad_program"`
 	DockerHost   string            `json:"docker_host,omitempty"` // empty: the usual socket
+	// Router says that this machine routes, and where; nil: it does not. RouterOnly: it does nothing else.
+	Router     *Router `json:"router,omitempty"`
+	RouterOnly bool    `json:"router_only,omitempty"`
 }
 
 // Nomad is how the client joins the cluster.
