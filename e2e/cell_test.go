@@ -315,7 +315,7 @@ func (cs *cells) startPlatform(env ...string) {
 		cs.t.Fatal(err)
 	}
 	cs.p = p
-	p.env = append(append(p.env, "CUPOLA_HTTPS=0.0.0.0:"+portText(p.https), "CUPOLA_NODES="+cs.prefix+"1:0"), env...)
+	p.env = append(append(p.env, "CUPOLA_HTTPS=0.0.0.0:"+portText(p.https), "CUPOLA_NODES="+cs.addresses(1)[0]), env...)
 	if err := p.start(); err != nil {
 		cs.t.Fatal(err)
 	}

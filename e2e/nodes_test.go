@@ -28,7 +28,7 @@ func TestNodes(t *testing.T) {
 		name string
 		play func(*cells, *user)
 	}{
-		{"join", partJoin}, {"spread", partSpread}, {"use", partUse}, {"secrets", partSecrets}, {"rules", partRules}, {"label", partLabel}, {"between", partBetween}, {"data", partData}, {"edited job", partEdited},
+		{"join", partJoin}, {"spread", partSpread}, {"use", partUse}, {"secrets", partSecrets}, {"rules", partRules}, {"label", partLabel}, {"between", partBetween}, {"routers", partRouters}, {"data", partData}, {"edited job", partEdited},
 		{"drain", partDrain}, {"drain by mouse", partClicks}, {"docker dead", partDocker}, {"power cut", partPower}, {"partition", partPartition}, {"leader killed", partLeader}, {"no servers", partNoServers},
 		{"builder", partBuilder}, {"slow", partSlow}, {"disk full", partDisk}, {"registry", partRegistry}, {"gap", partGap},
 	} {
