@@ -97,10 +97,12 @@ func TestDockerGoesAwayAndComesBack(t *testing.T) {
 	u.must("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))
 
 	docker.set(true)
-	u.eventually("readiness names Docker", func() bool {
-		status, body, err := p.get("api", "/readyz")
-		return err == nil && status == 503 && strings.Contains(strings.ToLower(body), "docker")
-	})
+	if shared.cluster == nil { // elsewhere instances can be started without the server's own Docker
+		u.eventually("readiness names Docker", func() bool {
+			status, body, err := p.get("api", "/readyz")
+			return err == nil && status == 503 && strings.Contains(strings.ToLower(body), "docker")
+		})
+	}
 	u.answers(app, "/", 200, "")
 	r := u.try("push", app, "-p", dir, "-f", filepath.Join(dir, "manifest.yml"))
 	if r.code == 0 || !strings.Contains(strings.ToLower(r.all()), "docker") {
