@@ -13,6 +13,8 @@ import (
 type Engines interface {
 	// Plan is for a target of capi's engines; empty: where instances start now.
 	Plan(ctx context.Context, target string) (*capi.Engine, error)
+	// Migration is the one that is under way, with its apps, or else the last one, without; nothing else is looked at.
+	Migration(ctx context.Context) (*capi.Engine, error)
 }
 
 // Apps that move at the same time.
@@ -51,6 +53,17 @@ func (s *Server) getEngine(c *Ctx) error {
 	engines, err := s.twoEngines()
 	if err != nil {
 		return err
+	}
+	switch part := c.R.URL.Query().Get("part"); part {
+	case "":
+	case "migration":
+		now, err := engines.Migration(c.Context())
+		if err != nil {
+			return err
+		}
+		return c.JSON(http.StatusOK, now)
+	default:
+		return errInvalid("part must be migration")
 	}
 	target := c.R.URL.Query().Get("target")
 	if target != "" {

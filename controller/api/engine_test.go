@@ -17,6 +17,10 @@ func (e *someEngines) Plan(_ context.Context, target string) (*capi.Engine, erro
 	}, nil
 }
 
+func (e *someEngines) Migration(context.Context) (*capi.Engine, error) {
+	return &capi.Engine{Engine: capi.EngineNomad, Migration: &capi.EngineMigration{Target: capi.EngineNomad, State: "RUNNING"}}, nil
+}
+
 func TestEngineMigration(t *testing.T) {
 	engines := &someEngines{}
 	w := newWorld(t, func(o *Options) { o.Engines = engines })
@@ -24,6 +28,9 @@ func TestEngineMigration(t *testing.T) {
 	w.as("readonly", "GET", "/v3/admin/engine?target=nomad", nil).want(200, `"target":"nomad"`, `"docker_instances":2`)
 	w.as("admin", "GET", "/v3/admin/engine?target=other", nil).want(422, "target must be one of docker, nomad")
 	w.as("developer", "GET", "/v3/admin/engine", nil).want(403)
+	w.as("readonly", "GET", "/v3/admin/engine?part=migration", nil).want(200, `"state":"RUNNING"`)
+	w.as("developer", "GET", "/v3/admin/engine?part=migration", nil).want(403)
+	w.as("admin", "GET", "/v3/admin/engine?part=plan", nil).want(422, "part must be migration")
 	w.as("readonly", "POST", at, map[string]any{"target": "nomad"}).want(403)
 	w.as("admin", "POST", at, map[string]any{"target": "other"}).want(422, "target must be one of docker, nomad")
 	for _, n := range []int{0, 51} {

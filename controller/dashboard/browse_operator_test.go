@@ -2,7 +2,9 @@ package dashboard
 
 import (
 	"net/http"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -41,6 +43,7 @@ func TestOperatorInABrowser(t *testing.T) {
 	b.See("#fa", "Its clock is 3m0s ahead of the server's")
 	b.visit("/nodes")
 	b.See("#no", "let both machines follow a time server.")
+	b.watchMove()
 
 	b.visit("/certificates?show=unwell")
 	b.See("#ce", "ending.example.com")
@@ -164,4 +167,26 @@ func (w *world) evilSite(rw http.ResponseWriter) {
 	page, _ := w.evil.Load().(string)
 	rw.Header().Set("Content-Type", "text/html")
 	_, _ = rw.Write([]byte(page))
+}
+
+// watchMove: a migration shows itself as it goes on, and as done.
+func (b *real) watchMove() {
+	began := capi.At(time.Now().Add(-time.Minute))
+	going := capi.Engine{Engine: capi.EngineNomad, Target: capi.EngineNomad, Migration: &capi.EngineMigration{Target: capi.EngineNomad, State: "RUNNING", StartedAt: began}, Apps: capi.Array[capi.EngineApp]{
+		{GUID: "a1", Name: "first", State: capi.MoveDone, Nomad: 2}, {GUID: "a2", Name: "second", Org: "acme", Space: "dev", State: capi.MoveGoesOn, Docker: 1, Nomad: 2},
+		{GUID: "a3", Name: "third", State: capi.MoveNever, Docker: 1, Detail: "uses the data service db, which other machines do not reach"}, {GUID: "a4", Name: "fourth", State: capi.MoveWaits, Docker: 1},
+	}}
+	b.w.cluster.move(going)
+	b.See("#mo", "Move to the cluster")
+	b.See("#mo", "1 of 4 apps")
+	b.See("#mo", "2 of 3")
+	b.See("#mo", "Uses the data service db")
+	late := going
+	late.Apps = slices.Clone(going.Apps)
+	late.Apps[1].State = capi.MoveDelayed
+	b.w.cluster.move(late)
+	b.See("#mo h2", "delayed") // by itself
+	ended := capi.At(time.Now())
+	b.w.cluster.move(capi.Engine{Engine: capi.EngineNomad, Migration: &capi.EngineMigration{Target: capi.EngineNomad, State: "DONE", StartedAt: began, EndedAt: &ended}})
+	b.See("#mo", "All has moved")
 }

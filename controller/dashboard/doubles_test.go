@@ -15,6 +15,23 @@ import (
 type cluster struct {
 	mu    sync.Mutex
 	nodes []capi.Node
+	moves capi.Engine
+}
+
+// move says how the migration stands.
+func (c *cluster) move(e capi.Engine) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.moves = e
+}
+
+func (c *cluster) Plan(ctx context.Context, _ string) (*capi.Engine, error) { return c.Migration(ctx) }
+
+func (c *cluster) Migration(context.Context) (*capi.Engine, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.moves
+	return &e, nil
 }
 
 func newCluster() *cluster {

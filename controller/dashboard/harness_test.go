@@ -89,7 +89,7 @@ func newWorld(t testing.TB) *world {
 			}
 			return capi.ServiceMap{}
 		},
-		Nodes: w.cluster, Disks: w.cluster, Certificates: w.cluster, Data: &vault{w}, Said: w.said,
+		Nodes: w.cluster, Engines: w.cluster, Disks: w.cluster, Certificates: w.cluster, Data: &vault{w}, Said: w.said,
 		Rebase: func(context.Context, string, string, string) (string, error) {
 			return "sha256:" + strings.Repeat("b", 64), nil
 		},

@@ -21,6 +21,7 @@ func (d *Dashboard) nodeActions() map[string]writer {
 type nodesView struct {
 	frame
 	Nodes  []nodeRow
+	Move   *moveView // of what runs, from one engine to the other; nil: there was none
 	Disks  []diskRow
 	Broken string // why disks are missing
 	Single bool   // there is no cluster
@@ -50,7 +51,11 @@ func (d *Dashboard) nodes(ctx context.Context, q *ask) (screen, error) {
 		return screen{}, err
 	}
 	v.Nodes = all
-	v.Single = len(all) == 1 && all[0].Single
+	if v.Single = len(all) == 1 && all[0].Single; !v.Single {
+		if v.Move, err = readMove(ctx, q.c); err != nil {
+			return screen{}, err
+		}
+	}
 	v.Disks, err = readDisks(ctx, q.c)
 	v.Broken = broken(err)
 	v.Title, v.Section, v.Live = "Nodes", "/nodes", true

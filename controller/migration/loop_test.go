@@ -533,3 +533,39 @@ func TestProblems(t *testing.T) {
 		}
 	}
 }
+
+// TestMigrationAlone: how it stands is told without a look at volumes, images and machines; apps are told of while it goes on alone.
+func TestMigrationAlone(t *testing.T) {
+	w := onDocker(t, 2)
+	p := w.planner()
+	p.Volumes = func(context.Context) ([]node.VolumeStatus, error) { return nil, errors.New("volumes are looked at") }
+	p.Image = func(context.Context, string, string) error { return errors.New("images are looked at") }
+	p.Machines = func(context.Context) ([]node.Machine, error) { return nil, errors.New("machines are looked at") }
+	for _, c := range []struct {
+		name  string
+		begin func()
+		apps  int
+		state string // of the migration; empty: there is none
+	}{
+		{"none yet", func() {}, 0, ""},
+		{"begun", func() { w.migrate(node.EngineNomad, 1) }, 2, store.MigrationRunning},
+		{"done", func() {
+			w.run(true)
+			w.until("all is on Nomad", func() bool { return w.state() == store.MigrationDone })
+			w.halt()
+		}, 0, store.MigrationDone},
+	} {
+		c.begin()
+		e, err := p.Migration(t.Context())
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		state := ""
+		if e.Migration != nil {
+			state = e.Migration.State
+		}
+		if len(e.Apps) != c.apps || state != c.state || len(e.Problems) != 0 {
+			t.Errorf("%s: %d apps, state %q, problems %v; want %d apps, state %q", c.name, len(e.Apps), state, e.Problems, c.apps, c.state)
+		}
+	}
+}

@@ -49,23 +49,8 @@ type need struct {
 
 // Plan looks at everything. An empty target is the engine where instances start now.
 func (p *Planner) Plan(ctx context.Context, target string) (*capi.Engine, error) {
-	l := p.Loop
-	list, err := l.Engine.List(ctx)
+	d, m, err := p.begin(target)
 	if err != nil {
-		return nil, err
-	}
-	d := &draft{list: list, used: map[string]int{}, apps: map[string]*capi.EngineApp{}, Engine: &capi.Engine{
-		Engine: node.EngineNomad, Apps: capi.Array[capi.EngineApp]{}, Services: capi.Array[capi.EngineService]{}, Problems: capi.Array[capi.EngineProblem]{},
-	}}
-	m, err := l.read()
-	if err != nil {
-		return nil, err
-	}
-	if m != nil {
-		d.Engine.Engine, d.Migration = m.Target, showMigration(m)
-	}
-	d.Target = cmp.Or(target, d.Engine.Engine)
-	if d.bound, err = l.bound(); err != nil {
 		return nil, err
 	}
 	volumes, err := p.Volumes(ctx)
@@ -77,11 +62,48 @@ func (p *Planner) Plan(ctx context.Context, target string) (*capi.Engine, error)
 			d.used[id] += int(max(0, v.UsedBytes) >> 20)
 		}
 	}
-	if err := l.DB.View(func(tx *store.Tx) error { return d.read(tx) }); err != nil {
+	if err := p.fill(ctx, d, m); err != nil {
 		return nil, err
 	}
-	d.show(l, m)
 	return d.Engine, p.findProblems(ctx, d)
+}
+
+// Migration is how the migration stands that is under way, app by app, or else the last one, without apps. It is cheap enough to be asked
+// for every few seconds: no disk and no registry is looked at.
+func (p *Planner) Migration(ctx context.Context) (*capi.Engine, error) {
+	d, m, err := p.begin("")
+	if err != nil || m == nil || m.State != store.MigrationRunning {
+		return d.Engine, err
+	}
+	return d.Engine, p.fill(ctx, d, m)
+}
+
+// begin is a plan with nothing in it yet, and the migration; nil: there was none. The draft is never nil.
+func (p *Planner) begin(target string) (*draft, *store.Migration, error) {
+	d := &draft{used: map[string]int{}, apps: map[string]*capi.EngineApp{}, Engine: &capi.Engine{
+		Engine: node.EngineNomad, Apps: capi.Array[capi.EngineApp]{}, Services: capi.Array[capi.EngineService]{}, Problems: capi.Array[capi.EngineProblem]{},
+	}}
+	m, err := p.Loop.read()
+	if m != nil {
+		d.Engine.Engine, d.Migration = m.Target, showMigration(m)
+	}
+	d.Target = cmp.Or(target, d.Engine.Engine)
+	return d, m, err
+}
+
+// fill looks at what runs, and at whose it is.
+func (p *Planner) fill(ctx context.Context, d *draft, m *store.Migration) (err error) {
+	l := p.Loop
+	if d.list, err = l.Engine.List(ctx); err != nil {
+		return err
+	}
+	if d.bound, err = l.bound(); err != nil {
+		return err
+	}
+	if err = l.DB.View(func(tx *store.Tx) error { return d.read(tx) }); err == nil {
+		d.show(l, m)
+	}
+	return err
 }
 
 func showMigration(m *store.Migration) *capi.EngineMigration {
