@@ -57,6 +57,9 @@ type Config struct {
 	BrokerPolling   time.Duration // for an operation of a broker that neither it nor its plan bounds; zero: a day
 	DrainAllow      []string      // addresses or networks that drains may go to though they are this machine's own or link-local
 	Log             *slog.Logger
+
+	// NodeCertificates is how long certificates between machines are good; zero: a week.
+	NodeCertificates time.Duration
 }
 
 // WithDefaults fills what was left empty; root gets the system's places and ports.

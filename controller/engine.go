@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/cupola-paas/cupola/controller/migration"
 	"github.com/cupola-paas/cupola/node/docker"
@@ -67,6 +68,12 @@ func (c Config) validateNodes() error {
 	}
 	if c.Engine == engineDocker && c.NodeNetwork != "" {
 		return errors.New("--node-network is for a cluster: give --engine nomad, too")
+	}
+	if c.Engine == engineDocker && c.NodeCertificates != 0 {
+		return errors.New("--node-certificates is for a cluster: give --engine nomad, too")
+	}
+	if d := c.NodeCertificates; d != 0 && (d < 10*time.Second || d > 30*24*time.Hour) {
+		return fmt.Errorf("--node-certificates %s: give from 10s to 720h; a machine that is away for half of that must join anew", d)
 	}
 	if c.Engine == engineNomad {
 		if err := validAddr("--nodes", c.NodesAddr); err != nil {

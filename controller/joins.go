@@ -40,7 +40,7 @@ func (s *Server) openDoor(ctx context.Context) error {
 	})
 	_, s.nodesPort, _ = net.SplitHostPort(listener.Addr().String())
 	s.door, err = door.Open(door.Options{
-		DB: s.db, Listener: listener, Images: s.registry.Handler(), PullUser: store.PullUser, Pull: s.pullPassword, PushUser: store.PushUser, Nomad: s.nomadCertificates(), Log: s.log,
+		DB: s.db, Listener: listener, Images: s.registry.Handler(), PullUser: store.PullUser, Pull: s.pullPassword, PushUser: store.PushUser, Nomad: s.nomadCertificates(), Life: s.config.NodeCertificates, Log: s.log,
 		Names: http.HandlerFunc(s.tellNames), Connect: http.HandlerFunc(s.takeConnections),
 		Routing: s.feed.ServeNode,
 	})

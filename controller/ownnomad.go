@@ -65,7 +65,7 @@ func (s *Server) openOwnNomad(ctx context.Context) error {
 	}
 	s.ownNomad, err = nomadserver.Open(ctx, nomadserver.Options{
 		DB: s.db, Dir: s.dir("nomad"), Program: n.Program, Address: address, HTTP: ports[0], RPC: ports[1], Serf: ports[2],
-		DockerHost: s.config.DockerHost, Oversubscribe: n.Oversubscribe > 0 && n.Oversubscribe < 1, Log: s.log,
+		DockerHost: s.config.DockerHost, Oversubscribe: n.Oversubscribe > 0 && n.Oversubscribe < 1, Life: s.config.NodeCertificates, Log: s.log,
 	})
 	if err != nil {
 		return err

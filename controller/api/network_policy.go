@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -125,11 +126,28 @@ func presentPolicy(p *store.NetworkPolicy) capi.NetworkPolicy {
 	}
 }
 
-// createPolicies adds what is not there yet.
+// severalMachines reports whether instances may run on more than one.
+func (s *Server) severalMachines(ctx context.Context) (bool, error) {
+	if s.nodes == nil {
+		return false, nil
+	}
+	all, err := s.nodes.List(ctx)
+	return len(all) > 1, err
+}
+
+// createPolicies adds what is not there yet. Datagrams are not carried between machines, so a policy that would hold for some
+// instances alone, and for others after the next restart, is refused.
 func (s *Server) createPolicies(c *Ctx) error {
+	several, err := s.severalMachines(c.Context())
+	if err != nil {
+		return err
+	}
 	return c.changePolicies(func(tx *store.Tx, p *store.NetworkPolicy) error {
 		if _, err := store.NetworkPolicies.Find(tx, "key", store.NetworkPolicyKey(p)); !errors.Is(err, store.ErrNotFound) {
 			return err
+		}
+		if p.Protocol == "udp" && several {
+			return badPolicy.Errorf("policies of UDP hold within one machine, and this platform has several: let the apps speak TCP, or run the destination beside the source as a sidecar")
 		}
 		n, err := store.NetworkPolicies.Count(tx, store.By("source", p.SourceAppGUID))
 		if err != nil {

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/cupola-paas/cupola/controller/auth"
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -83,6 +85,32 @@ func TestNetworkPolicies(t *testing.T) {
 	w.as("admin", "DELETE", "/v3/apps/"+back, nil).want(202)
 	if got := w.policies("admin", ""); len(got) != 0 {
 		t.Errorf("after the app has gone there are %q", got)
+	}
+}
+
+// machines are so many.
+type machines int
+
+func (n machines) List(context.Context) ([]capi.Node, error)               { return make([]capi.Node, n), nil }
+func (n machines) Drain(context.Context, string, bool) error               { return nil }
+func (n machines) Label(context.Context, string, map[string]*string) error { return nil }
+func (n machines) Remove(context.Context, string) error                    { return nil }
+
+// TestDatagramsBetweenMachines: a policy that would hold now and then is not made; those of before can be removed.
+func TestDatagramsBetweenMachines(t *testing.T) {
+	for n, status := range map[machines]int{1: 200, 2: 400} {
+		w := newWorld(t, func(o *Options) { o.Nodes = n })
+		front, back := w.appIn("front", w.space), w.appIn("back", w.space)
+		w.as("developer", "POST", policiesPath, policyBody(front, back, "tcp", 53, 53)).want(200)
+		r := w.as("developer", "POST", policiesPath, policyBody(front, back, "udp", 53, 53)).want(status)
+		if status == 400 && !strings.Contains(r.text, "policies of UDP hold within one machine") {
+			t.Errorf("with %d machines it says %s", n, r.text)
+		}
+		w.as("stranger", "POST", policiesPath, policyBody(front, back, "udp", 53, 53)).want(403)
+		if got := len(w.policies("admin", "")); got != 3-int(n) {
+			t.Errorf("with %d machines there are %d policies, want %d", n, got, 3-int(n))
+		}
+		w.as("developer", "POST", policiesPath+"/delete", policyBody(front, back, "udp", 53, 53)).want(200)
 	}
 }
 

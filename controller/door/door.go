@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	life      = 7 * 24 * time.Hour // of a certificate; nodes ask for the next one after half of it
+	week      = 7 * 24 * time.Hour
 	caSetting = "nodes.ca"
 
 	// ServerName is in the server's certificate, and nodeSuffix ends the name in a node's: neither is in any DNS.
@@ -41,7 +41,7 @@ const (
 // NodeName is the name in the certificate of a node.
 func NodeName(guid string) string { return guid + nodeSuffix }
 
-// Options say what a Door stands on. All but Nomad are required.
+// Options say what a Door stands on. All but Nomad and Life are required.
 type Options struct {
 	DB       *store.DB
 	Listener net.Listener // of the door
@@ -59,7 +59,9 @@ type Options struct {
 	// Nomad makes the certificate with which the Nomad client of a node shows itself, for the key of a request, and says by which
 	// CAs it knows the servers; nil: Nomad's certificates are somebody else's.
 	Nomad func(request []byte) (cert, ca []byte, err error)
-	Log   *slog.Logger
+	// Life is of a certificate; nodes ask for the next one after half of it. Zero: a week.
+	Life time.Duration
+	Log  *slog.Logger
 }
 
 // Door is the door and what certifies those who come to it. Its methods may be called at the same time.
@@ -78,6 +80,9 @@ func Open(o Options) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Life == 0 {
+		o.Life = week
+	}
 	c := &Door{o: o, ca: ca}
 	_, err = c.certificate()
 	return c, err
@@ -88,7 +93,7 @@ func (c *Door) CAPEM() []byte { return c.ca.CAPEM() }
 
 // Certify makes the certificate of a node for the key of a request. identity.ErrRequest says that it is none.
 func (c *Door) Certify(guid string, request []byte) ([]byte, error) {
-	return c.ca.Peer(request, NodeName(guid), life)
+	return c.ca.Peer(request, NodeName(guid), c.o.Life)
 }
 
 // certificate is the server's own, replaced after half of its life.
@@ -98,7 +103,7 @@ func (c *Door) certificate() (*tls.Certificate, error) {
 	if c.cert != nil && time.Now().Before(c.renew) {
 		return c.cert, nil
 	}
-	cert, key, err := c.ca.PeerWithKey(ServerName, life)
+	cert, key, err := c.ca.PeerWithKey(ServerName, c.o.Life)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +111,7 @@ func (c *Door) certificate() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.cert, c.renew = &pair, time.Now().Add(life/2)
+	c.cert, c.renew = &pair, time.Now().Add(c.o.Life/2)
 	return c.cert, nil
 }
 
