@@ -230,9 +230,9 @@ func TestWaiting(t *testing.T) {
 	if text := <-said; text != "Waiting: all machines that build have as many builds as they bear" {
 		t.Errorf("it waits with %q", text)
 	}
-	first.Release()
+	first.Release(t.Context())
 	second := <-done
-	second.Release()
+	second.Release(t.Context())
 	w.engine.machines[0].ReservedMB = 2000
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := w.Seat(ctx, ask("b3"), func(text string) {

@@ -352,13 +352,17 @@ func (s *seat) Machine() string       { return s.machine.Name }
 func (s *seat) Here() bool            { return isHere(s.machine) }
 func (s *seat) Gone() <-chan struct{} { return s.gone }
 
-// releaseTime bounds the wait for a machine to give room back.
-const releaseTime = time.Minute
+// releaseTime bounds the wait for a machine to give room back, and endTime what is left of it when the server stops.
+const (
+	releaseTime = time.Minute
+	endTime     = 2 * time.Second
+)
 
-// Release gives the room back.
-func (s *seat) Release() {
-	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+// Release implements staging.Seat.
+func (s *seat) Release(life context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(life), releaseTime)
 	defer cancel()
+	defer context.AfterFunc(life, func() { time.AfterFunc(endTime, cancel) })()
 	if err := s.c.o.Engine.Unreserve(ctx, s.id); err != nil {
 		s.c.o.Log.Warn("room that was kept for a build is not given back yet", "node", s.machine.Name, "build", s.id, "error", err)
 	}

@@ -40,7 +40,8 @@ type Seat interface {
 	Gone() <-chan struct{}
 	// Build builds there. ErrMachineLost: the build did not come to its end because of the machine.
 	Build(ctx context.Context, s Shipment) (*buildpack.Result, error)
-	Release()
+	// Release gives the room back. Once ctx has ended it is done soon: Sweep gives back what is left.
+	Release(ctx context.Context)
 }
 
 // ErrMachineLost says that a build is to be done again.
@@ -116,7 +117,7 @@ func (l *Loop) onMachine(ctx context.Context, o *order, avoid []string) (*buildp
 		result, err := l.here(ctx, o)
 		return result, "", err
 	}
-	defer l.workers.Go(seat.Release)
+	defer l.workers.Go(func() { seat.Release(l.life()) })
 	fmt.Fprintf(o.req.Log, "Building on machine %s\n", seat.Machine())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -139,6 +140,14 @@ func (l *Loop) onMachine(ctx context.Context, o *order, avoid []string) (*buildp
 		err = ErrMachineLost
 	}
 	return result, seat.Machine(), err
+}
+
+// life ends when Run is to end.
+func (l *Loop) life() context.Context {
+	if l.running == nil { // Step alone was called
+		return context.Background()
+	}
+	return l.running
 }
 
 // here builds on this machine, when it has a place: builds that found no other machine may be more than those.

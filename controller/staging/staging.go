@@ -91,7 +91,8 @@ type Loop struct {
 
 	workers sync.WaitGroup
 	wake    chan struct{}
-	own     chan struct{} // has one for each build on this machine
+	own     chan struct{}   // has one for each build on this machine
+	running context.Context // of Run
 	uploads *shelf.Shelf
 	queue   queue // of Step alone
 
@@ -115,6 +116,7 @@ var errCanceled = errors.New("the build was cancelled")
 // Run steps until ctx ends and its builds have ended; those are found again by the next Run.
 func (l *Loop) Run(ctx context.Context) error {
 	l.init()
+	l.running = ctx
 	defer l.workers.Wait()
 	if err := l.sweep(ctx); err != nil {
 		l.Log.Warn("leftovers of earlier builds not removed", "error", err)
