@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -33,24 +35,93 @@ func partBuilder(cs *cells, u *user) {
 	if n := c.started(cs, since, "cupola.build.room"); n != 1 {
 		cs.t.Errorf("Nomad kept room for %d builds on %s, want 1", n, c.name)
 	}
-	cs.eventually("the room of the build is given back", 30*time.Second, func() bool {
-		var all []struct{ ID string }
-		cs.nomad(http.MethodGet, "/v1/jobs", &all)
-		for _, job := range all {
-			if strings.Contains(job.ID, "-build-") {
-				return false
-			}
-		}
-		return true
-	})
+	cs.eventually("the room of the build is given back", 30*time.Second, func() bool { return len(cs.rooms()) == 0 })
+	cs.lostBuilds(u, o, c)
+	since = fmt.Sprint(time.Now().Unix())
 	o.must("node", "label", c.name, "builder-")
 	out = u.must("push", "built", "-p", "apps/static", "-m", "64M")
 	if want := "Building on the server's machine"; !strings.Contains(out, want) {
 		cs.t.Errorf("without the label the log has no %q:\n%s", want, out)
 	}
-	if n := c.builds(cs, since); n != 1 {
-		cs.t.Errorf("after the label was taken away Docker of %s saw %d builds, want the one of before", c.name, n)
+	if n := c.builds(cs, since); n != 0 {
+		cs.t.Errorf("after the label was taken away Docker of %s saw %d builds, want none", c.name, n)
 	}
+}
+
+// lostBuilds: in the midst of a build, by an uploaded buildpack, its room is taken away, and then the server is killed. Each time
+// it is begun again, until it has ended well, and nothing of it is left.
+func (cs *cells) lostBuilds(u, o *user, c *cell) {
+	cs.t.Helper()
+	dir := filepath.Join(cs.t.TempDir(), "slow")
+	for name, text := range map[string]string{
+		"detect": "echo slow", "compile": "echo compiling; sleep 8", "release": "printf 'default_process_types:\\n  web: sleep 1000\\n'",
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
+			cs.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "bin", name), []byte("#!/usr/bin/env bash\n"+text+"\n"), 0o755); err != nil {
+			cs.t.Fatal(err)
+		}
+	}
+	o.must("create-buildpack", "slow", dir, "99")
+	pushed := make(chan struct{})
+	go func() {
+		defer close(pushed)
+		u.try("push", "slowly", "-b", "slow", "-p", "apps/static", "-m", "64M") // it breaks with the server
+	}()
+	began := cs.building(c, "")
+	for _, id := range cs.rooms() {
+		cs.nomad(http.MethodDelete, "/v1/job/"+id+"?purge=true", &struct{}{})
+	}
+	cs.building(c, began)
+	if out := u.try("logs", "slowly", "--recent").out; !strings.Contains(out, "Machine "+c.name+" failed (the machine was lost): staging begins again") {
+		cs.t.Errorf("the log does not say that the build began again:\n%s", out)
+	}
+	cs.p.kill()
+	cs.p.mustStart(cs.t)
+	<-pushed
+	took := cs.eventually("the build of before the server was killed ends well", time.Minute, func() bool {
+		return strings.Contains(u.try("curl", "/v3/apps/"+u.guid("slowly")+"/builds").out, "STAGED")
+	})
+	cs.t.Logf("it ended %s after the server was back", took.Round(100*time.Millisecond))
+	cs.eventually("nothing is left of builds", 30*time.Second, func() bool { return len(cs.rooms()) == 0 && len(c.buildsNow()) == 0 })
+	u.must("delete", "slowly", "-f")
+	o.must("delete-buildpack", "slow", "-f")
+}
+
+// building waits until Docker of the machine runs a build, another than before, and returns it.
+func (cs *cells) building(c *cell, before string) (now string) {
+	cs.t.Helper()
+	cs.eventually("a build runs on "+c.name, time.Minute, func() bool {
+		all := c.buildsNow()
+		if len(all) == 1 && all[0] != before {
+			now = all[0]
+		}
+		return now != ""
+	})
+	return now
+}
+
+// buildsNow are the build containers of the machine.
+func (c *cell) buildsNow() []string {
+	out, err := c.inside("docker", "-H", "unix:///run/docker.sock", "ps", "-q", "--filter", "label=cupola.build").Output()
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(out))
+}
+
+// rooms are the jobs that keep room for builds.
+func (cs *cells) rooms() (ids []string) {
+	cs.t.Helper()
+	var all []struct{ ID string }
+	cs.nomad(http.MethodGet, "/v1/jobs", &all)
+	for _, job := range all {
+		if strings.Contains(job.ID, "-build-") {
+			ids = append(ids, job.ID)
+		}
+	}
+	return ids
 }
 
 // builds counts the build containers that Docker of the machine has started.

@@ -68,6 +68,7 @@ func NewCluster(o ClusterOptions) (*Cluster, error) {
 // How long the questions before a build may take, and how often a build that waits looks again without news.
 const (
 	askTime  = 5 * time.Second
+	restTime = 500 * time.Millisecond
 	lookTime = 15 * time.Second
 )
 
@@ -146,16 +147,28 @@ func (c *Cluster) Seat(ctx context.Context, a staging.Ask, tell func(text string
 			return s, err
 		}
 		tell(waits)
-		timer := time.NewTimer(lookTime)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, &buildpack.Error{Code: buildpack.Canceled, Message: "the build was canceled", Err: context.Cause(ctx)}
-		case <-moved:
-			timer.Stop()
-		case <-timer.C:
+		if err := pause(ctx, moved); err != nil {
+			return nil, err
 		}
 	}
+}
+
+// pause waits for news, for a while, and in any case so long that a busy cluster is not asked all the time.
+func pause(ctx context.Context, news <-chan struct{}) error {
+	rest, look := time.After(restTime), time.After(lookTime)
+	select {
+	case <-ctx.Done():
+	case <-rest:
+		select {
+		case <-ctx.Done():
+		case <-news:
+		case <-look:
+		}
+	}
+	if ctx.Err() != nil {
+		return &buildpack.Error{Code: buildpack.Canceled, Message: "the build was canceled", Err: context.Cause(ctx)}
+	}
+	return nil
 }
 
 // answered is what a machine said when it was asked.
@@ -234,6 +247,10 @@ func (c *Cluster) take(ctx context.Context, all []node.Machine, a staging.Ask) (
 	for _, m := range all {
 		if !c.claim(m, a.Limits) {
 			busy++
+			continue
+		}
+		if m.MemoryMB-m.ReservedMB < a.Limits.MemoryMB { // data services count here, of which Nomad does not know
+			c.unclaim(m)
 			continue
 		}
 		gone, err := c.o.Engine.Reserve(ctx, node.Reservation{

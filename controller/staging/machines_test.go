@@ -16,7 +16,6 @@ import (
 type machines struct {
 	mu     sync.Mutex
 	ends   []error // of builds, in order; nil: it succeeds
-	names  []string
 	asked  []Ask
 	none   bool // no machine builds
 	here   bool // the seats are on this machine

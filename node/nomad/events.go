@@ -172,7 +172,7 @@ func (e *Nomad) dropLocked(w *workload) {
 	w.stopping = true
 	close(w.news)
 	w.news = make(chan struct{})
-	e.movedLocked()
+	e.movedLocked(w)
 	e.Note(w.id)
 }
 

@@ -129,7 +129,7 @@ func (e *Nomad) learnNode(ctx context.Context, id string) error {
 	if m.agentAddress != localAgent {
 		m.address = nodeAddress(n)
 	}
-	e.movedLocked()
+	e.movedLocked(nil)
 	for _, w := range e.workloads {
 		if a := w.current(); a != nil && a.nodeID == id {
 			e.refreshLocked(w)

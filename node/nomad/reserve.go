@@ -28,7 +28,12 @@ const (
 // reserves reports whether the job keeps room for a build.
 func (w *workload) reserves() bool { return w.labels[labelBuild] != "" }
 
-func (e *Nomad) movedLocked() {
+// movedLocked tells that there may be other room, because of a workload or, without one, of a node. A reservation that found no
+// room changes nothing: who waits would try again at once.
+func (e *Nomad) movedLocked(w *workload) {
+	if w != nil && w.reserves() && len(w.allocs) == 0 {
+		return
+	}
 	close(e.moved)
 	e.moved = make(chan struct{})
 }

@@ -252,8 +252,8 @@ func (e *Nomad) refreshLocked(w *workload) {
 	w.status = now
 	close(w.news)
 	w.news = make(chan struct{})
-	e.movedLocked()
 	if changed {
+		e.movedLocked(w)
 		e.Note(w.id)
 	}
 }
