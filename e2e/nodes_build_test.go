@@ -54,7 +54,7 @@ func (cs *cells) lostBuilds(u, o *user, c *cell) {
 	cs.t.Helper()
 	dir := filepath.Join(cs.t.TempDir(), "slow")
 	for name, text := range map[string]string{
-		"detect": "echo slow", "compile": "echo compiling; sleep 8", "release": "printf 'default_process_types:\\n  web: sleep 1000\\n'",
+		"detect": "echo slow", "compile": "echo compiling; sleep 5", "release": "printf 'default_process_types:\\n  web: sleep 1000\\n'",
 	} {
 		if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
 			cs.t.Fatal(err)
@@ -74,9 +74,6 @@ func (cs *cells) lostBuilds(u, o *user, c *cell) {
 		cs.nomad(http.MethodDelete, "/v1/job/"+id+"?purge=true", &struct{}{})
 	}
 	cs.building(c, began)
-	if out := u.try("logs", "slowly", "--recent").out; !strings.Contains(out, "Machine "+c.name+" failed (the machine was lost): staging begins again") {
-		cs.t.Errorf("the log does not say that the build began again:\n%s", out)
-	}
 	cs.p.kill()
 	cs.p.mustStart(cs.t)
 	<-pushed
@@ -84,6 +81,9 @@ func (cs *cells) lostBuilds(u, o *user, c *cell) {
 		return strings.Contains(u.try("curl", "/v3/apps/"+u.guid("slowly")+"/builds").out, "STAGED")
 	})
 	cs.t.Logf("it ended %s after the server was back", took.Round(100*time.Millisecond))
+	if out := u.try("logs", "slowly", "--recent").out; !strings.Contains(out, "Machine "+c.name+" failed (the machine was lost): staging begins again") {
+		cs.t.Errorf("the log does not say that the build began again:\n%s", out)
+	}
 	cs.eventually("nothing is left of builds", 30*time.Second, func() bool { return len(cs.rooms()) == 0 && len(c.buildsNow()) == 0 })
 	u.must("delete", "slowly", "-f")
 	o.must("delete-buildpack", "slow", "-f")
