@@ -103,4 +103,23 @@ func partData(cs *cells, u *user) {
 	})
 	cs.t.Logf("the data service answers %s after its machine was started again", took.Round(100*time.Millisecond))
 	d.sees("data-node", "after its machine was away")
+	if mb := cs.leftAlone(at); mb < 64 {
+		cs.t.Errorf("Nomad leaves %d MB for the data service of its machine", mb)
+	}
+}
+
+// leftAlone is the memory of a machine that Nomad gives to nobody.
+func (cs *cells) leftAlone(c *cell) int {
+	var nodes []struct{ ID, Name string }
+	cs.nomad(http.MethodGet, "/v1/nodes", &nodes)
+	for _, n := range nodes {
+		if n.Name == c.name {
+			var one struct {
+				ReservedResources struct{ Memory struct{ MemoryMB int } }
+			}
+			cs.nomad(http.MethodGet, "/v1/node/"+n.ID, &one)
+			return one.ReservedResources.Memory.MemoryMB
+		}
+	}
+	return 0
 }

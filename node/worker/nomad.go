@@ -8,13 +8,25 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/node/nomad"
 	"github.com/cupola-paas/cupola/node/nomad/program"
 )
 
+// keptMB is the memory of what stays on this machine, which Nomad does not run and shall leave room for.
+func keptMB(all []node.Status) int {
+	sum := 0
+	for _, s := range all {
+		if s.Own {
+			sum += s.MemoryMB
+		}
+	}
+	return sum
+}
+
 // configOf is Nomad's configuration on this node: Docker alone, without privileges and volumes of the host, and with
-// its own API on loopback.
-func configOf(dir string, n *Node, pull string, dns netip.Addr) (*program.Config, error) {
+// its own API on loopback. kept is the memory in MB that others than Nomad give away here.
+func configOf(dir string, n *Node, pull string, dns netip.Addr, kept int) (*program.Config, error) {
 	iface, err := interfaceOf(n.Address)
 	if err != nil {
 		return nil, err
@@ -32,6 +44,9 @@ func configOf(dir string, n *Node, pull string, dns netip.Addr) (*program.Config
 		Client: program.Client{
 			Enabled: true, Servers: n.Nomad.Servers, NodePool: n.Pool, NetworkInterface: iface, Meta: meta, Options: program.ClientOptions(),
 		},
+	}
+	if kept > 0 {
+		c.Client.Reserved = &program.Reserved{MemoryMB: kept}
 	}
 	if n.Nomad.ACL {
 		c.ACL = map[string]bool{"enabled": true}
@@ -83,8 +98,8 @@ func Networks() ([]string, error) {
 }
 
 // writeNomad lays out what Nomad starts with. Its id is the node's, so that both speak of the same.
-func writeNomad(dir string, n *Node, pull string, dns netip.Addr) error {
-	c, err := configOf(dir, n, pull, dns)
+func writeNomad(dir string, n *Node, pull string, dns netip.Addr, kept int) error {
+	c, err := configOf(dir, n, pull, dns, kept)
 	if err != nil {
 		return err
 	}

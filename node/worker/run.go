@@ -93,7 +93,11 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	password := rand.Text()
-	if err := writeNomad(o.Dir, n, password, engine.Gateway()); err != nil {
+	kept, err := engine.List(ctx)
+	if err == nil {
+		err = writeNomad(o.Dir, n, password, engine.Gateway(), keptMB(kept))
+	}
+	if err != nil {
 		return errors.Join(err, engine.Close())
 	}
 	nomadClient := &program.Program{Path: n.NomadProgram, Config: filepath.Join(o.Dir, nomadConfig), Out: o.NomadLog, Log: o.Log}

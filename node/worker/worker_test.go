@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/node/agent"
 )
 
@@ -139,7 +140,7 @@ func TestSaveAndLoad(t *testing.T) {
 func TestNomadConfig(t *testing.T) {
 	dir, n := joined(t, newAuthority(t), time.Minute)
 	n.Labels["cupola_ab12_agent"] = "192.0.2.9:1" // no label stands above ours
-	if err := writeNomad(dir, n, "example-secret", netip.MustParseAddr("172.18.0.1")); err != nil {
+	if err := writeNomad(dir, n, "example-secret", netip.MustParseAddr("172.18.0.1"), keptMB([]node.Status{{Own: true, MemoryMB: 256}, {MemoryMB: 64}, {Own: true, MemoryMB: 512}})); err != nil {
 		t.Fatal(err)
 	}
 	id, err := os.ReadFile(filepath.Join(dir, "nomad", n.GUID, "client", "client-id"))
@@ -158,7 +159,7 @@ func TestNomadConfig(t *testing.T) {
 		"bind_addr": "127.0.0.1", "client.node_pool": "secure", "client.network_interface": "lo", "client.options.driver.allowlist": "docker",
 		"client.meta.zone": "north", "client.meta.cupola_ab12_agent": "127.0.0.1:4651", "client.meta.cupola_ab12_registry": "127.0.0.1:4652",
 		"client.meta.cupola_ab12_pull": "example-secret", "client.meta.cupola_ab12_dns": "172.18.0.1",
-		"acl.enabled": true, "tls.rpc": true, "tls.http": false, "tls.verify_server_hostname": true, "tls.key_file": filepath.Join(dir, "nomad.key"),
+		"client.reserved.memory": 768.0, "acl.enabled": true, "tls.rpc": true, "tls.http": false, "tls.verify_server_hostname": true, "tls.key_file": filepath.Join(dir, "nomad.key"),
 	} {
 		if v := at(got, path); v != want {
 			t.Errorf("%s = %v, want %v", path, v, want)
@@ -170,7 +171,7 @@ func TestNomadConfig(t *testing.T) {
 		}
 	}
 	n.Address = "192.0.2.77"
-	if err := writeNomad(dir, n, "", netip.Addr{}); err == nil || !strings.Contains(err.Error(), "--address") {
+	if err := writeNomad(dir, n, "", netip.Addr{}, 0); err == nil || !strings.Contains(err.Error(), "--address") {
 		t.Errorf("with an address that is not this machine's: %v", err)
 	}
 }

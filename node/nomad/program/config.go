@@ -50,6 +50,12 @@ type Client struct {
 	NetworkInterface string            `json:"network_interface"`
 	Options          map[string]string `json:"options"`
 	Meta             map[string]string `json:"meta,omitempty"`
+	Reserved         *Reserved         `json:"reserved,omitempty"`
+}
+
+// Reserved is what Nomad leaves for others on the machine; a part of Client.
+type Reserved struct {
+	MemoryMB int `json:"memory"`
 }
 
 // TLS is a part of Config.
