@@ -38,7 +38,7 @@ func partRouters(cs *cells, u *user) {
 	if err != nil {
 		cs.t.Fatal(err)
 	}
-	r := &nodeRouter{cs: cs, at: c, client: &http.Client{Timeout: 30 * time.Second, Transport: cs.p.transport([]byte(ca))}}
+	r := &nodeRouter{cs: cs, at: c, name: c.name, client: &http.Client{Timeout: 30 * time.Second, Transport: cs.p.transport([]byte(ca))}}
 	r.client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, c.address+":443")
 	}
@@ -50,6 +50,7 @@ func partRouters(cs *cells, u *user) {
 	}
 
 	r.near(u, "north", c.address, true)
+	partRouterAlone(cs, r)
 	done := make(chan struct{})
 	failed := r.answersAll("spread", done)
 	o.must("node", "drain", c.name)
@@ -82,10 +83,46 @@ func partRouters(cs *cells, u *user) {
 	}
 }
 
+// partRouterAlone: a machine that only routes joins by starting its router.
+func partRouterAlone(cs *cells, like *nodeRouter) {
+	c, o := cs.all[1], cs.operator()
+	dir := filepath.Join(c.dir, "alone")
+	args := func(token string) []string {
+		return []string{cs.p.binary, "router", "--controller", cs.p.url("api", ""), "--token", token, "--dir", dir, "--name", "alone", "--address", c.address,
+			"--http", c.address + ":8080", "--https", c.address + ":8443", "--zone", "south"}
+	}
+	plain := strings.Fields(o.must("node", "token"))
+	if r := finish(c.inside(args(plain[len(plain)-1])...)); r.code == 0 || !strings.Contains(r.all(), "cupola node token --router") {
+		cs.t.Errorf("a router with a node's token: exit %d\n%s", r.code, r.all())
+	}
+	var token struct{ Token string }
+	if err := json.Unmarshal([]byte(o.must("node", "token", "--router", "--json")), &token); err != nil {
+		cs.t.Fatal(err)
+	}
+	cmd := cs.background(c, "node.log", args(token.Token)...)
+	alone := *like
+	alone.at, alone.name = c, "alone"
+	alone.client = &http.Client{Timeout: 30 * time.Second, Transport: like.client.Transport.(*http.Transport).Clone()}
+	alone.client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, c.address+":8443")
+	}
+	cs.eventually("the machine that only routes is current", time.Minute, func() bool { return alone.state() == "CURRENT" && cs.states()["alone"] == "READY" })
+	alone.answers("spread", "/?from-alone")
+	if err := syscall.Kill(child(cs, cmd.Process.Pid), syscall.SIGTERM); err != nil {
+		cs.t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		cs.t.Errorf("after SIGTERM the router ended with %v", err)
+	}
+	cs.eventually("the machine that only routes is DOWN", time.Minute, func() bool { return cs.states()["alone"] == "DOWN" })
+	o.must("node", "remove", "-f", "alone")
+}
+
 // nodeRouter is the router of a machine, asked over TLS with the platform's CA.
 type nodeRouter struct {
 	cs     *cells
 	at     *cell
+	name   string // as cupola nodes has it
 	client *http.Client
 }
 
@@ -94,7 +131,7 @@ func (r *nodeRouter) state() string {
 	var all []struct{ Name, Router string }
 	_ = json.Unmarshal([]byte(r.cs.operator().try("nodes", "--json").out), &all)
 	for _, n := range all {
-		if n.Name == r.at.name {
+		if n.Name == r.name {
 			return n.Router
 		}
 	}

@@ -16,8 +16,8 @@ import (
 const (
 	retryMin = 500 * time.Millisecond
 	retryMax = 10 * time.Second
-	// deaf is how long nothing may be heard before the connection is given up.
-	deaf = 3 * routerfeed.Beat
+	// deafAfter is how long nothing may be heard before the connection is given up.
+	deafAfter = 3 * routerfeed.Beat
 )
 
 var (
@@ -37,7 +37,7 @@ type feed struct {
 // watch asks for what follows a version.
 func (p *Outpost) watch(ctx context.Context, have string) (*feed, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	f := &feed{ctx: ctx, cancel: cancel, silent: time.AfterFunc(deaf, func() { cancel(errDeaf) })}
+	f := &feed{ctx: ctx, cancel: cancel, silent: time.AfterFunc(p.deaf, func() { cancel(errDeaf) })}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url(routerfeed.WatchPath, url.Values{"have": {have}, "address": {p.o.Address}}), nil)
 	if err != nil {
 		f.silent.Stop()
@@ -56,7 +56,7 @@ func (p *Outpost) watch(ctx context.Context, have string) (*feed, error) {
 		return nil, f.why(err)
 	}
 	f.body = res.Body
-	f.from = json.NewDecoder(&heard{res.Body, f.silent})
+	f.from = json.NewDecoder(&heard{res.Body, f.silent, p.deaf})
 	return f, nil
 }
 
@@ -64,11 +64,12 @@ func (p *Outpost) watch(ctx context.Context, have string) (*feed, error) {
 type heard struct {
 	from  io.Reader
 	clock *time.Timer
+	limit time.Duration
 }
 
 func (h *heard) Read(b []byte) (int, error) {
 	n, err := h.from.Read(b)
-	h.clock.Reset(deaf)
+	h.clock.Reset(h.limit)
 	return n, err
 }
 
@@ -134,7 +135,7 @@ func (p *Outpost) follow(ctx context.Context) error {
 			away = time.Now()
 			p.log.Warn("the controller is not heard; the table that was heard last is served", "table", p.keep.version(), "error", err)
 		}
-		if time.Since(began) > deaf {
+		if time.Since(began) > p.deaf {
 			pause = retryMin
 		}
 		select {

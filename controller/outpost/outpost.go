@@ -7,6 +7,7 @@
 package outpost
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -19,7 +20,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +42,8 @@ type Options struct {
 	HTTPAddr, HTTPSAddr string // host:port
 	Zone                string // that it is in, whatever the controller says
 	Log                 *slog.Logger
+
+	deaf time.Duration // of tests
 }
 
 // Outpost is one.
@@ -58,6 +60,7 @@ type Outpost struct {
 	router   *router.Router
 	session  string
 	began    time.Time
+	deaf     time.Duration // deafAfter; shorter in tests
 }
 
 // Run routes until ctx ends, and then lets requests in flight finish. Where nothing is kept of an earlier run it waits for the
@@ -69,7 +72,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(filepath.Join(o.Dir, certFolder), 0o700); err != nil {
 		return fmt.Errorf("the folder of the router: %w", err)
 	}
-	p := &Outpost{o: o, log: o.Log, door: newClient(o.TLS), keep: &keeper{dir: o.Dir, log: o.Log}, lines: newLines(), session: newSession(), began: time.Now()}
+	p := &Outpost{o: o, log: o.Log, door: newClient(o.TLS), keep: &keeper{dir: o.Dir, log: o.Log}, lines: newLines(), session: newSession(), began: time.Now(), deaf: cmp.Or(o.deaf, deafAfter)}
 	defer p.door.CloseIdleConnections()
 	var err error
 	if p.certs, err = openCertificates(o.Dir, p); err != nil {
@@ -215,7 +218,7 @@ func (p *Outpost) dialService(ctx context.Context, network, address string) (net
 
 func (p *Outpost) ownPort(port int) bool {
 	for _, addr := range []string{p.router.HTTPAddr(), p.router.HTTPSAddr()} {
-		if at, err := netip.ParseAddrPort(addr); err == nil && strconv.Itoa(int(at.Port())) == strconv.Itoa(port) {
+		if at, err := netip.ParseAddrPort(addr); err == nil && int(at.Port()) == port {
 			return true
 		}
 	}

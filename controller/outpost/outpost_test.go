@@ -1,6 +1,7 @@
 package outpost
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -151,12 +152,18 @@ type outside struct {
 	c           *controller
 	dir         string
 	http, https string
+	door        string // empty: the controller's
+	deaf        time.Duration
 	stop        func() // ends it in order
 }
 
 func (c *controller) outpost(dir string) *outside {
 	c.t.Helper()
-	o := &outside{c: c, dir: dir}
+	return c.outpostAt(&outside{c: c, dir: dir})
+}
+
+func (c *controller) outpostAt(o *outside) *outside {
+	c.t.Helper()
 	var hold []net.Listener
 	for _, at := range []*string{&o.http, &o.https} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -177,7 +184,7 @@ func (o *outside) start() {
 	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, Options{
-			Dir: o.dir, Door: o.c.addr, TLS: &tls.Config{InsecureSkipVerify: true}, Address: "127.0.0.1", HTTPAddr: o.http, HTTPSAddr: o.https, Log: quiet,
+			Dir: o.dir, Door: cmp.Or(o.door, o.c.addr), deaf: o.deaf, TLS: &tls.Config{InsecureSkipVerify: true}, Address: "127.0.0.1", HTTPAddr: o.http, HTTPSAddr: o.https, Log: quiet,
 		})
 	}()
 	o.stop = sync.OnceFunc(func() {
@@ -516,5 +523,146 @@ func TestLines(t *testing.T) {
 	l.back(some, dropped)
 	if len(l.list) != linesRoom || l.dropped != 6 {
 		t.Errorf("after what was taken came back there are %d lines and %d dropped", len(l.list), l.dropped)
+	}
+}
+
+// wire is a network that can go dead: what is sent then arrives when it is mended, as after a cable was pulled.
+type wire struct {
+	net.Listener
+	to   string
+	mu   sync.Mutex
+	gate chan struct{} // closed: bytes pass
+}
+
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{Listener: l, to: to, gate: make(chan struct{})}
+	close(w.gate)
+	t.Cleanup(func() { w.mend(); l.Close() })
+	go w.serve()
+	return w
+}
+
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gate = make(chan struct{})
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.gate:
+	default:
+		close(w.gate)
+	}
+}
+
+func (w *wire) wait() {
+	w.mu.Lock()
+	gate := w.gate
+	w.mu.Unlock()
+	<-gate
+}
+
+func (w *wire) serve() {
+	for {
+		a, err := w.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			w.wait()
+			b, err := net.Dial("tcp", w.to)
+			if err != nil {
+				a.Close()
+				return
+			}
+			go w.carry(a, b)
+			w.carry(b, a)
+		}()
+	}
+}
+
+func (w *wire) carry(dst, src net.Conn) {
+	defer dst.Close()
+	defer src.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := src.Read(buf)
+		w.wait()
+		if n > 0 {
+			if _, err := dst.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// TestCutOff: a router whose network to the controller is dead serves on, notices, and is current when it is mended; drains do not wait
+// for it for long.
+func TestCutOff(t *testing.T) {
+	c := newController(t)
+	c.set(route("a.example.localhost", app(t, "one")), route("c.example.localhost", app(t, "leaving")))
+	w := newWire(t, c.addr)
+	o := c.outpostAt(&outside{c: c, dir: t.TempDir(), door: w.Addr().String(), deaf: 7 * time.Second})
+	o.answers("https://a.example.localhost/", 200, "one")
+	w.cut()
+	c.change(router.Change{Set: []router.Route{route("b.example.localhost", app(t, "two"))}, Remove: []router.Name{{Host: "c.example.localhost"}}})
+	for range 10 {
+		if status, body, err := o.get("https://a.example.localhost/"); status != 200 || body != "one" {
+			t.Fatalf("cut off: %d %s %v", status, body, err)
+		}
+	}
+	if err := c.feed.WaitDrained(t.Context(), "leaving"); err != nil {
+		t.Error(err)
+	}
+	if c.feed.Routers()["n1"].Current {
+		t.Error("a router that is cut off is said to be current")
+	}
+	w.mend()
+	o.answers("https://b.example.localhost/", 200, "two")
+	eventually(t, func() string { return fmt.Sprint("the router is current: ", c.feed.Routers()) }, func() bool { return c.feed.Routers()["n1"].Current })
+}
+
+// TestStop: requests in flight when the router is told to end are answered, and their lines arrive.
+func TestStop(t *testing.T) {
+	c := newController(t)
+	began, finish := make(chan struct{}), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(began)
+			<-finish
+		}
+		io.WriteString(w, "done")
+	}))
+	defer s.Close()
+	c.set(route("a.example.localhost", router.Endpoint{Address: s.Listener.Addr().String(), InstanceID: "i", AppGUID: "app"}))
+	o := c.outpost(t.TempDir())
+	o.answers("http://a.example.localhost/", 200, "done")
+	answered := make(chan string, 1)
+	go func() {
+		_, body, err := o.get("http://a.example.localhost/slow")
+		answered <- fmt.Sprint(body, err)
+	}()
+	<-began
+	stopped := make(chan struct{})
+	go func() { o.stop(); close(stopped) }()
+	eventually(t, func() string { return "the port is closed" }, func() bool { _, _, err := o.get("http://a.example.localhost/"); return err != nil })
+	close(finish)
+	if got := <-answered; got != "done<nil>" {
+		t.Errorf("the request in flight ended with %s", got)
+	}
+	<-stopped
+	if !slices.ContainsFunc(c.logged(), func(a router.Access) bool { return a.URI == "/slow" && a.Status == 200 }) {
+		t.Error("the line of the last request was not told")
 	}
 }

@@ -22,7 +22,7 @@ const (
 	// keptChanges and keptBytes bound what is remembered for routers that were away for a moment; who was away for longer gets all.
 	keptChanges = 4096
 	keptBytes   = 16 << 20
-	// awayGrace is how long a router that does not listen is waited for when an instance is drained.
+	// awayGrace is how long a router that says nothing is waited for when an instance is drained.
 	awayGrace = 5 * time.Second
 	// forgetAfter is when nothing is known any more of a router that does not listen.
 	forgetAfter = 24 * time.Hour

@@ -16,6 +16,7 @@ import (
 type follower struct {
 	streams  int       // that are open: two while one takes the place of another
 	left     time.Time // when the last one ended
+	said     time.Time // when it said last what it serves, which it does each second
 	version  string    // that it serves
 	draining []string
 	counts   reported
@@ -24,8 +25,7 @@ type follower struct {
 // Status says how the router of a node is.
 type Status struct {
 	Connected bool
-	Current   bool      // it serves what the controller's own router does
-	Heard     time.Time // when it was last connected, if it is not
+	Current   bool // it serves what the controller's own router does
 }
 
 // Routers are the routers that were connected within a day, by the GUID of their node.
@@ -34,7 +34,8 @@ func (f *Feed) Routers() map[string]Status {
 	defer f.mu.Unlock()
 	out := map[string]Status{}
 	for guid, fo := range f.followers {
-		out[guid] = Status{Connected: fo.streams > 0, Current: fo.streams > 0 && fo.version == f.versionLocked(), Heard: fo.left}
+		connected := fo.streams > 0 && time.Since(fo.said) < 3*Beat
+		out[guid] = Status{Connected: connected, Current: connected && fo.version == f.versionLocked()}
 	}
 	return out
 }
@@ -58,6 +59,7 @@ func (f *Feed) enter(node string) *follower {
 	defer f.mu.Unlock()
 	fo := f.followerLocked(node)
 	fo.streams++
+	fo.said = time.Now()
 	return fo
 }
 
@@ -156,13 +158,13 @@ func (f *Feed) seen(w http.ResponseWriter, r *http.Request, node string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fo := f.followerLocked(node)
-	fo.version, fo.draining = in.Version, in.Draining
+	fo.version, fo.draining, fo.said = in.Version, in.Draining, time.Now()
 	f.heardLocked()
 	w.WriteHeader(http.StatusNoContent)
 }
 
 // WaitDrained returns nil once no router's table names the instance and it has nothing in flight anywhere, or the cause of
-// ctx's end. Routers that are not connected are waited for no longer than a moment.
+// ctx's end. Routers that say nothing are waited for no longer than a moment.
 func (f *Feed) WaitDrained(ctx context.Context, instanceID string) error {
 	if err := f.o.Local.WaitDrained(ctx, instanceID); err != nil {
 		return err
@@ -191,8 +193,8 @@ func (f *Feed) WaitDrained(ctx context.Context, instanceID string) error {
 // usedLocked reports whether a router may still send the instance something.
 func (f *Feed) usedLocked(instanceID string, gone uint64) bool {
 	for _, fo := range f.followers {
-		if fo.streams == 0 && time.Since(fo.left) > awayGrace {
-			continue
+		if fo.streams == 0 && time.Since(fo.left) > awayGrace || time.Since(fo.said) > awayGrace {
+			continue // its cable may be out, which a connection does not show
 		}
 		if f.behindLocked(fo.version, gone) || slices.Contains(fo.draining, instanceID) {
 			return true
