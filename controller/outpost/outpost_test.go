@@ -47,7 +47,6 @@ type controller struct {
 	settings routerfeed.Settings
 	lines    []router.Access
 	allowed  atomic.Bool
-	deaf     atomic.Bool // the feed's messages are held back
 }
 
 func newController(t *testing.T) *controller {
