@@ -7,6 +7,7 @@
 package outpost
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -196,6 +197,9 @@ func (p *Outpost) heed(s *routerfeed.Settings) (anew bool) {
 	p.settings.Store(s)
 	if p.router != nil {
 		p.router.SetZone(p.zone())
+		if before.Tracing != s.Tracing || !bytes.Equal(before.ServiceKey, s.ServiceKey) || !bytes.Equal(before.ServiceRoots, s.ServiceRoots) {
+			p.log.Warn("trace headers, or whom route services are known by, are others at the server: they hold here from the next start of this router on")
+		}
 	}
 	return before != nil && (before.Zone != s.Zone || !slices.Equal(before.Platform, s.Platform))
 }
