@@ -85,6 +85,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("TEXT is %q, want %q", got, want)
 		}
 	})
+	t.Run("RoomForBuilds", func(t *testing.T) { roomForBuilds(t, e, image) })
 	t.Run("EditedJobIsPutBack", func(t *testing.T) { editedJob(t, e, running(t, e, reg, image)) })
 	t.Run("PurgedJobIsForgotten", func(t *testing.T) {
 		s := running(t, e, reg, image)

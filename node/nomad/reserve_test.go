@@ -1,8 +1,10 @@
 package nomad
 
 import (
+	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/nomad/api"
 
@@ -40,5 +42,64 @@ func TestReservation(t *testing.T) {
 	}
 	if labels := task.Config["labels"].([]map[string]any)[0]; labels["cupola.attached"] != nil || labels["cupola.build.room"] != "b1" {
 		t.Errorf("its container has the labels %v: the agent takes it for an instance, or nobody knows it", labels)
+	}
+}
+
+// roomForBuilds: Nomad counts the room of a build, refuses more than there is, and who has room hears when it is taken away. No
+// List has it.
+func roomForBuilds(t *testing.T, e *Nomad, image string) {
+	here := func() node.Machine {
+		t.Helper()
+		all, err := e.Machines(t.Context())
+		if err != nil || len(all) != 1 {
+			t.Fatalf("machines %v, %v", all, err)
+		}
+		return all[0]
+	}
+	m := here()
+	r := node.Reservation{ID: "b1", Machine: m.ID, MemoryMB: 200, DiskMB: 64, Image: image}
+	gone, err := e.Reserve(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := here(); now.Builds != 1 || now.Workloads != m.Workloads || now.ReservedMB != m.ReservedMB+200 {
+		t.Errorf("with room for a build the machine is %+v, before %+v", now, m)
+	}
+	if all, err := e.List(t.Context()); err != nil || slices.ContainsFunc(all, func(s node.Status) bool { return s.ID == reserveGroup+"b1" }) {
+		t.Errorf("listed as a workload: %v, %v", all, err)
+	}
+	large := r
+	large.ID, large.MemoryMB = "b2", m.MemoryMB+1
+	if _, err := e.Reserve(t.Context(), large); !errors.Is(err, node.ErrInsufficient) {
+		t.Errorf("more than there is: %v", err)
+	}
+	nowhere := r
+	nowhere.ID, nowhere.Machine = "b3", "no such machine"
+	if _, err := e.Reserve(t.Context(), nowhere); !errors.Is(err, node.ErrInsufficient) {
+		t.Errorf("on a machine that is not there: %v", err)
+	}
+	if ids := e.Reserved(); !slices.Equal(ids, []string{"b1"}) {
+		t.Errorf("reserved %v", ids)
+	}
+	moved := e.Moved()
+	if _, _, err := e.api.Jobs().Deregister(e.build.jobID(reserveGroup+"b1"), true, nil); err != nil {
+		t.Fatal(err)
+	}
+	for what, news := range map[string]<-chan struct{}{"the one who has the room": gone, "the one who waits": moved} {
+		select {
+		case <-news:
+		case <-time.After(patience):
+			t.Errorf("%s does not hear that it was taken away", what)
+		}
+	}
+	if err := e.Unreserve(t.Context(), "b1"); err != nil {
+		t.Error(err)
+	}
+	r.ID = "b4"
+	if _, err := e.Reserve(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Unreserve(t.Context(), "b4"); err != nil || len(e.Reserved()) != 0 || here().Builds != 0 {
+		t.Errorf("given back: %v, %v, %+v", err, e.Reserved(), here())
 	}
 }

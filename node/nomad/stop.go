@@ -130,6 +130,9 @@ func (e *Nomad) Purge(ctx context.Context) error {
 	for _, s := range all {
 		work.Go(func() error { return e.Stop(ctx, s.ID, -1) })
 	}
+	for _, id := range e.Reserved() {
+		work.Go(func() error { return e.Unreserve(ctx, id) })
+	}
 	return work.Wait()
 }
 
