@@ -36,7 +36,6 @@ func partBuilder(cs *cells, u *user) {
 		cs.t.Errorf("Nomad kept room for %d builds on %s, want 1", n, c.name)
 	}
 	cs.eventually("the room of the build is given back", 30*time.Second, func() bool { return len(cs.rooms()) == 0 })
-	cs.lostBuilds(u, o, c)
 	since = fmt.Sprint(time.Now().Unix())
 	o.must("node", "label", c.name, "builder-")
 	out = u.must("push", "built", "-p", "apps/static", "-m", "64M")
@@ -48,10 +47,12 @@ func partBuilder(cs *cells, u *user) {
 	}
 }
 
-// lostBuilds: in the midst of a build, by an uploaded buildpack, its room is taken away, and then the server is killed. Each time
-// it is begun again, until it has ended well, and nothing of it is left.
-func (cs *cells) lostBuilds(u, o *user, c *cell) {
-	cs.t.Helper()
+// partLostBuild: in the midst of a build, by an uploaded buildpack, its room is taken away, and then the server is killed. Each
+// time it is begun again, until it has ended well, and nothing of it is left.
+func partLostBuild(cs *cells, u *user) {
+	c := cs.all[1]
+	o := cs.operator()
+	o.must("node", "label", c.name, "builder")
 	dir := filepath.Join(cs.t.TempDir(), "slow")
 	for name, text := range map[string]string{
 		"detect": "echo slow", "compile": "echo compiling; sleep 5", "release": "printf 'default_process_types:\\n  web: sleep 1000\\n'",
@@ -87,6 +88,7 @@ func (cs *cells) lostBuilds(u, o *user, c *cell) {
 	cs.eventually("nothing is left of builds", 30*time.Second, func() bool { return len(cs.rooms()) == 0 && len(c.buildsNow()) == 0 })
 	u.must("delete", "slowly", "-f")
 	o.must("delete-buildpack", "slow", "-f")
+	o.must("node", "label", c.name, "builder-")
 }
 
 // building waits until Docker of the machine runs a build, another than before, and returns it.

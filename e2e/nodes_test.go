@@ -30,7 +30,7 @@ func TestNodes(t *testing.T) {
 	}{
 		{"join", partJoin}, {"spread", partSpread}, {"use", partUse}, {"secrets", partSecrets}, {"rules", partRules}, {"label", partLabel}, {"between", partBetween}, {"routers", partRouters}, {"data", partData}, {"edited job", partEdited},
 		{"drain", partDrain}, {"drain by mouse", partClicks}, {"docker dead", partDocker}, {"power cut", partPower}, {"partition", partPartition}, {"leader killed", partLeader}, {"no servers", partNoServers},
-		{"builder", partBuilder}, {"slow", partSlow}, {"disk full", partDisk}, {"registry", partRegistry}, {"gap", partGap},
+		{"builder", partBuilder}, {"lost build", partLostBuild}, {"slow", partSlow}, {"disk full", partDisk}, {"registry", partRegistry}, {"gap", partGap},
 	} {
 		if only := os.Getenv("CUPOLA_E2E_PARTS"); only != "" && !slices.Contains(strings.Split(only, ","), part.name) {
 			continue
