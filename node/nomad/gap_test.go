@@ -80,7 +80,7 @@ func (b *between) stream(via *http.Transport, target *url.URL, w http.ResponseWr
 	b.cut = cancel
 	b.mu.Unlock()
 	req := r.Clone(ctx)
-	req.Header.Del("Accept-Encoding")
+	req.Header.Set("Accept-Encoding", "identity") // compressed, all of it would be on its way at once
 	req.URL.Scheme, req.URL.Host, req.RequestURI = target.Scheme, target.Host, ""
 	res, err := via.RoundTrip(req)
 	if err != nil {
