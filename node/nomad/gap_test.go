@@ -47,7 +47,7 @@ func standBetween(t *testing.T, nomad string) *between {
 	narrow := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if err == nil {
-			err = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+			err = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 		}
 		return conn, err
 	}}
