@@ -23,7 +23,7 @@ import (
 
 func joinFlags() []cli.Flag {
 	return []cli.Flag{
-		textFlag("token", "CUPOLA_NODE_TOKEN", "`TOKEN` that `cupola node token` printed; better in the variable than on the command line"),
+		textFlag("token", "CUPOLA_NODE_TOKEN", "`TOKEN` that `cupola node token` printed; better in CUPOLA_NODE_TOKEN than on the command line"),
 		textFlag("address", "CUPOLA_NODE_ADDRESS", "`IP` of this machine at which the server reaches it (default: the one from which it reaches the server)"),
 		textFlag("name", "CUPOLA_NODE_NAME", "`NAME` of the node (default: the host's)"),
 		textFlag("pool", "CUPOLA_NODE_POOL", "`NAME` of the isolation segment that the machine is for (default: the shared one)"),

@@ -31,7 +31,7 @@ func (k *console) routerCommand() *cli.Command {
 	return k.command(spec{name: "router", category: platformCategory, summary: "route on this machine, which is a node or does nothing else", noJSON: true, run: runRouter,
 		flags: []cli.Flag{
 			textFlag("controller", "CUPOLA_CONTROLLER", "`URL` of the API, for a machine that has not joined: it only routes then"),
-			textFlag("token", "CUPOLA_NODE_TOKEN", "`TOKEN` that `cupola node token --router` printed, likewise; better in the variable than on the command line"),
+			textFlag("token", "CUPOLA_NODE_TOKEN", "`TOKEN` that `cupola node token --router` printed, likewise; better in CUPOLA_NODE_TOKEN than on the command line"),
 			textFlag("address", "CUPOLA_NODE_ADDRESS", "`IP` of this machine (default: the one from which it reaches the server)"),
 			textFlag("name", "CUPOLA_NODE_NAME", "`NAME` of the machine (default: the host's)"),
 			textFlag("zone", "CUPOLA_NODE_ZONE", "`NAME` of the zone that the machine is in: instances there are preferred (default: the node's label)"),
