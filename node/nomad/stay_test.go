@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cupola-paas/cupola/node"
 )
@@ -18,6 +19,16 @@ type keeper struct {
 	started map[string]node.Workload
 	volumes map[string]bool
 	room    int // MB
+	refuses int // so many times Stop is not answered
+}
+
+func (k *keeper) Stop(_ context.Context, id string, _ time.Duration) error {
+	if k.refuses > 0 {
+		k.refuses--
+		return fmt.Errorf("%w: away for a moment", node.ErrUnavailable)
+	}
+	delete(k.started, id)
+	return nil
 }
 
 func (k *keeper) Start(_ context.Context, w node.Workload, own bool) error {
@@ -141,6 +152,32 @@ func TestDataOfARemovedMachine(t *testing.T) {
 	}
 	if err := e.RemoveVolume(t.Context(), "v-db"); err != nil || len(places.m) != 0 {
 		t.Errorf("remove = %v; places = %v", err, places.m)
+	}
+}
+
+// TestPurgeTriesAgain: what does not answer for a moment is purged all the same.
+func TestPurgeTriesAgain(t *testing.T) {
+	e, agents, _ := stayCluster(t)
+	if err := e.startThere(t.Context(), database("db")); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range e.nodes {
+		for id := range agents[m.id].started {
+			m.statuses[id] = node.Status{ID: id, Own: true}
+			e.keepLocked(m)
+			agents[m.id].refuses = 2
+		}
+	}
+	if len(e.kept) != 1 {
+		t.Fatalf("kept are %v", e.kept)
+	}
+	if err := e.Purge(t.Context()); err != nil || len(e.kept) != 0 {
+		t.Errorf("purge = %v; kept are %v", err, e.kept)
+	}
+	for id, k := range agents {
+		if len(k.started) != 0 || k.refuses != 0 {
+			t.Errorf("%s: %+v", id, k)
+		}
 	}
 }
 

@@ -119,8 +119,26 @@ func (e *Nomad) over(w *workload, list []*api.AllocationListStub) bool {
 	return true
 }
 
+// purgeTime is how long a Purge goes on while Nomad or an agent does not answer: when so much ends at once, the stream of
+// events may break off, and what has left memory meanwhile is not known to have ended until it is back.
+const purgeTime = 30 * time.Second
+
 // Purge removes all jobs of this installation. Close the engine afterwards.
 func (e *Nomad) Purge(ctx context.Context) error {
+	for began := time.Now(); ; {
+		err := e.purge(ctx)
+		if !errors.Is(err, node.ErrUnavailable) || time.Since(began) > purgeTime {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (e *Nomad) purge(ctx context.Context) error {
 	all, err := e.List(ctx)
 	if err != nil {
 		return err
