@@ -478,11 +478,9 @@ func (cs *cells) cut(c *cell, off bool) {
 // powerOff ends the machine as a power cut does.
 func (cs *cells) powerOff(c *cell) {
 	kill(c.first)
-	for _, cmd := range []*exec.Cmd{c.docker, c.node} { // they have ended with it
-		if cmd != nil {
-			_ = cmd.Wait()
-		}
-	}
+	// What ran inside has ended with it. Who waits for it here may stand still, as it did inside once, and is not waited for.
+	kill(c.docker)
+	kill(c.node)
 	c.docker, c.node = nil, nil
 }
 
