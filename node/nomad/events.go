@@ -191,7 +191,7 @@ func (e *Nomad) resync(ctx context.Context) error {
 		before[id] = true
 	}
 	e.mu.RUnlock()
-	run := e.attached()
+	strays := e.strays()
 	jobs, _, err := e.api.Jobs().ListOptions(&api.JobListOptions{Fields: &api.JobListFields{Meta: true}}, q)
 	if err != nil {
 		return failed("list the jobs of Nomad", err)
@@ -205,7 +205,7 @@ func (e *Nomad) resync(ctx context.Context) error {
 	for _, s := range allocs {
 		e.allocChanged(s)
 	}
-	e.endOrphans(run)
+	e.endOrphans(strays)
 	return nil
 }
 

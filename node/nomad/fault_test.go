@@ -119,7 +119,7 @@ func TestFaults(t *testing.T) {
 		w := e.workloads[s.ID]
 		delete(e.workloads, s.ID)
 		e.mu.Unlock()
-		e.endOrphans(e.attached())
+		e.endOrphans(e.strays())
 		e.mu.Lock()
 		e.workloads[s.ID] = w
 		e.mu.Unlock()

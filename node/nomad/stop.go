@@ -81,14 +81,14 @@ func (e *Nomad) awaitEnd(ctx context.Context, w *workload, grace time.Duration) 
 	ctx, cancel := context.WithTimeoutCause(ctx, max(grace, killTimeout)+endTime, errors.New("its node does not say that it has ended"))
 	defer cancel()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		e.mu.RLock()
-		news := w.news
-		e.mu.RUnlock()
 		// Asked each time: an event may have been missed, and an attempt begun that is not in memory.
 		list, _, err := e.api.Jobs().Allocations(e.build.jobID(w.id), true, (&api.QueryOptions{}).WithContext(ctx))
 		if err == nil && e.over(w, list) {
 			return nil
 		}
+		e.mu.RLock()
+		news := w.news // after over, which is news itself
+		e.mu.RUnlock()
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -167,14 +167,14 @@ type place struct {
 	at *member
 }
 
-// attached are the workloads that agents see Nomad run.
-func (e *Nomad) attached() []place {
+// strays are what agents see Nomad run and is in nobody's memory: most have begun just now.
+func (e *Nomad) strays() []place {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	var all []place
 	for _, m := range e.nodes {
 		for id, s := range m.statuses {
-			if s.State == node.Running && !s.Own && !m.away && !m.down {
+			if e.workloads[id] == nil && s.State == node.Running && !s.Own && !m.away && !m.down {
 				all = append(all, place{id, m})
 			}
 		}
