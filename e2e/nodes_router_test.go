@@ -156,22 +156,7 @@ func (r *nodeRouter) answers(host, path string) {
 }
 
 func (r *nodeRouter) answersAll(host string, done <-chan struct{}) <-chan string {
-	failed := make(chan string, 1)
-	go func() {
-		defer close(failed)
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-			if status, body, err := r.get(host, "/?all"); err != nil || status != http.StatusOK {
-				failed <- fmt.Sprintf("%s: %d %.100q %v", time.Now().Format(time.TimeOnly), status, body, err)
-				return
-			}
-		}
-	}()
-	return failed
+	return askAll(done, func() (int, string, error) { return r.get(host, "/?all") })
 }
 
 // near asks some times and reads in the app's log whether it was the machine's own instance that answered.

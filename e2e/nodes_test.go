@@ -104,6 +104,11 @@ func (cs *cells) where(u *user, app string) *cell {
 
 // answersAll asks an app again and again until done is closed; what was not answered well comes back.
 func (cs *cells) answersAll(app string, done <-chan struct{}) <-chan string {
+	return askAll(done, func() (int, string, error) { return cs.p.get(app, "/") })
+}
+
+// askAll asks again and again until done is closed; what was not answered well comes back.
+func askAll(done <-chan struct{}, ask func() (status int, body string, err error)) <-chan string {
 	failed := make(chan string, 1)
 	go func() {
 		defer close(failed)
@@ -113,7 +118,7 @@ func (cs *cells) answersAll(app string, done <-chan struct{}) <-chan string {
 				return
 			case <-time.After(20 * time.Millisecond):
 			}
-			if status, body, err := cs.p.get(app, "/"); err != nil || status != http.StatusOK {
+			if status, body, err := ask(); err != nil || status != http.StatusOK {
 				failed <- fmt.Sprintf("%s: %d %.100q %v", time.Now().Format(time.TimeOnly), status, body, err)
 				return
 			}
