@@ -477,10 +477,15 @@ func (cs *cells) cut(c *cell, off bool) {
 
 // powerOff ends the machine as a power cut does.
 func (cs *cells) powerOff(c *cell) {
-	kill(c.first)
-	// What ran inside has ended with it. Who waits for it here may stand still, as it did inside once, and is not waited for.
-	kill(c.docker)
-	kill(c.node)
+	_ = c.first.Process.Kill()
+	// The kernel ends a machine when each program in it has been waited for. Who brought one there does, unless it was stopped with it.
+	for _, who := range []*exec.Cmd{c.docker, c.node} {
+		if who != nil && who.Process != nil {
+			_ = who.Process.Signal(syscall.SIGCONT)
+			_ = who.Wait()
+		}
+	}
+	_ = c.first.Wait()
 	c.docker, c.node = nil, nil
 }
 

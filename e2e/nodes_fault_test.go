@@ -48,16 +48,17 @@ func (cs *cells) served(when string, do func()) {
 func partSlow(cs *cells, u *user) {
 	c := cs.all[1]
 	dockerd := child(cs, c.docker.Process.Pid)
-	signal := func(s syscall.Signal) {
-		for _, pid := range []int{dockerd, c.docker.Process.Pid} { // who waits for it stops with it, and again if it goes on first
-			if err := syscall.Kill(pid, s); err != nil {
-				cs.t.Fatal(err)
-			}
+	signal := func(pid int, s syscall.Signal) {
+		if err := syscall.Kill(pid, s); err != nil {
+			cs.t.Fatal(err)
 		}
 	}
 	cs.served("while a machine was slow", func() {
-		signal(syscall.SIGSTOP)
-		defer signal(syscall.SIGCONT)
+		signal(dockerd, syscall.SIGSTOP)
+		defer func() {
+			signal(dockerd, syscall.SIGCONT)
+			signal(c.docker.Process.Pid, syscall.SIGCONT) // who waits for it has stopped itself
+		}()
 		// Not by the command, which waits for all of them.
 		u.must("curl", "/v3/apps/"+u.guid("spread")+"/processes/web/actions/scale", "-X", "POST", "-d", `{"instances":6}`)
 		took := cs.eventually("the machines that are not slow start more instances", time.Minute, func() bool { return u.running("spread") > 3 })
