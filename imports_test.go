@@ -40,7 +40,7 @@ var house = map[string][]string{
 	"controller/nomadserver":           {"controller/identity", "store", "node"},
 	"controller/networking":            {"controller/capi", "store", "node"},
 	"controller/routing":               {"store", "router"},
-	"controller/routerfeed":            {"router"},
+	"controller/routerfeed":            {"node", "router"},
 	"controller/outpost":               {"controller/identity", "controller/logs", "controller/routerfeed", "node", "router"},
 	"controller/scheduling":            {"controller/appenv", "controller/appusage", "controller/revision", "store", "node"},
 	"controller/servicemap":            {"controller/capi", "router", "node"},

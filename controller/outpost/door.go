@@ -1,7 +1,6 @@
 package outpost
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/routerfeed"
+	"github.com/cupola-paas/cupola/node"
 )
 
 const (
@@ -79,48 +79,17 @@ func (p *Outpost) connect(ctx context.Context, to, client, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Connection", "Upgrade")
-	req.Header.Set("Upgrade", routerfeed.Protocol)
 	config := p.o.TLS.Clone()
 	config.NextProtos = []string{"http/1.1"} // the connection is taken over, which HTTP/2 has no way for
 	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", p.o.Door)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	ahead := bufio.NewReader(conn)
-	err = req.Write(conn)
-	var res *http.Response
-	if err == nil {
-		res, err = http.ReadResponse(ahead, req)
-	}
-	if err == nil {
-		err = refused(res)
-	}
-	if !stop() && err == nil {
-		err = ctx.Err()
-	}
+	ahead, err := node.TakeOver(ctx, conn, req, routerfeed.Protocol, refused)
 	if err != nil {
-		conn.Close()
 		return nil, err
 	}
-	return &bridge{Conn: conn, ahead: ahead}, nil
-}
-
-// bridge is a connection through the door.
-type bridge struct {
-	net.Conn
-	ahead *bufio.Reader
-}
-
-func (b *bridge) Read(into []byte) (int, error) { return b.ahead.Read(into) }
-
-// CloseWrite ends the outgoing half.
-func (b *bridge) CloseWrite() error {
-	if half, ok := b.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.New("the connection has no halves")
+	return ahead, nil
 }
 
 // relay reaches an instance on the controller's machine.

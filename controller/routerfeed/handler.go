@@ -1,7 +1,6 @@
 package routerfeed
 
 import (
-	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/router"
 )
 
@@ -208,28 +208,16 @@ func (c closing) Err() error {
 
 // Conn is a connection that was a request before.
 type Conn struct {
-	net.Conn
-	ahead  *bufio.Reader
-	client net.Addr // nil: who is at the other end of Conn
+	node.Ahead
+	client net.Addr // nil: who is at the other end of Ahead
 }
-
-// Read implements net.Conn.
-func (c *Conn) Read(b []byte) (int, error) { return c.ahead.Read(b) }
 
 // RemoteAddr is the address of the client.
 func (c *Conn) RemoteAddr() net.Addr {
 	if c.client == nil {
-		return c.Conn.RemoteAddr()
+		return c.Ahead.RemoteAddr()
 	}
 	return c.client
-}
-
-// CloseWrite ends the outgoing half.
-func (c *Conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.New("the connection has no halves")
 }
 
 const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + Protocol + "\r\n\r\n"
@@ -245,7 +233,7 @@ func taken(w http.ResponseWriter) (conn *Conn, ok bool) {
 		c.Close()
 		return nil, false
 	}
-	return &Conn{Conn: c, ahead: buffered.Reader}, true
+	return &Conn{Ahead: node.Ahead{Conn: c, From: buffered.Reader}}, true
 }
 
 func write(w io.Writer, text string) error {

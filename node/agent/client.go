@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -218,21 +217,19 @@ func (c *Client) Logs(ctx context.Context, id string, since time.Time, fn func(n
 }
 
 // upgraded is a connection of its own, after the agent has agreed.
-func (c *Client) upgraded(ctx context.Context, path string, in any) (net.Conn, *bufio.Reader, error) {
+func (c *Client) upgraded(ctx context.Context, path string, in any) (*node.Ahead, error) {
 	return upgraded(ctx, c.address, c.tls, path, in)
 }
 
-func upgraded(ctx context.Context, address string, config *tls.Config, path string, in any) (net.Conn, *bufio.Reader, error) {
+func upgraded(ctx context.Context, address string, config *tls.Config, path string, in any) (*node.Ahead, error) {
 	text, err := json.Marshal(in)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+address+path, bytes.NewReader(text))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	req.Header.Set("Connection", "Upgrade")
-	req.Header.Set("Upgrade", protocol)
 	config = config.Clone()
 	config.NextProtos = []string{"http/1.1"} // the connection is taken over, which HTTP/2 has no way for
 	if config.ServerName == "" {
@@ -240,53 +237,23 @@ func upgraded(ctx context.Context, address string, config *tls.Config, path stri
 	}
 	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, nil, unanswered(address, err)
+		return nil, unanswered(address, err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	r := bufio.NewReader(conn)
-	err = req.Write(conn)
-	var res *http.Response
-	if err == nil {
-		res, err = http.ReadResponse(r, req)
+	ahead, err := node.TakeOver(ctx, conn, req, protocol, refused)
+	if clockOff(err) {
+		err = unanswered(address, err)
 	}
-	if err == nil {
-		err = refused(res)
-	}
-	if err != nil {
-		conn.Close()
-		switch {
-		case ctx.Err() != nil:
-			err = ctx.Err()
-		case clockOff(err):
-			err = unanswered(address, err)
-		}
-		return nil, nil, err
-	}
-	return conn, r, nil
+	return ahead, err
 }
 
 // Dial connects from inside a workload.
 func (c *Client) Dial(ctx context.Context, id, network, address string) (net.Conn, error) {
 	q := url.Values{"network": {network}, "address": {address}}
-	conn, r, err := c.upgraded(ctx, workload(id, "dial")+"?"+q.Encode(), struct{}{})
+	conn, err := c.upgraded(ctx, workload(id, "dial")+"?"+q.Encode(), struct{}{})
 	if err != nil {
 		return nil, err
 	}
-	return &bufferedConn{conn, r}, nil
-}
-
-// bufferedConn reads what was read ahead first.
-type bufferedConn struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-func (c *bufferedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
-
-func (c *bufferedConn) CloseWrite() error {
-	node.CloseWrite(c.Conn)
-	return nil
+	return conn, nil
 }
 
 // Exec runs a command in a workload.
@@ -295,7 +262,7 @@ func (c *Client) Exec(ctx context.Context, id string, e node.Exec) (int, error) 
 	if e.Program != nil {
 		in.Program = e.Program.Name
 	}
-	conn, r, err := c.upgraded(ctx, workload(id, "exec"), in)
+	conn, err := c.upgraded(ctx, workload(id, "exec"), in)
 	if err != nil {
 		return 0, err
 	}
@@ -316,7 +283,7 @@ func (c *Client) Exec(ctx context.Context, id string, e node.Exec) (int, error) 
 		}()
 	}
 	go pass(ctx, out, e)
-	status, err := hear(r, e)
+	status, err := hear(conn, e)
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}

@@ -84,13 +84,13 @@ func (t talk) hear(m *startMessage) error { return t.in.Decode(m) }
 
 // Start has the engine of the machine start a workload. own says that Image is a name in the platform's registry.
 func (c *Client) Start(ctx context.Context, w node.Workload, own bool) error {
-	conn, rest, err := c.upgraded(ctx, workload(w.ID, "start"), startRequest{w, own, w.Finish != nil})
+	conn, err := c.upgraded(ctx, workload(w.ID, "start"), startRequest{w, own, w.Finish != nil})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	for talk := newTalk(conn, rest); ; {
+	for talk := newTalk(conn, conn.From); ; {
 		var m startMessage
 		err := talk.hear(&m)
 		if err == nil && m.End != nil {

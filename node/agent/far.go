@@ -42,11 +42,11 @@ func Bring(local Connector) http.Handler {
 // Bridge brings a connection of a workload here, of the peer from, to one on the machine whose agent is at address.
 func Bridge(ctx context.Context, address string, config *tls.Config, from string, to netip.AddrPort) (net.Conn, error) {
 	q := url.Values{"from": {from}, "to": {to.String()}}
-	conn, r, err := upgraded(ctx, address, config, connectPath+"?"+q.Encode(), struct{}{})
+	conn, err := upgraded(ctx, address, config, connectPath+"?"+q.Encode(), struct{}{})
 	if err != nil {
 		return nil, err
 	}
-	return &bufferedConn{conn, r}, nil
+	return conn, nil
 }
 
 // flows tells how many connections policies let through.

@@ -208,5 +208,5 @@ func carry(w http.ResponseWriter, r *http.Request, target net.Conn, err error) {
 	if _, err := io.WriteString(conn, switching); err != nil {
 		return
 	}
-	node.Pipe(&bufferedConn{conn, rest}, target)
+	node.Pipe(&node.Ahead{Conn: conn, From: rest}, target)
 }
