@@ -104,7 +104,7 @@ func dialIn(ctx context.Context, ns *os.File, network, address string) (net.Conn
 	done := make(chan result, 1)
 	go func() {
 		runtime.LockOSThread()
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		if err := enter(ns); err != nil {
 			done <- result{nil, fmt.Errorf("enter the network of the container: %w", err)}
 			return
 		}
@@ -114,4 +114,16 @@ func dialIn(ctx context.Context, ns *os.File, network, address string) (net.Conn
 	}()
 	r := <-done
 	return r.conn, r.err
+}
+
+// enter has the thread enter the namespace. A question to a name server may outlive who asked it, and so come when ns is closed:
+// then it is an error, and no other file with its number is taken for it.
+func enter(ns *os.File) error {
+	raw, err := ns.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var refused error
+	err = raw.Control(func(fd uintptr) { refused = unix.Setns(int(fd), unix.CLONE_NEWNET) })
+	return errors.Join(err, refused)
 }
