@@ -35,26 +35,18 @@ var Version string
 
 // Main runs a command line, whose first element is the program's name, and returns the exit code.
 func Main(args []string) int {
-	k, err := newConsole()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		return exitFailure
-	}
+	k := newConsole()
 	ctx, stop := k.watchSignals(context.Background())
 	defer stop()
 	return k.run(ctx, args)
 }
 
-func newConsole() (*console, error) {
-	dir, err := config.Dir(os.Getenv)
-	if err != nil {
-		return nil, err
-	}
+func newConsole() *console {
 	return &console{
 		ui:     ui.New(os.Stdin, os.Stdout, os.Stderr, os.Getenv),
-		file:   config.At(dir),
+		file:   config.At(config.Dir(os.Getenv)),
 		getenv: os.Getenv,
-	}, nil
+	}
 }
 
 // commands are all commands, in the order of the help.

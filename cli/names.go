@@ -39,7 +39,9 @@ func (s *session) remembered(k kind, ask func() ([]string, error)) []string {
 
 // forgetNames is for commands that make, rename and delete.
 func (k *console) forgetNames() {
-	_ = os.RemoveAll(filepath.Join(k.file.Dir(), "names")) // names that are too old are no harm
+	if dir := k.file.Dir(); dir != "" {
+		_ = os.RemoveAll(filepath.Join(dir, "names")) // names that are too old are no harm
+	}
 }
 
 // nameFile is bound to API, user and target, so that no other's names are ever shown.

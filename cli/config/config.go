@@ -45,16 +45,16 @@ func (c *Config) Logout() {
 	c.Org, c.Space = Target{}, Target{}
 }
 
-// Dir is CUPOLA_HOME, or .cupola in the user's home.
-func Dir(getenv func(string) string) (string, error) {
+// Dir is CUPOLA_HOME, or .cupola in the user's home; empty where there is neither, as for a service of systemd.
+func Dir(getenv func(string) string) string {
 	if dir := getenv("CUPOLA_HOME"); dir != "" {
-		return dir, nil
+		return dir
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", errors.New("there is no home folder to keep the login in: set CUPOLA_HOME")
+		return ""
 	}
-	return filepath.Join(home, ".cupola"), nil
+	return filepath.Join(home, ".cupola")
 }
 
 // File is the state on disk. Its methods may be called from several processes and goroutines at once.
@@ -62,7 +62,7 @@ type File struct {
 	dir string
 }
 
-// At is the state in dir, which is made when something is written.
+// At is the state in dir, which is made when something is written. In an empty dir nobody is logged in, and nobody can.
 func At(dir string) *File { return &File{dir: dir} }
 
 // Dir is the folder of the state; other things that can be deleted without harm live in folders below it.
@@ -73,6 +73,9 @@ func (f *File) path() string { return filepath.Join(f.dir, "config.json") }
 // Load reads the state. A file that is not there is the zero Config.
 func (f *File) Load() (Config, error) {
 	var c Config
+	if f.dir == "" {
+		return c, nil
+	}
 	data, err := os.ReadFile(f.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
@@ -105,6 +108,9 @@ func (f *File) Update(fn func(*Config) error) (Config, error) {
 
 // lock waits for the lock file. The kernel lets go of it when the process ends, however it ends.
 func (f *File) lock() (unlock func(), err error) {
+	if f.dir == "" {
+		return nil, errors.New("there is no home folder to keep the login in: set CUPOLA_HOME")
+	}
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder for the login: %w", err)
 	}

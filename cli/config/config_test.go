@@ -75,11 +75,28 @@ func TestLoadDamaged(t *testing.T) {
 func TestDir(t *testing.T) {
 	t.Setenv("HOME", "/home/me")
 	env := map[string]string{}
-	if got, err := Dir(func(k string) string { return env[k] }); err != nil || got != "/home/me/.cupola" {
-		t.Errorf("Dir() = %s, %v", got, err)
+	get := func(k string) string { return env[k] }
+	if got := Dir(get); got != "/home/me/.cupola" {
+		t.Errorf("Dir() = %s", got)
 	}
 	env["CUPOLA_HOME"] = "/x"
-	if got, err := Dir(func(k string) string { return env[k] }); err != nil || got != "/x" {
-		t.Errorf("Dir() = %s, %v", got, err)
+	if got := Dir(get); got != "/x" {
+		t.Errorf("Dir() = %s", got)
+	}
+}
+
+// What needs no login works where there is no home, as for a service of systemd; a login says what is missing.
+func TestNoHome(t *testing.T) {
+	t.Setenv("HOME", "")
+	dir := Dir(func(string) string { return "" })
+	if dir != "" {
+		t.Fatalf("Dir() = %q", dir)
+	}
+	f := At(dir)
+	if c, err := f.Load(); err != nil || c != (Config{}) {
+		t.Errorf("Load() = %+v, %v", c, err)
+	}
+	if _, err := f.Update(func(*Config) error { return nil }); err == nil || !strings.Contains(err.Error(), "set CUPOLA_HOME") {
+		t.Errorf("Update() = %v", err)
 	}
 }
