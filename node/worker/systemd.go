@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/cupola-paas/cupola/node/nomad/program"
 )
@@ -87,14 +88,39 @@ func install(ctx context.Context, name, unit, binary, dir string) error {
 	if err := program.WriteFile(filepath.Join(unitDir, name), []byte(fmt.Sprintf(unit, binary, dir))); err != nil {
 		return fmt.Errorf("the unit of systemd: %w", err)
 	}
-	return systemctl(ctx, []string{"daemon-reload"}, []string{"enable", name}, []string{"restart", name})
+	for _, args := range [][]string{{"daemon-reload"}, {"enable", name}, {"restart", name}} {
+		if _, err := ask(ctx, "systemctl", args...); err != nil {
+			return err
+		}
+	}
+	return stays(ctx, name, 3*time.Second)
 }
 
-func systemctl(ctx context.Context, calls ...[]string) error {
-	for _, args := range calls {
-		if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+// stays waits until a unit has run for so long, since systemd calls one started that ends at once. If it ends, the error says with which words.
+func stays(ctx context.Context, name string, long time.Duration) error {
+	for end := time.Now().Add(long); time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+		state, err := ask(ctx, "systemctl", "show", "--property=ActiveState", "--property=NRestarts", name)
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(state, "ActiveState=active\n") || !strings.Contains(state, "NRestarts=0\n") {
+			words, _ := ask(ctx, "journalctl", "--unit="+name, "--output=cat", "--lines=5", "--no-pager") // without them the unit is named at least
+			return fmt.Errorf("%s does not run; the last that is known of it (journalctl -u %[1]s):\n%s", name, strings.TrimSpace(words))
 		}
 	}
 	return nil
+}
+
+// ask runs a program of systemd's and returns what it prints.
+func ask(ctx context.Context, program string, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return string(out), err
 }
