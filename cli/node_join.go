@@ -100,15 +100,37 @@ func joinNode(ctx context.Context, s *session, c *cli.Context) error {
 	return s.startNode(ctx, c, out)
 }
 
-// describeNode reads the flags.
-func describeNode(c *cli.Context) (*worker.Node, error) {
-	name := c.String("name")
-	if name == "" {
+// describeMachine reads the flags that a node and a machine that only routes have in common.
+func describeMachine(c *cli.Context) (*worker.Node, error) {
+	n := &worker.Node{Name: c.String("name"), Address: c.String("address")}
+	if n.Name == "" {
 		host, err := os.Hostname()
 		if err != nil {
 			return nil, err
 		}
-		name = host
+		n.Name = host
+	}
+	if n.Address != "" {
+		if _, err := netip.ParseAddr(n.Address); err != nil {
+			return nil, badUsage("--address %q is not an IP address", n.Address)
+		}
+	}
+	return n, checkWord("zone", c.String("zone"))
+}
+
+// checkWord is for flags that need a plain word, or nothing.
+func checkWord(flag, value string) error {
+	if value != "" && !nodeWord.MatchString(value) {
+		return badUsage("--%s %q has other characters than letters, digits, dashes and underscores", flag, value)
+	}
+	return nil
+}
+
+// describeNode reads the flags of a node.
+func describeNode(c *cli.Context) (*worker.Node, error) {
+	n, err := describeMachine(c)
+	if err != nil {
+		return nil, err
 	}
 	program := c.String("nomad")
 	if program == "" {
@@ -119,15 +141,8 @@ func describeNode(c *cli.Context) (*worker.Node, error) {
 			return nil, err
 		}
 	}
-	if a := c.String("address"); a != "" {
-		if _, err := netip.ParseAddr(a); err != nil {
-			return nil, badUsage("--address %q is not an IP address", a)
-		}
-	}
-	n := &worker.Node{
-		Name: name, Address: c.String("address"), Pool: c.String("pool"), Labels: map[string]string{}, NomadProgram: program, DockerHost: c.String("docker-host"),
-		AgentPort: c.Int("agent-port"), PullPort: c.Int("image-port"), NomadPort: c.Int("nomad-port"),
-	}
+	n.Pool, n.Labels, n.NomadProgram, n.DockerHost = c.String("pool"), map[string]string{}, program, c.String("docker-host")
+	n.AgentPort, n.PullPort, n.NomadPort = c.Int("agent-port"), c.Int("image-port"), c.Int("nomad-port")
 	if c.Bool("router") {
 		n.Router = &worker.Router{HTTP: c.String("http"), HTTPS: c.String("https")}
 	}
@@ -141,10 +156,8 @@ func describeNode(c *cli.Context) (*worker.Node, error) {
 		}
 		n.Labels[key] = value
 	}
-	for flag, value := range map[string]string{"zone": c.String("zone"), "pool": n.Pool} {
-		if value != "" && !nodeWord.MatchString(value) {
-			return nil, badUsage("--%s %q has other characters than letters, digits, dashes and underscores", flag, value)
-		}
+	if err := checkWord("pool", n.Pool); err != nil {
+		return nil, err
 	}
 	if zone := c.String("zone"); zone != "" {
 		n.Labels["zone"] = zone
@@ -270,7 +283,14 @@ func (s *session) startNode(ctx context.Context, c *cli.Context, out joined) err
 	}
 	s.ui.Notef("This machine %s: %s.", verb, s.ui.Name(out.Node.Name))
 	if worker.HasSystemd() {
-		s.ui.Notef("systemd runs it as cupola-node.service. On a computer where an administrator is logged in: cupola nodes")
+		units := "cupola-node.service"
+		if out.Node.Router != nil {
+			units += " and cupola-router.service"
+		}
+		s.ui.Notef("systemd runs it as %s. On a computer where an administrator is logged in: cupola nodes", units)
+		if out.Node.Router != nil && !out.New {
+			s.ui.Notef("It routes when it may: cupola node route %s on", out.Node.Name)
+		}
 	} else {
 		s.ui.Hintf("there is no systemd here, so run it yourself: cupola node run --dir %s", c.String("dir"))
 	}

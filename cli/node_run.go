@@ -3,12 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/netip"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,12 +15,10 @@ import (
 
 // runNode is this machine as a node, in the foreground, until a signal.
 func runNode(_ context.Context, _ *session, c *cli.Context) error {
-	logger, err := serverLogger(c.App.ErrWriter, c.String("log-level"))
+	ctx, stop, logger, err := foreground(c)
 	if err != nil {
 		return err
 	}
-	slog.SetDefault(logger)
-	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err = worker.Run(ctx, worker.Options{
 		Dir: c.String("dir"), NomadLog: c.App.ErrWriter, Log: logger,

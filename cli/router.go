@@ -5,13 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/netip"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
@@ -46,12 +41,10 @@ func (k *console) routerCommand() *cli.Command {
 }
 
 func runRouter(_ context.Context, _ *session, c *cli.Context) error {
-	logger, err := serverLogger(c.App.ErrWriter, c.String("log-level"))
+	ctx, stop, logger, err := foreground(c)
 	if err != nil {
 		return err
 	}
-	slog.SetDefault(logger)
-	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	dir, err := routerDir(ctx, c)
 	if err != nil {
@@ -106,26 +99,16 @@ func routerDir(ctx context.Context, c *cli.Context) (string, error) {
 
 // joinAsRouter makes this machine one that only routes.
 func joinAsRouter(ctx context.Context, c *cli.Context, dir string) error {
-	n := &worker.Node{
-		Name: c.String("name"), Address: c.String("address"), RouterOnly: true,
-		Router: &worker.Router{HTTP: c.String("http"), HTTPS: c.String("https"), Zone: c.String("zone")},
+	n, err := describeMachine(c)
+	if err != nil {
+		return err
 	}
-	var err error
-	if n.Name == "" {
-		if n.Name, err = os.Hostname(); err != nil {
-			return err
-		}
-	}
+	n.RouterOnly = true
+	n.Router = &worker.Router{HTTP: c.String("http"), HTTPS: c.String("https"), Zone: c.String("zone")}
 	if n.Address == "" {
 		if n.Address, err = addressTowards(ctx, c.String("controller")); err != nil {
 			return err
 		}
-	}
-	if _, err := netip.ParseAddr(n.Address); err != nil {
-		return badUsage("--address %q is not an IP address", n.Address)
-	}
-	if zone := n.Router.Zone; zone != "" && !nodeWord.MatchString(zone) {
-		return badUsage("--zone %q has other characters than letters, digits, dashes and underscores", zone)
 	}
 	if err := canListen(ctx, n.Router.HTTP, n.Router.HTTPS); err != nil { // before the token is spent
 		return err

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -124,8 +121,7 @@ func serverFlags() []cli.Flag {
 	}, nomadFlags()...)
 }
 
-func serverConfig(c *cli.Context) (controller.Config, error) {
-	logger, err := serverLogger(c.App.ErrWriter, c.String("log-level"))
+func serverConfig(c *cli.Context, log *slog.Logger) controller.Config {
 	return controller.Config{
 		DataDir: c.String("data-dir"), Domain: c.String("domain"), AppsDomain: c.String("apps-domain"),
 		HTTPAddr: c.String("http"), HTTPSAddr: c.String("https"), SSHAddr: c.String("ssh"), RegistryAddr: c.String("registry"),
@@ -138,8 +134,8 @@ func serverConfig(c *cli.Context) (controller.Config, error) {
 		BuildTimeout: c.Duration("build-timeout"), NoBuildpackURLs: c.Bool("no-buildpack-urls"), OIDC: oidcConfig(c),
 		LogAppMB: c.Int("log-app-mb"), LogMB: c.Int("log-mb"), LogAge: c.Duration("log-age"), BackupEvery: c.Duration("backup-every"), BackupKeep: c.Int("backup-keep"), BackupS3: backupS3(c), DrainAllow: c.StringSlice("drain-allow"),
 		BrokerCA: c.String("broker-ca"), BrokerTimeout: c.Duration("broker-timeout"), BrokerPolling: c.Duration("broker-polling"),
-		Log: logger,
-	}, err
+		Log: log,
+	}
 }
 
 func backupS3(c *cli.Context) controller.BackupS3 {
@@ -166,36 +162,17 @@ func oidcConfig(c *cli.Context) controller.OIDC {
 	}
 }
 
-// serverLogger writes text to a terminal and JSON to everything else.
-func serverLogger(w io.Writer, level string) (*slog.Logger, error) {
-	var l slog.Level
-	if level != "" {
-		if err := l.UnmarshalText([]byte(level)); err != nil {
-			return nil, badUsage("--log-level %q is not known: use debug, info, warn or error", level)
-		}
-	}
-	o := &slog.HandlerOptions{Level: l}
-	if f, ok := w.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return slog.New(slog.NewTextHandler(w, o)), nil
-		}
-	}
-	return slog.New(slog.NewJSONHandler(w, o)), nil
-}
-
 // runServer serves until a signal. The first signal stops in order; a second one, or stopTime, cuts it short.
 func runServer(c *cli.Context) error {
 	if c.Args().Present() {
 		return badUsage("server does not know what to do with %q", c.Args().First()).withHint("see: cupola server --help")
 	}
-	config, err := serverConfig(c)
+	ctx, stop, log, err := foreground(c)
 	if err != nil {
 		return err
 	}
-	slog.SetDefault(config.Log)
-	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	server, err := controller.Open(ctx, config)
+	server, err := controller.Open(ctx, serverConfig(c, log))
 	if err != nil {
 		return err
 	}
@@ -207,7 +184,7 @@ func runServer(c *cli.Context) error {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 		time.AfterFunc(stopTime, func() {
-			config.Log.Error("not stopped in time; ending", "after", stopTime)
+			log.Error("not stopped in time; ending", "after", stopTime)
 			os.Exit(1)
 		})
 	}()
