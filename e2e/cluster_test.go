@@ -226,21 +226,8 @@ func TestFromOneMachineToACluster(t *testing.T) {
 	if got := u.must("nodes"); !strings.Contains(got, "READY") {
 		t.Errorf("cupola nodes says:\n%s", got)
 	}
-	done, failed := make(chan struct{}), make(chan string, 1)
-	go func() {
-		defer close(failed)
-		for {
-			select {
-			case <-done:
-				return
-			default:
-			}
-			if status, body, err := p.get("mover", "/"); err != nil || status != http.StatusOK {
-				failed <- fmt.Sprintf("%d %q %v", status, body, err)
-				return
-			}
-		}
-	}()
+	done := make(chan struct{})
+	failed := askAll(done, func() (int, string, error) { return p.get("mover", "/") })
 	u.must("restart", "mover", "--strategy", "rolling")
 	close(done)
 	if why, is := <-failed; is {

@@ -74,6 +74,10 @@ func partLostBuild(cs *cells, u *user) {
 	for _, id := range cs.rooms() {
 		cs.nomad(http.MethodDelete, "/v1/job/"+id+"?purge=true", &struct{}{})
 	}
+	began = cs.building(c, began)
+	cs.powerOff(c)
+	cs.boot(c)
+	cs.startNode(c)
 	cs.building(c, began)
 	cs.p.kill()
 	cs.p.mustStart(cs.t)
