@@ -4,7 +4,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -35,22 +37,56 @@ func newCF(t *testing.T) *cf {
 	return c
 }
 
-// hostsEntry adds the names of the platform's own hosts for the time of the test.
+const hostsFile = "/etc/hosts"
+
+// hosts are the lines that tests have added to the machine's names. Tests that run side by side need the same ones, and a program must
+// not find the file while it is written anew: lines are appended, and taken away when all tests have ended.
+var hosts struct {
+	sync.Mutex
+	lines []string
+}
+
+// hostsEntry has the names of the platform's own hosts known to all programs.
 func hostsEntry(t *testing.T, domain string) {
 	t.Helper()
-	const file = "/etc/hosts"
-	before, err := os.ReadFile(file)
-	if err != nil {
-		t.Skipf("cannot read %s: %v", file, err)
-	}
 	line := "127.0.0.1"
 	for _, h := range []string{"api", "login", "uaa", "log-cache", "ssh"} {
 		line += " " + h + "." + domain
 	}
-	if err := os.WriteFile(file, append(before, []byte(line+"\n")...), 0o644); err != nil {
-		t.Skipf("cannot write %s, so `cf` does not find the platform: %v", file, err)
+	hosts.Lock()
+	defer hosts.Unlock()
+	if slices.Contains(hosts.lines, line) {
+		return
 	}
-	t.Cleanup(func() { _ = os.WriteFile(file, before, 0o644) })
+	f, err := os.OpenFile(hostsFile, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Skipf("cannot write %s, so `cf` does not find the platform: %v", hostsFile, err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(line + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	hosts.lines = append(hosts.lines, line)
+}
+
+// forgetHosts takes away what hostsEntry has added.
+func forgetHosts() error {
+	hosts.Lock()
+	defer hosts.Unlock()
+	if len(hosts.lines) == 0 {
+		return nil
+	}
+	text, err := os.ReadFile(hostsFile)
+	if err != nil {
+		return err
+	}
+	var keep strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if !slices.Contains(hosts.lines, strings.TrimSuffix(line, "\n")) {
+			keep.WriteString(line)
+		}
+	}
+	return os.WriteFile(hostsFile, []byte(keep.String()), 0o644)
 }
 
 func (c *cf) tryCF(args ...string) result {

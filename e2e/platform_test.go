@@ -363,6 +363,10 @@ func runAll(m *testing.M) int {
 	} else {
 		fmt.Fprintln(os.Stderr, "no platform to test:", err)
 	}
+	if err := forgetHosts(); err != nil {
+		fmt.Fprintln(os.Stderr, "clean-up:", err)
+		code = max(code, 1)
+	}
 	if shared != nil {
 		if code != 0 {
 			keep := filepath.Join(os.TempDir(), "cupola-e2e-server.log")
