@@ -25,10 +25,23 @@ func (s *Server) openCluster() (err error) {
 		Holder: func(ctx context.Context) (string, error) {
 			return s.builder.PushHolder(ctx, s.registry.Host()+"/"+holderRepository)
 		},
-		PullUser: store.PullUser, PullSecret: s.pullPassword, Host: s.registry.Host(), Blobs: s.blobs,
+		PullUser: store.PullUser, PullSecret: s.pullPassword, Host: s.registry.Host(), Images: s.buildImages, Blobs: s.blobs,
 		BuildEnv: stagingProxies(os.Environ()), CABundle: hostCABundle(), Foreign: s.config.Builder != "", Parallel: s.config.Builds, Log: s.log,
 	})
 	return err
+}
+
+// buildImages are those of all stacks, by digest.
+func (s *Server) buildImages() (images []string, err error) {
+	err = s.db.View(func(tx *store.Tx) error {
+		for st := range store.Stacks.All(tx) {
+			if st.BuildImage != "" {
+				images = append(images, st.BuildImage)
+			}
+		}
+		return nil
+	})
+	return images, err
 }
 
 // reachNode is where the agent of a machine is. The address is the one that the machine gave when it joined.

@@ -249,6 +249,9 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 	if s.migration != nil {
 		loops = append(loops, s.migration.Run)
 	}
+	if s.cluster != nil {
+		loops = append(loops, s.cluster.Run)
+	}
 	return append(loops, networkLoops...), nil
 }
 

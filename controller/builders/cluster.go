@@ -32,7 +32,8 @@ type ClusterOptions struct {
 	// Holder is an image whose container does nothing (see buildpack.PushHolder), that PullUser may read.
 	Holder               func(ctx context.Context) (string, error)
 	PullUser, PullSecret string
-	Host                 string // of the registry, as references name it
+	Host                 string                   // of the registry, as references name it
+	Images               func() ([]string, error) // that builds begin with now
 	Blobs                Blobs
 	// See buildpack.Options and buildpack.Site.
 	BuildEnv map[string]string
@@ -51,6 +52,7 @@ type Blobs interface {
 type Cluster struct {
 	o       ClusterOptions
 	version string
+	ahead   ahead
 
 	mu     sync.Mutex
 	coming map[string]int // by machine: builds for which room is being asked
@@ -62,7 +64,7 @@ var _ staging.Machines = (*Cluster)(nil)
 // NewCluster makes a Cluster. Nothing is asked of a machine yet.
 func NewCluster(o ClusterOptions) (*Cluster, error) {
 	version, err := Version()
-	return &Cluster{o: o, version: version, coming: map[string]int{}}, err
+	return &Cluster{o: o, version: version, coming: map[string]int{}, ahead: ahead{seen: map[fetch]time.Time{}}}, err
 }
 
 // How long the questions before a build may take, and how often a build that waits looks again without news.

@@ -124,6 +124,7 @@ func (n *Node) Handler() http.Handler {
 	m.HandleFunc("PUT "+uploadPath+"{key}", n.takeUpload)
 	m.HandleFunc("GET "+cachePath, n.caches)
 	m.HandleFunc("DELETE "+cachePath+"/{id}", n.deleteCache)
+	m.HandleFunc("POST "+imagePath, n.fetch)
 	m.HandleFunc("POST "+runPath+"{id}", n.run)
 	m.HandleFunc("POST "+runPath+"{id}/lease", n.renew)
 	return m
@@ -154,6 +155,21 @@ func (n *Node) caches(w http.ResponseWriter, _ *http.Request) {
 
 func (n *Node) deleteCache(w http.ResponseWriter, r *http.Request) {
 	answer(w, struct{}{}, n.builder.DeleteCache(r.PathValue("id")))
+}
+
+// fetch has Docker pull an image that builds begin with.
+func (n *Node) fetch(w http.ResponseWriter, r *http.Request) {
+	var want wanted
+	err := json.NewDecoder(io.LimitReader(r.Body, maxOrder)).Decode(&want)
+	if err == nil {
+		err = n.pull(r.Context(), want)
+	}
+	answer(w, struct{}{}, err)
+}
+
+func (n *Node) pull(ctx context.Context, want wanted) error {
+	local, user, password := n.local(want.Host, want.Image)
+	return n.builder.Fetch(ctx, local, user, password)
 }
 
 // missing says which uploaded buildpacks are not here.
@@ -368,13 +384,16 @@ func (n *Node) site(o *order) *buildpack.Site {
 	return &buildpack.Site{
 		Registry: buildpack.Registry{Host: o.Host, Username: o.User, Password: o.Token, Transport: &registryWay{n, o}},
 		BuildEnv: o.Env, CABundle: o.CA, Foreign: o.Foreign,
-		Pull: func(reference string) (local, user, password string) {
-			if name, ours := strings.CutPrefix(reference, o.Host+"/"); ours {
-				return n.o.Image(name)
-			}
-			return reference, "", ""
-		},
+		Pull: func(reference string) (local, user, password string) { return n.local(o.Host, reference) },
 	}
+}
+
+// local is how Docker here names an image, and who pulls it. host is the platform's registry in references.
+func (n *Node) local(host, reference string) (local, user, password string) {
+	if name, ours := strings.CutPrefix(reference, host+"/"); ours {
+		return n.o.Image(name)
+	}
+	return reference, "", ""
 }
 
 // forget removes the build images before this one from Docker: nobody else knows of them.

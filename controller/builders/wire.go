@@ -35,6 +35,7 @@ const (
 	statePath  = prefix + "state"
 	uploadPath = prefix + "uploads/"
 	cachePath  = prefix + "caches"
+	imagePath  = prefix + "images"
 	runPath    = prefix + "run/"
 
 	prefix = nodeagent.BuildsPath
