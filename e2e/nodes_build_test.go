@@ -47,8 +47,8 @@ func partBuilder(cs *cells, u *user) {
 	}
 }
 
-// partLostBuild: in the midst of a build, by an uploaded buildpack, its room is taken away, and then the server is killed. Each
-// time it is begun again, until it has ended well, and nothing of it is left.
+// partLostBuild: in the midst of a build, by an uploaded buildpack, its room is taken away, and then the server is killed; in that of
+// another its machine has a power cut. Each time it is begun again, until it has ended well, and nothing of it is left.
 func partLostBuild(cs *cells, u *user) {
 	c := cs.all[1]
 	o := cs.operator()
@@ -65,19 +65,16 @@ func partLostBuild(cs *cells, u *user) {
 		}
 	}
 	o.must("create-buildpack", "slow", dir, "99")
+	push := []string{"push", "slowly", "-b", "slow", "-p", "apps/static", "-m", "64M", "--health-check-type", "process"}
 	pushed := make(chan struct{})
 	go func() {
 		defer close(pushed)
-		u.try("push", "slowly", "-b", "slow", "-p", "apps/static", "-m", "64M") // it breaks with the server
+		u.try(push...) // it breaks with the server
 	}()
 	began := cs.building(c, "")
 	for _, id := range cs.rooms() {
 		cs.nomad(http.MethodDelete, "/v1/job/"+id+"?purge=true", &struct{}{})
 	}
-	began = cs.building(c, began)
-	cs.powerOff(c)
-	cs.boot(c)
-	cs.startNode(c)
 	cs.building(c, began)
 	cs.p.kill()
 	cs.p.mustStart(cs.t)
@@ -88,6 +85,15 @@ func partLostBuild(cs *cells, u *user) {
 	cs.t.Logf("it ended %s after the server was back", took.Round(100*time.Millisecond))
 	if out := u.try("logs", "slowly", "--recent").out; !strings.Contains(out, "Machine "+c.name+" failed (the machine was lost): staging begins again") {
 		cs.t.Errorf("the log does not say that the build began again:\n%s", out)
+	}
+	again := make(chan result)
+	go func() { again <- u.try(push...) }()
+	cs.building(c, began)
+	cs.powerOff(c)
+	cs.boot(c)
+	cs.startNode(c)
+	if r := <-again; r.code != 0 || !strings.Contains(r.all(), "Machine "+c.name+" failed (the machine was lost: the connection broke") {
+		cs.t.Errorf("a build whose machine had a power cut: exit %d\n%s", r.code, r.all())
 	}
 	cs.eventually("nothing is left of builds", 30*time.Second, func() bool { return len(cs.rooms()) == 0 && len(c.buildsNow()) == 0 })
 	u.must("delete", "slowly", "-f")

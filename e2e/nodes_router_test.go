@@ -45,6 +45,11 @@ func partRouters(cs *cells, u *user) {
 	current := func() bool { return r.state() == "CURRENT" }
 	cs.eventually("the router is current", time.Minute, current)
 	r.answers("spread", "/?first")
+	o.must("create-shared-domain", "tcp."+cs.p.domain, "--router-group", "default-tcp")
+	u.must("map-route", "spread", "tcp."+cs.p.domain)
+	tcp := net.JoinHostPort(c.address, u.tcpPort("spread"))
+	answersTCP := func() bool { return strings.Contains(askTCP(tcp), " 200 ") }
+	cs.eventually("the TCP route answers at the node's router", 30*time.Second, answersTCP)
 	if status, body, err := r.get("api", "/v3"); err != nil || status != http.StatusOK || !strings.Contains(body, "links") {
 		cs.t.Errorf("the API at the node's router: %d %.100q %v", status, body, err)
 	}
@@ -65,17 +70,22 @@ func partRouters(cs *cells, u *user) {
 	cs.p.kill()
 	for n := range 20 {
 		r.answers("spread", fmt.Sprintf("/?alone-%d", n))
+		if !answersTCP() {
+			cs.t.Errorf("without the server the TCP route says %q", askTCP(tcp))
+		}
 	}
 	kill()
 	kill = start()
 	cs.eventually("the router serves what it has kept", time.Minute, func() bool {
 		status, _, err := r.get("spread", "/?kept")
-		return err == nil && status == http.StatusOK
+		return err == nil && status == http.StatusOK && answersTCP()
 	})
 	if err := cs.p.start(); err != nil {
 		cs.t.Fatal(err)
 	}
 	cs.eventually("the router is current again", 2*time.Minute, current)
+	o.must("delete-shared-domain", "-f", "tcp."+cs.p.domain)
+	cs.eventually("the port is closed with its route", 30*time.Second, func() bool { return strings.Contains(askTCP(tcp), "refused") })
 	kill()
 	o.must("node", "route", c.name, "off")
 	for _, other := range cs.all {
