@@ -375,13 +375,21 @@ func (cs *cells) add(name string) *cell {
 		cs.t.Fatal(err)
 	}
 	cs.boot(c)
-	token := strings.Fields(cs.operator().must("node", "token"))
-	r := cs.join(c, token[len(token)-1])
+	r := cs.join(c, cs.token())
 	if r.code != 0 {
 		cs.t.Fatalf("%s does not join:\n%s", name, r.all())
 	}
 	cs.startNode(c)
 	return c
+}
+
+// token lets in one machine.
+func (cs *cells) token(flags ...string) string {
+	cs.t.Helper()
+	var made struct{ Token string }
+	o := cs.operator()
+	o.decode(o.must(append([]string{"node", "token", "--json"}, flags...)...), &made)
+	return made.Token
 }
 
 // join runs the command on the machine.

@@ -33,7 +33,7 @@ type machine struct {
 const machinePackages = "systemd,systemd-sysv,udev,dbus,docker.io,iproute2,iptables,kmod,linux-image-cloud-amd64,initramfs-tools,ca-certificates,apparmor,procps,openssh-server"
 
 // TestMachine: a node and a router on a machine as it is delivered, with systemd. They come back after a reboot, and a
-// wrong clock is told and does no harm. Without KVM it takes some ten minutes, so it runs only if CUPOLA_E2E_MACHINE is set: 1, or kvm.
+// wrong clock is told and does no harm. Without KVM it takes some seven minutes, so it runs only if CUPOLA_E2E_MACHINE is set: 1, or kvm.
 func TestMachine(t *testing.T) {
 	if os.Getenv("CUPOLA_E2E_MACHINE") == "" {
 		t.Skip("CUPOLA_E2E_MACHINE is not set: no virtual machine is tested")
@@ -48,10 +48,7 @@ func TestMachine(t *testing.T) {
 	cs.startServers(1)
 	cs.startPlatform("CUPOLA_ENGINE=nomad", "CUPOLA_NOMAD_ADDR="+strings.Join(cs.agents(), ","))
 	m := cs.newMachine()
-	o := cs.operator()
-	token := strings.Fields(o.must("node", "token", "--router"))
-	join := fmt.Sprintf("cupola node join %s --router --token %s", cs.p.url("api", ""), token[len(token)-1])
-	out := m.must(join)
+	out := m.must(fmt.Sprintf("cupola node join %s --router --token %s", cs.p.url("api", ""), cs.token("--router")))
 	if !strings.Contains(out, "cgroups v2") || !strings.Contains(out, "cupola-node.service and cupola-router.service") {
 		t.Errorf("a machine with systemd joins:\n%s", out)
 	}
@@ -184,7 +181,7 @@ func (m *machine) makeDisk(root string) (err error) {
 	return errors.Join(run(exec.Command("cp", "-L", nomad, filepath.Join(bin, "nomad"))), run(exec.Command("cp", "-L", m.cs.p.binary, filepath.Join(bin, "cupola"))))
 }
 
-// start turns the machine on, and waits until it can be reached.
+// start turns the machine on, and waits until it can be used.
 func (m *machine) start(root string) {
 	t := m.cs.t
 	t.Helper()
@@ -215,7 +212,7 @@ func (m *machine) start(root string) {
 		}
 		kill(m.qemu)
 	})
-	m.cs.eventually("the machine boots", 5*time.Minute, func() bool { _, err := m.do("true"); return err == nil })
+	m.cs.eventually("the machine boots, and its Docker answers", 5*time.Minute, func() bool { _, err := m.do("docker version"); return err == nil })
 }
 
 // do runs a command line inside, and returns all that it prints.

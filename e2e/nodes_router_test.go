@@ -101,15 +101,10 @@ func partRouterAlone(cs *cells, like *nodeRouter) {
 		return []string{cs.p.binary, "router", "--controller", cs.p.url("api", ""), "--token", token, "--dir", dir, "--name", "alone", "--address", c.address,
 			"--http", c.address + ":8080", "--https", c.address + ":8443", "--zone", "south"}
 	}
-	plain := strings.Fields(o.must("node", "token"))
-	if r := finish(c.inside(args(plain[len(plain)-1])...)); r.code == 0 || !strings.Contains(r.all(), "cupola node token --router") {
+	if r := finish(c.inside(args(cs.token())...)); r.code == 0 || !strings.Contains(r.all(), "cupola node token --router") {
 		cs.t.Errorf("a router with a node's token: exit %d\n%s", r.code, r.all())
 	}
-	var token struct{ Token string }
-	if err := json.Unmarshal([]byte(o.must("node", "token", "--router", "--json")), &token); err != nil {
-		cs.t.Fatal(err)
-	}
-	cmd := cs.background(c, "node.log", args(token.Token)...)
+	cmd := cs.background(c, "node.log", args(cs.token("--router"))...)
 	alone := *like
 	alone.at, alone.name = c, "alone"
 	alone.client = &http.Client{Timeout: 30 * time.Second, Transport: like.client.Transport.(*http.Transport).Clone()}

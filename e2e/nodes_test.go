@@ -133,8 +133,7 @@ func partJoin(cs *cells, u *user) {
 	if r := cs.join(c, ""); r.code != 0 || !strings.Contains(r.all(), "is a node already") {
 		cs.t.Errorf("to join again: exit %d\n%s", r.code, r.all())
 	}
-	token := strings.Fields(cs.operator().must("node", "token"))
-	secret := token[len(token)-1]
+	secret := cs.token()
 	other := filepath.Join(c.dir, "other")
 	for _, bad := range []struct {
 		name, token string
