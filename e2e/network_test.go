@@ -77,35 +77,36 @@ func TestTCPRoute(t *testing.T) {
 	t.Cleanup(func() { u.try("delete-shared-domain", "-f", "tcp."+domain) })
 	u.must("push", "tcp-app", "-p", sample(t, "python"), "--no-manifest", "-m", "64M", "--no-route")
 	u.must("map-route", "tcp-app", "tcp."+domain)
-	address := net.JoinHostPort("127.0.0.1", u.tcpPort("tcp-app"))
-	u.eventually("the app answers at its port", func() bool { return strings.Contains(askTCP(address), " 200 ") })
+	ports := u.routePorts("tcp-app")
+	if len(ports) != 1 || ports[0] == 0 {
+		t.Fatalf("the app has routes with the ports %v, want one with a port", ports)
+	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))
+	u.eventually("the app answers at its port", func() bool { return strings.Contains(askTCP(address, "/health"), " 200 ") })
 	u.must("delete", "tcp-app", "-f", "-r")
-	u.eventually("the port is closed", func() bool { return strings.Contains(askTCP(address), "refused") })
+	u.eventually("the port is closed", func() bool { return strings.Contains(askTCP(address, "/health"), "refused") })
 }
 
-// tcpPort is the port of an app's TCP route.
-func (u *user) tcpPort(app string) string {
+// routePorts are the ports of an app's routes; 0 is that of a route without one.
+func (u *user) routePorts(app string) (ports []int) {
 	u.t.Helper()
 	var routes struct{ Resources []struct{ Port int } }
 	u.curl("/v3/apps/"+u.guid(app)+"/routes", &routes)
 	for _, r := range routes.Resources {
-		if r.Port != 0 {
-			return strconv.Itoa(r.Port)
-		}
+		ports = append(ports, r.Port)
 	}
-	u.t.Fatalf("of the routes %+v of %s none has a port", routes.Resources, app)
-	return ""
+	return ports
 }
 
 // askTCP sends a request of HTTP to an address and returns how the answer begins, or the error.
-func askTCP(address string) string {
+func askTCP(address, path string) string {
 	conn, err := net.DialTimeout("tcp", address, time.Second)
 	if err != nil {
 		return err.Error()
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
-	if _, err := conn.Write([]byte("GET / HTTP/1.0\r\n\r\n")); err != nil {
+	if _, err := conn.Write([]byte("GET " + path + " HTTP/1.0\r\n\r\n")); err != nil {
 		return err.Error()
 	}
 	answer := make([]byte, 256)

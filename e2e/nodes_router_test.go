@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -47,8 +49,8 @@ func partRouters(cs *cells, u *user) {
 	r.answers("spread", "/?first")
 	o.must("create-shared-domain", "tcp."+cs.p.domain, "--router-group", "default-tcp")
 	u.must("map-route", "spread", "tcp."+cs.p.domain)
-	tcp := net.JoinHostPort(c.address, u.tcpPort("spread"))
-	answersTCP := func() bool { return strings.Contains(askTCP(tcp), " 200 ") }
+	tcp := net.JoinHostPort(c.address, strconv.Itoa(slices.Max(u.routePorts("spread")))) // the other one is of HTTP
+	answersTCP := func() bool { return strings.Contains(askTCP(tcp, "/"), " 200 ") }
 	cs.eventually("the TCP route answers at the node's router", 30*time.Second, answersTCP)
 	if status, body, err := r.get("api", "/v3"); err != nil || status != http.StatusOK || !strings.Contains(body, "links") {
 		cs.t.Errorf("the API at the node's router: %d %.100q %v", status, body, err)
@@ -71,7 +73,7 @@ func partRouters(cs *cells, u *user) {
 	for n := range 20 {
 		r.answers("spread", fmt.Sprintf("/?alone-%d", n))
 		if !answersTCP() {
-			cs.t.Errorf("without the server the TCP route says %q", askTCP(tcp))
+			cs.t.Errorf("without the server the TCP route says %q", askTCP(tcp, "/"))
 		}
 	}
 	kill()
@@ -85,7 +87,7 @@ func partRouters(cs *cells, u *user) {
 	}
 	cs.eventually("the router is current again", 2*time.Minute, current)
 	o.must("delete-shared-domain", "-f", "tcp."+cs.p.domain)
-	cs.eventually("the port is closed with its route", 30*time.Second, func() bool { return strings.Contains(askTCP(tcp), "refused") })
+	cs.eventually("the port is closed with its route", 30*time.Second, func() bool { return strings.Contains(askTCP(tcp, "/"), "refused") })
 	kill()
 	o.must("node", "route", c.name, "off")
 	for _, other := range cs.all {
