@@ -16,10 +16,12 @@ type Ahead struct {
 // Read implements net.Conn.
 func (a *Ahead) Read(into []byte) (int, error) { return a.From.Read(into) }
 
-// CloseWrite ends the outgoing half, as the function does.
+// CloseWrite ends the outgoing half; a connection without halves is closed.
 func (a *Ahead) CloseWrite() error {
-	CloseWrite(a.Conn)
-	return nil
+	if half, ok := a.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return a.Conn.Close()
 }
 
 // TakeOver sends a request that asks for an upgrade to protocol (RFC 9110, 7.8), and takes the connection over if refused has no error
