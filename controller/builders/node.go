@@ -162,14 +162,10 @@ func (n *Node) fetch(w http.ResponseWriter, r *http.Request) {
 	var want wanted
 	err := json.NewDecoder(io.LimitReader(r.Body, maxOrder)).Decode(&want)
 	if err == nil {
-		err = n.pull(r.Context(), want)
+		local, user, password := n.local(want.Host, want.Image)
+		err = n.builder.Fetch(r.Context(), local, user, password)
 	}
 	answer(w, struct{}{}, err)
-}
-
-func (n *Node) pull(ctx context.Context, want wanted) error {
-	local, user, password := n.local(want.Host, want.Image)
-	return n.builder.Fetch(ctx, local, user, password)
 }
 
 // missing says which uploaded buildpacks are not here.
