@@ -17,6 +17,8 @@ func TestSSH(t *testing.T) {
 	c := newCF(t)
 	app := "cf-ssh"
 	c.cf("push", app, "-p", sample(t, "python"), "--no-manifest", "-m", "64M", "-i", "2")
+	// cf push ends as soon as one instance runs, which need not be the first one.
+	c.eventually("both instances run", func() bool { return strings.Count(c.cf("app", app), "running") == 2 })
 	for index := range 2 {
 		out := c.cf("ssh", app, "-i", fmt.Sprint(index), "-c", "/usr/bin/env")
 		for _, want := range []string{fmt.Sprintf("INSTANCE_INDEX=%d\n", index), `"application_name":"` + app + `"`, "VIRTUAL_ENV="} {
