@@ -247,12 +247,6 @@ func (b *Builder) DeleteCache(cacheID string) error {
 	return b.caches.Delete(cacheID)
 }
 
-// Fetch has the engine pull a build image that it does not have, ahead of a build.
-func (b *Builder) Fetch(ctx context.Context, reference, user, password string) error {
-	_, err := b.docker.EnsureImage(ctx, reference, sandbox.Login{Username: user, Password: password})
-	return err
-}
-
 // RemoveOtherImages removes from the engine what it pulled of a build image's repository under other digests than this one. Images
 // in use stay.
 func (b *Builder) RemoveOtherImages(ctx context.Context, reference string) error {

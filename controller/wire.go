@@ -152,7 +152,7 @@ func (s *Server) wireStacks() {
 		services: s.refreshServices,
 	}
 	if e, ok := s.engine.(*nomad.Nomad); ok {
-		s.stacks.spread = e.Prepull
+		s.stacks.spread = e.Spread
 	}
 }
 

@@ -25,6 +25,9 @@ type Reserver interface {
 	Unreserve(ctx context.Context, id string) error
 	// Reserved lists the ids of all reservations, those of an earlier process too.
 	Reserved() []string
+	// Prepull has a machine fetch an image that it does not have, by any reference; one of the platform's registry it reads as
+	// it does for workloads. ErrUnavailable: it does not answer.
+	Prepull(ctx context.Context, machine, image string) error
 	// Moved is closed when machines, or what they have room for, may be others than when it was called.
 	Moved() <-chan struct{}
 }

@@ -3,7 +3,6 @@ package builders
 import (
 	"context"
 	"maps"
-	"net/http"
 	"sync"
 	"time"
 
@@ -15,12 +14,6 @@ const (
 	fetchTime = 10 * time.Minute
 	fetchRest = 10 * time.Minute
 )
-
-// wanted is an image that a machine is to have.
-type wanted struct {
-	Host  string `json:"host"` // of the registry, as references name it
-	Image string `json:"image"`
-}
 
 // fetch is an image on a machine.
 type fetch struct{ machine, image string }
@@ -109,7 +102,5 @@ func (c *Cluster) fetchAhead(ctx context.Context) error {
 func (c *Cluster) fetch(ctx context.Context, machine, image string) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
-	return c.with(machine, func(a *agent) error {
-		return a.call(ctx, http.MethodPost, imagePath, wanted{c.o.Host, image}, &struct{}{})
-	})
+	return c.o.Engine.Prepull(ctx, machine, image)
 }

@@ -28,6 +28,7 @@ type engine struct {
 	kept     map[string]node.Reservation
 	moved    chan struct{}
 	refuse   map[string]error // by machine
+	asked    []string         // to fetch: machine and image
 }
 
 // unused are what no build asks for.
@@ -84,6 +85,13 @@ func (e cluster) Unreserve(_ context.Context, id string) error {
 	close(e.moved)
 	e.moved = make(chan struct{})
 	return nil
+}
+
+func (e cluster) Prepull(_ context.Context, machine, image string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked = append(e.asked, machine+" "+image)
+	return e.refuse[machine]
 }
 
 func (e cluster) Reserved() (ids []string) {

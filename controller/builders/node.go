@@ -124,7 +124,6 @@ func (n *Node) Handler() http.Handler {
 	m.HandleFunc("PUT "+uploadPath+"{key}", n.takeUpload)
 	m.HandleFunc("GET "+cachePath, n.caches)
 	m.HandleFunc("DELETE "+cachePath+"/{id}", n.deleteCache)
-	m.HandleFunc("POST "+imagePath, n.fetch)
 	m.HandleFunc("POST "+runPath+"{id}", n.run)
 	m.HandleFunc("POST "+runPath+"{id}/lease", n.renew)
 	return m
@@ -155,17 +154,6 @@ func (n *Node) caches(w http.ResponseWriter, _ *http.Request) {
 
 func (n *Node) deleteCache(w http.ResponseWriter, r *http.Request) {
 	answer(w, struct{}{}, n.builder.DeleteCache(r.PathValue("id")))
-}
-
-// fetch has Docker pull an image that builds begin with.
-func (n *Node) fetch(w http.ResponseWriter, r *http.Request) {
-	var want wanted
-	err := json.NewDecoder(io.LimitReader(r.Body, maxOrder)).Decode(&want)
-	if err == nil {
-		local, user, password := n.local(want.Host, want.Image)
-		err = n.builder.Fetch(r.Context(), local, user, password)
-	}
-	answer(w, struct{}{}, err)
 }
 
 // missing says which uploaded buildpacks are not here.

@@ -35,7 +35,6 @@ const (
 	statePath  = prefix + "state"
 	uploadPath = prefix + "uploads/"
 	cachePath  = prefix + "caches"
-	imagePath  = prefix + "images"
 	runPath    = prefix + "run/"
 
 	prefix = nodeagent.BuildsPath

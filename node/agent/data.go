@@ -115,16 +115,26 @@ func (c *Client) Start(ctx context.Context, w node.Workload, own bool) error {
 }
 
 func (a *Agent) prepull(w http.ResponseWriter, r *http.Request) {
-	var image string
-	if read(w, r, &image) {
-		ref, user, secret := a.o.Image(image)
-		answer(w, struct{}{}, a.local.Prepull(r.Context(), ref, user, secret))
+	var in imageRequest
+	if !read(w, r, &in) {
+		return
 	}
+	ref, user, secret := in.Image, "", ""
+	if in.Own {
+		ref, user, secret = a.o.Image(in.Image)
+	}
+	answer(w, struct{}{}, a.local.Prepull(r.Context(), ref, user, secret))
 }
 
-// Prepull fetches an image of the platform's registry, by its name there.
-func (c *Client) Prepull(ctx context.Context, image string) error {
-	return c.call(ctx, http.MethodPost, "/v1/images", image, &struct{}{})
+// imageRequest is an image to fetch. One of the platform's registry is named without its host.
+type imageRequest struct {
+	Image string `json:"image"`
+	Own   bool   `json:"own"`
+}
+
+// Prepull fetches an image. own says that it is a name in the platform's registry.
+func (c *Client) Prepull(ctx context.Context, image string, own bool) error {
+	return c.call(ctx, http.MethodPost, "/v1/images", imageRequest{image, own}, &struct{}{})
 }
 
 func (a *Agent) volumes(w http.ResponseWriter, r *http.Request) {

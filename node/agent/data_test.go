@@ -42,8 +42,10 @@ func TestDataCalls(t *testing.T) {
 	if err := c.RemoveVolume(t.Context(), "v 1"); !errors.Is(err, node.ErrVolumeInUse) || !strings.HasPrefix(err.Error(), "v 1: ") {
 		t.Errorf("remove = %v", err)
 	}
-	if err := c.Prepull(t.Context(), "app@sha256:1"); err == nil || err.Error() != "here/app@sha256:1 for reader" {
-		t.Errorf("prepull = %v", err)
+	for image, want := range map[string]string{"app@sha256:1": "here/app@sha256:1 for reader", "other.test/app:1": "other.test/app:1 for "} {
+		if err := c.Prepull(t.Context(), image, want[:4] == "here"); err == nil || err.Error() != want {
+			t.Errorf("prepull of %s = %v, want %s", image, err, want)
+		}
 	}
 	if all, err := c.Flows(t.Context()); err != nil || len(all) != 1 || all[0].Connections != 3 {
 		t.Errorf("flows = %v, %v", all, err)

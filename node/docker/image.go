@@ -7,14 +7,15 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/registry"
 )
 
-// Prepull fetches an image that is not there yet.
+// Prepull fetches an image that is not there yet, by any reference.
 func (d *Docker) Prepull(ctx context.Context, ref, user, secret string) error {
-	if err := checkReference(ref); err != nil {
-		return err
+	if _, err := reference.ParseNormalizedNamed(ref); err != nil {
+		return fmt.Errorf("image %q: %w", ref, err)
 	}
 	_, err := d.ensureImage(ctx, ref, user, secret)
 	return err

@@ -47,7 +47,7 @@ type Agent interface {
 	// Start starts a workload that stays there. own says that its image is named without the host of the platform's registry,
 	// as Prepull's is.
 	Start(ctx context.Context, w node.Workload, own bool) error
-	Prepull(ctx context.Context, image string) error
+	Prepull(ctx context.Context, image string, own bool) error
 	Volumes(ctx context.Context) ([]node.VolumeStatus, error)
 	RemoveVolume(ctx context.Context, id string) error
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cupola-paas/cupola/node"
@@ -44,8 +43,13 @@ func (l local) Start(ctx context.Context, w node.Workload, _ bool) error {
 	return l.Local.Start(ctx, w)
 }
 
-// Prepull implements Agent. What the controller's machine needs it has made itself.
-func (l local) Prepull(context.Context, string) error { return nil }
+// Prepull implements Agent. What the controller's machine needs of its own registry it has made itself.
+func (l local) Prepull(ctx context.Context, image string, own bool) error {
+	if own {
+		return nil
+	}
+	return l.Local.Prepull(ctx, image, "", "")
+}
 
 // controllers is the place of what runs on the controller's own machine.
 const controllers = "controller"
@@ -253,8 +257,8 @@ func (e *Nomad) reservedLocked(m *member) int {
 func (e *Nomad) startOn(ctx context.Context, m *member, w node.Workload) error {
 	own := false
 	if m.agentAddress != localAgent {
-		if rest, ok := strings.CutPrefix(w.Image, e.o.ImagePrefix); ok && e.o.ImagePrefix != "" {
-			w.Image, w.PullUser, w.PullSecret, own = rest, "", "", true
+		if w.Image, own = e.ownImage(w.Image); own {
+			w.PullUser, w.PullSecret = "", ""
 		}
 	}
 	if err := m.agent.Start(ctx, w, own); err != nil {
@@ -391,29 +395,4 @@ func (e *Nomad) RemoveVolume(ctx context.Context, id string) error {
 		return nil
 	}
 	return e.o.Places.ForgetPlace(id)
-}
-
-// Prepull has every machine of a pool fetch an image of the platform's registry before it is needed. A machine that cannot
-// now is told of, and fetches it when it needs it.
-func (e *Nomad) Prepull(ctx context.Context, image string) error {
-	rest, ok := strings.CutPrefix(image, e.o.ImagePrefix)
-	if !ok || e.o.ImagePrefix == "" {
-		return nil
-	}
-	errs := make(chan error)
-	all := e.answeringAll()
-	for _, m := range all {
-		go func() {
-			err := m.agent.Prepull(ctx, rest)
-			if err != nil {
-				err = fmt.Errorf("node %s: %w", m.hostname, err)
-			}
-			errs <- err
-		}()
-	}
-	var failed []error
-	for range all {
-		failed = append(failed, <-errs)
-	}
-	return errors.Join(failed...)
 }
