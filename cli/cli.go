@@ -82,6 +82,7 @@ func (k *console) app(commands []*cli.Command) *cli.App {
 		ErrWriter:                 k.ui.Err,
 		HideVersion:               true,
 		HideHelpCommand:           true,
+		Flags:                     []cli.Flag{cli.HelpFlag}, // the library leaves it out where a command is called help
 		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true, // a comma in --var or -b is a comma
 		CustomAppHelpTemplate:     k.appHelp(commands),
