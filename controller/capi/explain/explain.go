@@ -43,7 +43,7 @@ func Todo(c Cause) string {
 // SaysMore reports whether the app's own last lines help to understand one of the causes.
 func SaysMore(all []Cause) bool {
 	return slices.ContainsFunc(all, func(c Cause) bool {
-		return slices.Contains([]string{Crashed, HealthCheck, MissingModule, MissingCommand, PortInUse, OutOfMemory, WrongPort}, c.Kind)
+		return slices.Contains([]string{Crashed, HealthCheck, MissingModule, MissingCommand, PortInUse, OutOfMemory, OutOfDisk, NotReady, WrongPort}, c.Kind)
 	})
 }
 
@@ -62,6 +62,7 @@ func ShellArg(name string) string {
 const (
 	NoSource       = "no_source"
 	StagingFailed  = "staging_failed"
+	NoBuildpack    = "no_buildpack"
 	Staging        = "staging"
 	NotStaged      = "not_staged"
 	Stopped        = "stopped"
@@ -75,7 +76,10 @@ const (
 	PortInUse      = "port_in_use"
 	Starting       = "starting"
 	NotPlaced      = "not_placed"
+	OutOfDisk      = "out_of_disk"
+	NotReady       = "not_ready"
 	NearLimit      = "near_memory_limit"
+	NearDiskLimit  = "near_disk_limit"
 	NoRoute        = "no_route"
 	ServiceFull    = "service_full"
 	ServiceStopped = "service_stopped"
@@ -114,6 +118,9 @@ func (f Facts) unbuilt(name string) Cause {
 	switch {
 	case f.Package == nil:
 		return because(NoSource, "it has no source yet", "push it", "cupola push "+name)
+	case f.failedBuild() && f.Build.Error != nil && strings.HasPrefix(*f.Build.Error, "NoAppDetected"):
+		return because(NoBuildpack, "no buildpack recognised the folder that was pushed: "+tried(f.Build),
+			"push the folder that holds the app itself, or name a buildpack with -b", "cupola push "+name+" -p FOLDER")
 	case f.failedBuild():
 		return because(StagingFailed, "its source could not be staged: "+buildError(f.Build),
 			"see what the build said, mend it and push again", "cupola logs "+name+" --recent")
@@ -136,6 +143,20 @@ func buildError(b *capi.Build) string {
 	return strings.TrimSuffix(strings.TrimSpace(text), ".")
 }
 
+// tried names the buildpacks that looked at the source, one a line of what the build says; where it names none, it is its first sentence.
+func tried(b *capi.Build) string {
+	var names []string
+	for line := range strings.Lines(*b.Error) {
+		if name, _, ok := strings.Cut(line, ": "); ok && strings.HasPrefix(line, "  ") {
+			names = append(names, strings.TrimSpace(name))
+		}
+	}
+	if len(names) == 0 {
+		return buildError(b)
+	}
+	return "none of " + strings.Join(names, ", ") + " applies"
+}
+
 func (f Facts) process(name string, p capi.Process) []Cause {
 	stats, label := f.Stats[p.GUID], "process "+p.Type
 	n := map[string]int{}
@@ -147,76 +168,158 @@ func (f Facts) process(name string, p capi.Process) []Cause {
 	case p.Instances == 0 && p.Type == "web":
 		all = append(all, because(NoInstances, "process web is scaled to no instance", "scale it up", "cupola scale "+name+" -i 1"))
 	case n["CRASHED"] > 0:
-		c := f.crash(name, p, stats)
-		c.Text = fmt.Sprintf("%d of %d instances of %s have crashed%s", n["CRASHED"], len(stats), label, said(stats))
+		ended := f.ended(p, stats)
+		c := f.guess(name, p, ended)
+		c.Text = fmt.Sprintf("%d of %d instances of %s have crashed%s", n["CRASHED"], len(stats), label, after(": ", ended))
 		all = append(all, c)
 	case n["STARTING"] > 0 && n["RUNNING"] == 0:
-		all = append(all, because(Starting, label+" is starting: its health check ("+CheckWords(p)+") has not passed yet", "wait, and look at", "cupola logs "+name))
+		all = append(all, f.starting(name, p, stats))
 	case n["DOWN"] > 0:
-		all = append(all, because(NotPlaced, fmt.Sprintf("%d of %d instances of %s are not placed yet%s", n["DOWN"], len(stats), label, said(stats)),
-			"is there room? Try less memory", "cupola scale "+name+" -m 256M"))
+		all = append(all, because(NotPlaced, fmt.Sprintf("%d of %d instances of %s are not placed yet%s", n["DOWN"], len(stats), label, after(": ", details(stats, "DOWN"))),
+			"is there room? Try less memory", "cupola scale "+name+" -m 256M"+ofProcess(p)))
 	}
-	return append(all, nearLimit(name, p, stats)...)
+	return append(append(all, notReady(name, p, stats)...), nearLimit(name, p, stats)...)
 }
 
-// nearLimit warns of the first instance that uses nine tenths of its memory.
-func nearLimit(name string, p capi.Process, stats []capi.Stats) []Cause {
+// starting is why a process that has no running instance is not there yet. What the platform sees already is told at once, and
+// what ended the instances before, so that nobody waits for what will not come.
+func (f Facts) starting(name string, p capi.Process, stats []capi.Stats) Cause {
+	label, hint := "process "+p.Type, details(stats, "STARTING")
+	if wrongPort(hint) {
+		c := f.guess(name, p, hint)
+		c.Text = label + " is starting: " + hint
+		return c
+	}
+	text := " is starting: its health check (" + CheckWords(p) + ") has not passed yet" + after(": ", hint)
+	if ended := f.ended(p, nil); ended != "" {
+		c := f.guess(name, p, ended)
+		c.Text = label + text + "; it has crashed before: " + ended
+		return c
+	}
+	return because(Starting, label+text, "wait, and look at", "cupola logs "+name)
+}
+
+// notReady tells of instances that run and get no requests, for their readiness check fails.
+func notReady(name string, p capi.Process, stats []capi.Stats) []Cause {
+	n, why := 0, ""
 	for _, i := range stats {
-		if i.State == "RUNNING" && i.MemQuota > 0 && i.Usage != nil && i.Usage.Mem*10 > i.MemQuota*9 {
-			return []Cause{because(NearLimit, fmt.Sprintf("instance %d of process %s uses %s of its %s of memory, and is ended when it wants more",
-				i.Index, p.Type, megabytes(i.Usage.Mem), megabytes(i.MemQuota)), "give it more", moreMemory(name, p))}
+		if i.State == "RUNNING" && !i.Routable && i.Details != nil && strings.HasPrefix(*i.Details, "not ready") {
+			n, why = n+1, *i.Details
 		}
 	}
-	return nil
+	if n == 0 {
+		return nil
+	}
+	return []Cause{because(NotReady, fmt.Sprintf("%d of %d instances of process %s run, but get no requests: %s", n, len(stats), p.Type, why),
+		"see why it does not pass its readiness check", "cupola logs "+name+" --recent")}
+}
+
+// nearLimit warns of the first instance that uses nine tenths of its memory, and of the first that uses more than its disk.
+func nearLimit(name string, p capi.Process, stats []capi.Stats) (all []Cause) {
+	near := func(i capi.Stats) bool {
+		return i.State == "RUNNING" && i.MemQuota > 0 && i.Usage != nil && i.Usage.Mem*10 > i.MemQuota*9
+	}
+	if at := slices.IndexFunc(stats, near); at >= 0 {
+		i := stats[at]
+		all = append(all, because(NearLimit, fmt.Sprintf("instance %d of process %s uses %s of its %s of memory, and is ended when it wants more",
+			i.Index, p.Type, megabytes(i.Usage.Mem), megabytes(i.MemQuota)), "give it more", moreMemory(name, p)))
+	}
+	full := func(i capi.Stats) bool {
+		return i.State == "RUNNING" && i.Details != nil && strings.Contains(*i.Details, "disk quota")
+	}
+	if at := slices.IndexFunc(stats, full); at >= 0 {
+		all = append(all, because(NearDiskLimit, fmt.Sprintf("instance %d of process %s %s", stats[at].Index, p.Type, *stats[at].Details),
+			"have it write less, or give it more", moreDisk(name, p)))
+	}
+	return all
 }
 
 func moreMemory(name string, p capi.Process) string {
-	return fmt.Sprintf("cupola scale %s -m %dM", name, p.MemoryInMB*2)
+	return fmt.Sprintf("cupola scale %s -m %dM", name, p.MemoryInMB*2) + ofProcess(p)
+}
+
+func moreDisk(name string, p capi.Process) string {
+	return fmt.Sprintf("cupola scale %s -k %dM", name, p.DiskInMB*2) + ofProcess(p)
+}
+
+// ofProcess names a process that a command would not mean by itself.
+func ofProcess(p capi.Process) string {
+	if p.Type == "web" {
+		return ""
+	}
+	return " --process " + ShellArg(p.Type)
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%d MB", n>>20) }
 
-// said is what the platform says of the first instance that it says something of.
-func said(stats []capi.Stats) string {
+// after is text with something before it; nothing of no text.
+func after(before, text string) string {
+	if text == "" {
+		return ""
+	}
+	return before + text
+}
+
+// details is what the platform says of the first instance in a state that it says something of.
+func details(stats []capi.Stats, state string) string {
 	for _, i := range stats {
-		if i.State != "RUNNING" && i.Details != nil && *i.Details != "" {
-			return ": " + *i.Details
+		if i.State == state && i.Details != nil && *i.Details != "" {
+			return *i.Details
 		}
 	}
 	return ""
 }
 
-// crash guesses from what the platform and the app said. The guesses are those that people need most.
-func (f Facts) crash(name string, p capi.Process, stats []capi.Stats) Cause {
-	text := strings.ToLower(said(stats))
-	for _, event := range f.Crashes {
-		text += " " + strings.ToLower(fmt.Sprint(event.Data["exit_description"], event.Data["reason"]))
+// ended is how an instance of a process ended: one that is down now, else the one that crashed last since somebody changed the app.
+func (f Facts) ended(p capi.Process, stats []capi.Stats) string {
+	if text := details(stats, "CRASHED"); text != "" {
+		return text
 	}
-	platform := text
-	for _, line := range f.Said {
-		text += " " + strings.ToLower(line)
+	for _, e := range f.Crashes {
+		if text, ok := e.Data["exit_description"].(string); ok && e.Actor.GUID == p.GUID && e.CreatedAt.After(f.App.UpdatedAt.Time) {
+			return text
+		}
 	}
+	return ""
+}
+
+// wrongPort reports whether the platform saw an app listen where nobody asks it.
+func wrongPort(text string) bool {
+	return strings.Contains(text, "not on $PORT") || strings.Contains(text, "listen on 0.0.0.0")
+}
+
+// guess finds the cause of a crash, without its text, in how the instance ended, and only then in what the app said last: its
+// lines hold all kinds of words. The guesses are those that people need most.
+func (f Facts) guess(name string, p capi.Process, ended string) Cause {
+	platform, app := strings.ToLower(ended), strings.ToLower(strings.Join(f.Said, "\n"))
 	has := func(in string, any ...string) bool {
 		return slices.ContainsFunc(any, func(part string) bool { return strings.Contains(in, part) })
 	}
 	switch {
-	case has(text, "out of memory", "oom", "137"):
+	case has(platform, "memory limit", "out of memory", "status 137"), has(app, "heap out of memory", "outofmemoryerror"):
 		return Cause{Kind: OutOfMemory, Do: "it ran out of memory; give it more", Command: moreMemory(name, p)}
-	case has(platform, "not on $port", "listen on 0.0.0.0", "does not listen"):
+	case has(platform, "disk quota"):
+		return Cause{Kind: OutOfDisk, Do: "it ran out of disk; have it write less, or give it more", Command: moreDisk(name, p)}
+	case wrongPort(ended), has(platform, "does not listen"):
 		return Cause{Kind: WrongPort, Do: "have it listen on 0.0.0.0 and the port that the variable PORT names, and push again", Command: "cupola push " + name}
-	case has(text, "cannot find module", "modulenotfounderror", "no module named"):
+	case has(platform, "health check", "not healthy within", "timed out", "never became healthy"):
+		return failedCheck(name, p)
+	case has(app, "cannot find module", "modulenotfounderror", "no module named"):
 		return Cause{Kind: MissingModule, Do: "a module is missing: is it listed as a dependency, and is the lock file pushed?"}
-	case has(text, "command not found", "no such file or directory"):
+	case has(platform, "executable file not found", "status 127"), has(platform, "could not start") && has(platform, "no such file or directory"),
+		has(app, "command not found", "was not found in path"):
 		return Cause{Kind: MissingCommand, Do: "its start command is not there; look at it above, and set another with", Command: "cupola push " + name + " -c COMMAND"}
-	case has(text, "eaddrinuse", "address already in use"):
+	case has(app, "eaddrinuse", "address already in use"):
 		return Cause{Kind: PortInUse, Do: "it must listen on the port that the variable PORT names"}
-	case has(text, "health check", "timed out", "never became healthy"):
-		if p.HealthCheck.Type == "http" {
-			return Cause{Kind: HealthCheck, Do: "does it answer " + p.HealthCheck.Data.Endpoint + " with 200, on the port that PORT names? Else", Command: "cupola set-health-check " + name + " port"}
-		}
-		return Cause{Kind: HealthCheck, Do: "does it listen on 0.0.0.0 and the port that PORT names? If it serves nothing", Command: "cupola set-health-check " + name + " process"}
 	}
 	return Cause{Kind: Crashed, Do: "see what it said, mend it and push again", Command: "cupola logs " + name + " --recent"}
+}
+
+func failedCheck(name string, p capi.Process) Cause {
+	if p.HealthCheck.Type == "http" {
+		return Cause{Kind: HealthCheck, Do: "does it answer " + p.HealthCheck.Data.Endpoint + " with 200, on the port that PORT names? Else", Command: "cupola set-health-check " + name + " port" + ofProcess(p)}
+	}
+	return Cause{Kind: HealthCheck, Do: "does it listen on 0.0.0.0 and the port that PORT names? If it serves nothing", Command: "cupola set-health-check " + name + " process" + ofProcess(p)}
 }
 
 // CheckWords is a health check in words, such as: http, GET /health.
