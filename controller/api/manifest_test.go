@@ -169,6 +169,7 @@ func TestManifestRoutes(t *testing.T) {
 		"{name: c, routes: [{route: c.nowhere.test}]}":                        "The route 'c.nowhere.test' did not match any existing domains.",
 		"{name: c, routes: [{route: a.b.example.com}]}":                       "Host 'a.b' is not valid",
 		"{name: c, routes: [{route: api.example.com}]}":                       "reserved for the platform",
+		"{name: c, routes: [{route: '*.example.com'}]}":                       "wildcard host on a domain not scoped to an organization",
 		"{name: c, routes: [{route: 'c.example.com:x'}]}":                     "properly formed",
 		"{name: 🚀, default-route: true}":                                      "makes no host name",
 		"{name: c, no-route: true, routes: [{route: c.example.com}]}":         "Cannot use the combination",

@@ -103,12 +103,16 @@ func usableDomain(tx *store.Tx, place Place, guid string) (*store.Domain, error)
 }
 
 // addRoute checks a new route against its domain, the platform's own names, the quota and other routes, and writes it.
+// Who gets all names below a shared domain gets the visitors of every host that is free, so only an administrator may make that route.
 func (s *Server) addRoute(c *Ctx, tx *store.Tx, place Place, domain *store.Domain, r *store.Route) error {
 	if err := c.needFlag(tx, "route_creation", true); err != nil {
 		return err
 	}
 	if err := s.checkRouteName(domain, r); err != nil {
 		return err
+	}
+	if r.Host == "*" && domain.OrgGUID == "" && !c.Admin() {
+		return errInvalid("You do not have sufficient permissions to create a route with a wildcard host on a domain not scoped to an organization.")
 	}
 	tcp := domain.RouterGroupGUID != ""
 	if err := s.checkFree(tx, domain, r); err != nil {

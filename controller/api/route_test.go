@@ -29,7 +29,8 @@ func TestRouteCreate(t *testing.T) {
 	own := &store.Domain{Name: "own.test", OrgGUID: w.org}
 	w.update(func(tx *store.Tx) error { w.must(store.Domains.Put(tx, own)); return store.Domains.Put(tx, private) })
 	w.makeRoute("Shop").want(201, `"host":"shop"`, `"url":"shop.example.com"`, `"protocol":"http"`, `"port":null`, `"options":{}`, `"destinations":[]`)
-	w.makeRoute("*").want(201)
+	w.makeRoute("*").want(422, "wildcard host on a domain not scoped to an organization")
+	w.as("admin", "POST", "/v3/routes", routeBody(w.space, w.domain, map[string]any{"host": "*"})).want(201)
 	for _, c := range []struct {
 		name, space, domain string
 		more                map[string]any
@@ -54,6 +55,7 @@ func TestRouteCreate(t *testing.T) {
 		{"balance", w.space, w.domain, map[string]any{"host": "p", "options": map[string]any{"loadbalancing": "best"}}, 422, "must be one of"},
 		{"hash", w.space, w.domain, map[string]any{"host": "p", "options": map[string]any{"loadbalancing": "hash"}}, 403, "330002"},
 		{"own domain", w.space, own.GUID, nil, 201, `"url":"own.test"`},
+		{"all of the own domain", w.space, own.GUID, map[string]any{"host": "*"}, 201, `"url":"*.own.test"`},
 		{"with path", w.space, w.domain, map[string]any{"host": "shop", "path": "/Cart"}, 201, "shop.example.com/Cart"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
