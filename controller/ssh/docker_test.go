@@ -19,6 +19,7 @@ import (
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/cupola-paas/cupola/buildpack/launcher/supervise"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/node/docker"
 	"github.com/cupola-paas/cupola/node/enginetest"
@@ -41,6 +42,11 @@ func TestInContainer(t *testing.T) {
 		exit := (*ssh.ExitError)(nil)
 		if err := w.session().Run("exit 7"); !errors.As(err, &exit) || exit.ExitStatus() != 7 {
 			t.Errorf("exit 7 = %v", err)
+		}
+	})
+	t.Run("with sidecars", func(t *testing.T) { // the plan would have the launcher start the app instead of the command
+		if out, err := w.session().Output("env " + supervise.Variable); err != nil || string(out) != "\n" {
+			t.Errorf("a session gets the plan of the instance: %q, %v", out, err)
 		}
 	})
 	t.Run("shell", func(t *testing.T) {
@@ -178,7 +184,7 @@ func startInstance(t *testing.T) (node.Engine, string) {
 	})
 	workload := node.Workload{
 		ID: uuid.NewString(), Image: reg.Image(t, "2000:2000"), MemoryMB: 64, Ports: []int{8080},
-		Env: map[string]string{"LISTEN": "127.0.0.1:8080", "SECRET": "s3cret"},
+		Env: map[string]string{"LISTEN": "127.0.0.1:8080", "SECRET": "s3cret", supervise.Variable: `{"main":["app"],"sidecars":[{"name":"s","command":"s"}]}`},
 	}
 	if err := e.Start(ctx, workload); err != nil {
 		t.Fatal(err)

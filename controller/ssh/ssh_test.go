@@ -213,14 +213,14 @@ func TestWhoComesIn(t *testing.T) {
 		}
 		if err == nil {
 			client.Close()
+			_, index, _ := strings.Cut(c.user, "/")
+			w.log.until(t, "app [SSH/"+index+"] Successful remote access by 127.0.0.1:")
+			w.log.until(t, "app [SSH/"+index+"] Remote access ended for 127.0.0.1:")
 		}
 	}
 	if want := guid; w.gate.last.GUID != want {
 		t.Errorf("the gate was asked for %q, want %q", w.gate.last.GUID, want)
 	}
-	w.log.until(t, "app [SSH/0] Successful remote access by 127.0.0.1:")
-	w.log.until(t, "app [SSH/0] Remote access ended for 127.0.0.1:")
-	w.log.until(t, "app [SSH/12] Successful remote access by 127.0.0.1:")
 }
 
 func TestGateOutOfOrder(t *testing.T) {

@@ -21,6 +21,9 @@ const (
 	vcapApp  = "/home/vcap/app"
 )
 
+// planVariable tells the launcher to start the process of the instance and its sidecars, whatever it was called with.
+const planVariable = "CUPOLA_SUPERVISE"
+
 // shells are tried in order.
 var shells = []string{"/bin/bash", "/usr/bin/bash", "/bin/sh"}
 
@@ -31,6 +34,9 @@ var shells = []string{"/bin/bash", "/usr/bin/bash", "/bin/sh"}
 //	in FOLDER PROGRAM ...  PROGRAM with its arguments in FOLDER; the launcher comes back to us with it
 //	sftp                   the sftp server, on standard input and output
 func Run(args []string) error {
+	if err := os.Unsetenv(planVariable); err != nil {
+		return err // else the launcher would start the app a second time
+	}
 	switch {
 	case len(args) == 1 && args[0] == "shell":
 		return shell()
