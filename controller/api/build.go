@@ -127,7 +127,7 @@ func newBuild(tx *store.Tx, c *Ctx, app *store.App, p *store.Package, in capi.Bu
 	if p.State != store.StateReady {
 		return nil, capi.BadRequest.Errorf("Cannot stage package whose state is not ready.")
 	}
-	if err := refuseNoCells(tx, app.SpaceGUID); err != nil {
+	if err := firstOf(c.allowLifecycle(tx, app.Lifecycle.Type), refuseNoCells(tx, app.SpaceGUID)); err != nil {
 		return nil, err
 	}
 	running, err := store.Builds.Count(tx, store.By("app", app.GUID), store.By("state", store.StateStaging))
@@ -154,6 +154,11 @@ func newBuild(tx *store.Tx, c *Ctx, app *store.App, p *store.Package, in capi.Bu
 	}
 	if err := buildSizes(b, in); err != nil {
 		return nil, err
+	}
+	if b.Lifecycle.Type != capi.LifecycleDocker { // an image is only copied
+		if err := checkStaging(tx, app.SpaceGUID, b.StagingMemoryMB); err != nil {
+			return nil, err
+		}
 	}
 	if err := patchMetadata(&b.Meta, in.Metadata); err != nil {
 		return nil, err

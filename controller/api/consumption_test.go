@@ -55,6 +55,13 @@ func TestQuotasHoldWhereverSomethingIsUsed(t *testing.T) {
 		w.as("developer", "POST", "/v3/apps/"+app+"/tasks", `{"command":"true","memory_in_mb":2001}`).want(422, "instance_memory_limit_exceeded")
 		w.as("developer", "POST", "/v3/apps/"+app+"/tasks", `{"command":"true","memory_in_mb":50}`).want(202, `"log_rate_limit_in_bytes_per_second":-1`)
 		w.as("developer", "POST", "/v3/apps/"+app+"/tasks", `{"command":"true","memory_in_mb":50}`).want(422, "app_task_limit")
+		bits := w.makePackage(app)
+		w.uploadZip(bits, nil, zipOf(t, map[string]string{"a": "b"})).want(200)
+		build := func(mb string) *reply {
+			return w.as("developer", "POST", "/v3/builds", `{"package":{"guid":"`+bits+`"},"staging_memory_in_mb":`+mb+`}`)
+		}
+		build("151").want(422, "memory limit exceeded: staging requires 151M memory, quota 'small' allows 3000M in all, and started apps and tasks use 2850M")
+		build("150").want(201)
 		w.as("developer", "POST", "/v3/deployments", deployment(`"memory_in_mb":2001`)).want(422, "instance_memory_limit_exceeded")
 		w.as("developer", "POST", "/v3/deployments", deployment(`"memory_in_mb":1400`)).want(422, "quota_exceeded")
 		scale(`{"instances":1,"memory_in_mb":100}`, 202)

@@ -133,11 +133,27 @@ func flagOn(tx *store.Tx, name string, byDefault bool) (bool, error) {
 	return f.Enabled, nil
 }
 
-// needFlag refuses callers other than admins while a feature flag is off (contract, 3.2).
+// needFlag refuses callers other than admins while a feature flag is off (contract, 3.2), with what the operator wrote
+// to tell them, if anything.
 func (c *Ctx) needFlag(tx *store.Tx, name string, byDefault bool) error {
 	on, err := flagOn(tx, name, byDefault)
 	if err != nil || on || c.Admin() {
 		return err
 	}
-	return capi.FeatureDisabled.Errorf("Feature Disabled: %s", name)
+	why := name
+	if f, err := store.FeatureFlags.Get(tx, name); err == nil && f.CustomErrorMessage != "" {
+		why = f.CustomErrorMessage
+	}
+	return capi.FeatureDisabled.Errorf("Feature Disabled: %s", why)
+}
+
+// allowLifecycle refuses apps, and builds of apps, of a kind that the operator has not switched on.
+func (c *Ctx) allowLifecycle(tx *store.Tx, kind string) error {
+	switch kind {
+	case capi.LifecycleDocker:
+		return c.needFlag(tx, "diego_docker", flagDefault("diego_docker"))
+	case capi.LifecycleCNB:
+		return c.needFlag(tx, "diego_cnb", flagDefault("diego_cnb"))
+	}
+	return nil
 }

@@ -302,6 +302,7 @@ func TestOrgQuotas(t *testing.T) {
 			want: has(`"total_memory_in_mb":10240`, `"total_instances":null`, `"paid_services_allowed":true`, `"total_routes":1000`, `"total_domains":null`, `"organizations":{"data":[{"guid":"{org}"}]}`)},
 		{name: "taken", as: "admin", method: "POST", path: "/v3/organization_quotas", body: `{"name":"big"}`, status: 422, want: has("Organization Quota 'big' already exists.")},
 		{name: "negative", as: "admin", method: "POST", path: "/v3/organization_quotas", body: `{"name":"x","apps":{"total_memory_in_mb":-1}}`, status: 422, want: has("Apps total memory in mb")},
+		{name: "10 GB of logs a second", as: "admin", method: "POST", path: "/v3/organization_quotas", body: `{"name":"loud","apps":{"log_rate_limit_in_bytes_per_second":10737418240}}`, status: 201, want: has("10737418240")},
 		{name: "unknown org", as: "admin", method: "POST", path: "/v3/organization_quotas", body: `{"name":"y","relationships":{"organizations":{"data":[{"guid":"x"}]}}}`, status: 422, want: has(`Organizations with guids [\"x\"] do not exist`)},
 		{name: "nothing is left of it", as: "admin", method: "GET", path: "/v3/organization_quotas?names=y", status: 200, want: has(`"total_results":0`)},
 		{name: "forbidden", as: "orgmanager", method: "POST", path: "/v3/organization_quotas", body: `{"name":"x"}`, status: 403},

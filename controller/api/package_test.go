@@ -105,6 +105,11 @@ func TestUploadAndMatch(t *testing.T) {
 	if matched.count() != 1 || matched.str("resources", 0, "path") != "lib/big.js" {
 		t.Fatalf("matched: %s", matched.text)
 	}
+	w.as("admin", "PATCH", "/v3/feature_flags/resource_matching", map[string]any{"enabled": false}).want(200)
+	if n := w.as("developer", "POST", "/v3/resource_matches", ask).want(201).count(); n != 0 {
+		t.Errorf("%d resources matched while matching is switched off", n)
+	}
+	w.as("admin", "PATCH", "/v3/feature_flags/resource_matching", map[string]any{"enabled": true}).want(200)
 	second := w.makePackage(app)
 	w.uploadZip(second, matched.body["resources"], zipOf(t, map[string]string{"index.js": "changed"})).want(200, "READY")
 	raw := w.as("developer", "GET", "/v3/packages/"+second+"/download", nil).want(200).text

@@ -90,7 +90,7 @@ func scale(p *store.Process, in capi.ProcessScale) error {
 		{"Instances", in.Instances, &p.Instances, 0, instancesMax},
 		{"Memory in mb", in.MemoryInMB, &p.MemoryMB, 1, sizeMaxMB},
 		{"Disk in mb", in.DiskInMB, &p.DiskMB, 1, sizeMaxMB},
-		{"Log rate limit in bytes per second", in.LogRateLimit, &p.LogRateBytes, -1, 1 << 40},
+		{"Log rate limit in bytes per second", in.LogRateLimit, &p.LogRateBytes, -1, logRateMax},
 	} {
 		if f.in == nil {
 			continue

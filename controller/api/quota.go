@@ -84,6 +84,32 @@ func checkUsage(tx *store.Tx, q *store.Quota, word string, spaces []string) erro
 	return nil
 }
 
+// checkStaging refuses a build for whose memory the quotas have no room beside what started apps and tasks may use. Other
+// builds are not counted: those of an org take turns.
+func checkStaging(tx *store.Tx, spaceGUID string, memoryMB int) error {
+	space, orgQuota, spaceQuota, err := limits(tx, spaceGUID)
+	if err != nil {
+		return err
+	}
+	spaces, err := spacesOf(tx, []string{space.OrgGUID})
+	if err != nil {
+		return err
+	}
+	return firstOf(stagingRoom(tx, spaceQuota, "space", []string{spaceGUID}, memoryMB), stagingRoom(tx, orgQuota, "organization", spaces, memoryMB))
+}
+
+func stagingRoom(tx *store.Tx, q *store.Quota, whose string, spaces []string, memoryMB int) error {
+	if q == nil || q.TotalMemoryMB == store.Unlimited {
+		return nil
+	}
+	u, err := startedUsage(tx, spaces)
+	if err == nil && u.memoryMB+memoryMB > q.TotalMemoryMB {
+		err = errInvalid(fmt.Sprintf("%s's memory limit exceeded: staging requires %dM memory, quota '%s' allows %dM in all, and started apps and tasks use %dM",
+			whose, memoryMB, q.Name, q.TotalMemoryMB, u.memoryMB))
+	}
+	return err
+}
+
 // consumption is what started apps and running tasks may use together.
 type consumption struct {
 	memoryMB, instances, logRateBytes int

@@ -332,8 +332,19 @@ func (s *Server) matchResources(c *Ctx) error {
 	if len(in.Resources) > resourcesMax {
 		return errInvalid(fmt.Sprintf("Resources may be %d at most", resourcesMax))
 	}
+	matching := false
+	err := c.View(func(tx *store.Tx) (err error) {
+		if err := c.needFlag(tx, "app_bits_upload", flagDefault("app_bits_upload")); err != nil {
+			return err
+		}
+		matching, err = flagOn(tx, "resource_matching", flagDefault("resource_matching"))
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	out := capi.ResourceMatches{}
-	if s.resources == nil {
+	if s.resources == nil || !matching {
 		return c.JSON(http.StatusCreated, out)
 	}
 	wanted := make([]store.Resource, 0, len(in.Resources))

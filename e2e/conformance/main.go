@@ -125,8 +125,12 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	if image != "" { // the specs of Docker apps count on it; those of the docker group set it themselves
-		if err := p.enable(ctx, o, "diego_docker"); err != nil {
+	flags := []string{"diego_cnb"} // the specs of such apps count on these; those of the docker group set theirs themselves
+	if image != "" {
+		flags = append(flags, "diego_docker")
+	}
+	for _, flag := range flags {
+		if err := p.enable(ctx, o, flag); err != nil {
 			return err
 		}
 	}
