@@ -4,6 +4,7 @@
 package keeper
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -203,14 +204,17 @@ func (p Plan) Environ() []string {
 	return env
 }
 
-// Read reads the plan of this container.
+// Read reads the plan of this container. A word that it does not know is an error: a step whose condition was passed over could
+// remove what it is to keep.
 func Read(file string) (Plan, error) {
 	var p Plan
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return p, err
 	}
-	if err := json.Unmarshal(text, &p); err != nil {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
 		return p, fmt.Errorf("%s: %w", file, err)
 	}
 	return p, p.Check()

@@ -75,3 +75,18 @@ func TestCheck(t *testing.T) {
 		t.Error("a step that failed was passed over")
 	}
 }
+
+// TestRead: a plan is what was written, and one with a word that is not known is none.
+func TestRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "plan.json")
+	write(t, file, `{"exec": ["server"], "steps": [{"unless": "/data", "remove": "/data.new"}]}`)
+	if p, err := Read(file); err != nil || p.Exec[0] != "server" || p.Steps[0].Unless != "/data" {
+		t.Errorf("it reads %+v (%v)", p, err)
+	}
+	for _, text := range []string{`{"exec": ["server"], "steps": [{"unles": "/data", "remove": "/data"}]}`, `{"exec": ["server"], "environment": {}}`, `{}`, `[`} {
+		write(t, file, text)
+		if p, err := Read(file); err == nil {
+			t.Errorf("%s is taken as %+v", text, p)
+		}
+	}
+}

@@ -46,7 +46,8 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) > 0 && args[0] != "prepare" {
+	prepare := len(args) == 1 && args[0] == "prepare"
+	if len(args) > 0 && !prepare {
 		return do(args[0], args[1:])
 	}
 	plan, err := keeper.Read(keeper.PlanFile)
@@ -56,7 +57,7 @@ func run(args []string) error {
 	if err := plan.Prepare(os.Stderr); err != nil {
 		return err
 	}
-	if len(args) == 1 {
+	if prepare {
 		return nil
 	}
 	return plan.Become()
