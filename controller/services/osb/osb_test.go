@@ -61,6 +61,17 @@ func TestCertificatesAreVerified(t *testing.T) {
 	}
 }
 
+// TestSchemeMismatch: who registers a broker with https:// that speaks HTTP learns that.
+func TestSchemeMismatch(t *testing.T) {
+	broker := httptest.NewServer(http.NotFoundHandler())
+	defer broker.Close()
+	_, err := (&Client{}).Catalog(t.Context(), Broker{URL: strings.Replace(broker.URL, "http://", "https://", 1)})
+	var known *Error
+	if !errors.As(err, &known) || known.Kind != Unreachable || known.Orphan || !strings.Contains(err.Error(), "register it with http://") {
+		t.Errorf("HTTP where HTTPS was said: %v", err)
+	}
+}
+
 func TestValidateURL(t *testing.T) {
 	for text, good := range map[string]bool{
 		"https://b.example.com": true, "http://127.0.0.1:80/path/": true, "ftp://b": false, "https://": false, "b.example.com": false,
