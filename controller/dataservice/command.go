@@ -68,11 +68,7 @@ func (m *Manager) runSaying(ctx context.Context, guid string, v *view, c Command
 	}
 	text := strings.TrimSpace(strings.ToValidUTF8(complaint.String(), ""))
 	if status != 0 && (c.Tolerate == "" || !strings.Contains(text, c.Tolerate)) {
-		secrets := []string{v.Binding.Password}
-		for _, s := range v.Secret {
-			secrets = append(secrets, s)
-		}
-		return &CommandError{Program: c.Run[0], Status: status, Said: redact(text, secrets...)}
+		return &CommandError{Program: c.Run[0], Status: status, Said: redact(text, v.secrets()...)}
 	}
 	return nil
 }

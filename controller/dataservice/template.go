@@ -39,6 +39,18 @@ type view struct {
 // credential is whom a binding lets in: a user, b and 16 hexadecimal digits, and a password.
 type credential struct{ User, Password string }
 
+// secrets are all that templates can put into what a program is given.
+func (v *view) secrets() []string {
+	all := []string{v.Binding.Password}
+	for _, s := range v.Secret {
+		all = append(all, s)
+	}
+	for _, b := range v.Bindings {
+		all = append(all, b.Password)
+	}
+	return all
+}
+
 var templateFunctions = template.FuncMap{
 	// percent of a number, rounded down: {{percent 25 .Plan.MemoryMB}}
 	"percent": func(share, of int) int { return of * share / 100 },
