@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -276,8 +277,14 @@ func putUndeleted(tx *store.Tx, d *store.DataService) (*store.ServiceInstance, e
 	if err != nil {
 		return nil, err
 	}
+	info := plan.MaintenanceInfo
+	if d.Version != "" && d.Version != versionOf(info) { // it is run by what it was deleted with, so that an upgrade is offered
+		if info, err = json.Marshal(map[string]string{"version": d.Version}); err != nil {
+			return nil, err
+		}
+	}
 	i := &store.ServiceInstance{
-		Meta: store.Meta{GUID: d.GUID}, Name: d.Name, Type: store.ServiceManaged, SpaceGUID: d.SpaceGUID, PlanGUID: plan.GUID, MaintenanceInfo: plan.MaintenanceInfo,
+		Meta: store.Meta{GUID: d.GUID}, Name: d.Name, Type: store.ServiceManaged, SpaceGUID: d.SpaceGUID, PlanGUID: plan.GUID, MaintenanceInfo: info,
 		LastOperation: store.Operation{Type: store.OperationCreate, State: store.OperationSucceeded, Description: "restored", CreatedAt: tx.Now, UpdatedAt: tx.Now},
 	}
 	return i, firstOf(validateServiceInstance(i), nameFree(tx, i), checkServiceQuota(tx, i, plan), putServiceInstance(tx, i), appusage.Service(tx, i, appusage.Created))

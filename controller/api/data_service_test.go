@@ -177,7 +177,16 @@ func TestUndelete(t *testing.T) {
 	w.put("other", "taken", store.DataReady)
 	w.as("developer", "POST", again, map[string]any{"name": "taken"}).want(422, "The service instance name is taken: taken")
 	w.as("developer", "GET", "/v3/deleted_service_instances", nil).want(200, `"guid":"db"`)
-	w.as("developer", "POST", again, map[string]any{"name": "back"}).want(200, `"name":"back"`)
+	w.update(func(tx *store.Tx) error {
+		d, err := store.DataServices.Get(tx, "db")
+		w.must(err)
+		d.Version = "17.0.0" // since when the offering has become another
+		p, err := store.ServicePlans.Get(tx, "small")
+		w.must(err)
+		p.MaintenanceInfo = []byte(`{"version":"17.0.1"}`)
+		return errors.Join(store.DataServices.Put(tx, d), store.ServicePlans.Put(tx, p))
+	})
+	w.as("developer", "POST", again, map[string]any{"name": "back"}).want(200, `"name":"back"`, `"version":"17.0.0"`, `"upgrade_available":true`)
 	w.event("audit.service_instance.undelete", "db")
 	w.as("developer", "GET", "/v3/deleted_service_instances", nil).want(200, `"resources":[]`)
 
