@@ -64,15 +64,21 @@ func (m *Manager) requestBackup(tx *store.Tx, s *store.DataService) (*store.Data
 	case s.State != store.DataReady || s.Disk == store.DataStopped:
 		return nil, ErrNotUsable
 	}
-	all, _, err := store.DataBackups.List(tx, store.Query[store.DataBackup]{Where: []store.Cond{store.By("service", s.GUID)}})
-	if err != nil {
+	if err := notBackedUp(tx, s.GUID); err != nil {
 		return nil, err
-	}
-	if slices.ContainsFunc(all, func(b *store.DataBackup) bool { return b.State == store.OperationInProgress }) {
-		return nil, ErrBusy
 	}
 	b := &store.DataBackup{ServiceGUID: s.GUID, OfferingID: s.OfferingID, PlanID: s.PlanID, State: store.OperationInProgress, Key: vault.NewKey()}
 	return b, store.DataBackups.Put(tx, b)
+}
+
+// notBackedUp returns ErrBusy while a backup of an instance is being made: what is put in place of its content meanwhile would be in
+// the backup by half.
+func notBackedUp(tx *store.Tx, guid string) error {
+	all, _, err := store.DataBackups.List(tx, store.Query[store.DataBackup]{Where: []store.Cond{store.By("service", guid)}})
+	if err == nil && slices.ContainsFunc(all, func(b *store.DataBackup) bool { return b.State == store.OperationInProgress }) {
+		return ErrBusy
+	}
+	return err
 }
 
 // stepBackups begins what is to be made, asks for what is due, and lets go of what is too old.
@@ -126,6 +132,18 @@ func (m *Manager) retain(ctx context.Context, all []*store.DataBackup) error {
 		err = errors.Join(err, m.removeBackup(ctx, b.GUID))
 	}
 	return err
+}
+
+// stepLeft removes the backups of instances whose data was destroyed: nobody can restore them any more.
+func (m *Manager) stepLeft(ctx context.Context, live []*store.DataService, backups map[string][]*store.DataBackup) {
+	for guid, left := range backups {
+		if slices.ContainsFunc(live, func(s *store.DataService) bool { return s.GUID == guid }) {
+			continue
+		}
+		for _, b := range left {
+			m.beginWork(ctx, backupWork(b.GUID), func() error { return m.removeBackup(ctx, b.GUID) })
+		}
+	}
 }
 
 func (m *Manager) removeBackup(ctx context.Context, guid string) error {

@@ -234,7 +234,8 @@ func deleteBindings(tx *store.Tx, guid string) error {
 	return err
 }
 
-// purge destroys the volume and forgets the instance, and with it what its moments could be restored from. Backups stay.
+// purge destroys the volume and forgets the instance, and with it what it could be restored from: its archives, and its backups,
+// which the loop removes once it is gone.
 func (m *Manager) purge(ctx context.Context, guid string) error {
 	if err := m.Engine.RemoveVolume(ctx, volumeID(guid)); err != nil {
 		return err

@@ -167,6 +167,7 @@ func (m *Manager) step(ctx context.Context) time.Duration {
 		for guid, list := range archives {
 			m.stepRetention(ctx, guid, list)
 		}
+		m.stepLeft(ctx, all, backups)
 	}
 	if len(all) == 0 {
 		return emptyPass

@@ -33,12 +33,15 @@ func (m *Manager) RestoreTo(guid, of string, at time.Time, more also) error {
 			return err
 		case inProgress(s):
 			return ErrBusy
-		case s.State != store.DataReady:
+		case s.State != store.DataReady || s.Disk == store.DataStopped:
 			return ErrNotUsable
 		case from.OfferingID != s.OfferingID:
 			return ErrOtherOffering
 		case m.Vault == nil:
 			return ErrNoBackups
+		}
+		if err := notBackedUp(tx, guid); err != nil {
+			return err
 		}
 		all, err := archivesOf(tx, of)
 		if err != nil {

@@ -171,12 +171,14 @@ func (p *platform) undeleteAndPurge(t *testing.T, i *instance) {
 		t.Fatal(err)
 	}
 	for range 600 {
-		if volumes, err := p.engine.Volumes(context.Background()); err == nil && len(volumes) == 0 {
+		volumes, err := p.engine.Volumes(context.Background())
+		kept, errKept := os.ReadDir(p.backups)
+		if err == nil && errKept == nil && len(volumes)+len(kept) == 0 {
 			return
 		}
 		waitALittle()
 	}
-	t.Error("the volume of a purged instance is still there")
+	t.Error("the volume or a backup of a purged instance is still there")
 }
 
 // backUp makes a backup and waits for its stamp.

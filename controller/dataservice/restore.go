@@ -39,6 +39,9 @@ func (m *Manager) Restore(guid, backupGUID string, more also) error {
 		case m.Vault == nil:
 			return ErrNoBackups
 		}
+		if err := notBackedUp(tx, guid); err != nil {
+			return err
+		}
 		s.State, s.RestoreFrom = store.DataRestoring, backupGUID
 		beginOperation(tx, s, store.DataRestore)
 		return with(more, tx, s)
