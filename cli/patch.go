@@ -32,15 +32,42 @@ func (k *console) patchCommands() []*cli.Command {
 	}
 }
 
-// patched is what became of an app; --json prints them.
-type patched struct {
+// turn is what became of one of many that were to be changed one after another.
+type turn struct {
 	GUID    string  `json:"guid"`
 	Name    string  `json:"name"`
-	State   string  `json:"state"`
-	Stack   string  `json:"stack"`
-	Outcome string  `json:"outcome"` // planned, patched or failed
+	Outcome string  `json:"outcome"` // planned, failed, or what was done
 	Error   string  `json:"error,omitempty"`
 	Seconds float64 `json:"seconds"`
+}
+
+func (t *turn) its() *turn { return t }
+
+// inTurn changes one after another and notes in the turn of each what became of it: done, or failed and why. It ends at the first that
+// fails, unless it is to keep going. The error names all that failed.
+func inTurn[P interface{ its() *turn }](ctx context.Context, all []P, keepGoing bool, done string, change func(n int, one P) error) error {
+	var failures []error
+	for i, one := range all {
+		t, began := one.its(), time.Now()
+		err := change(i+1, one)
+		t.Seconds, t.Outcome = time.Since(began).Seconds(), done
+		if err == nil {
+			continue
+		}
+		t.Outcome, t.Error = "failed", err.Error()
+		failures = append(failures, fmt.Errorf("%s: %w", t.Name, err))
+		if !keepGoing || ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// patched is what became of an app; --json prints them.
+type patched struct {
+	turn
+	State string `json:"state"`
+	Stack string `json:"stack"`
 
 	app *capi.App
 }
@@ -66,9 +93,12 @@ func patchApps(ctx context.Context, s *session, c *cli.Context) error {
 		return err
 	}
 	if !c.Bool("plan") {
-		err = s.patchAll(ctx, todo, c.Bool("keep-going"))
+		err = inTurn(ctx, todo, c.Bool("keep-going"), "patched", func(n int, p *patched) error {
+			s.ui.Notef("Patching %s (%d of %d):", s.ui.Name(p.Name), n, len(todo))
+			return s.patchOne(ctx, p.app, time.Now())
+		})
 	}
-	return errors.Join(list(s, c, todo, "All apps stand on the newest run image.", []string{"name", "requested state", "stack", "outcome", "seconds"}, func(p patched) []string {
+	return errors.Join(list(s, c, todo, "All apps stand on the newest run image.", []string{"name", "requested state", "stack", "outcome", "seconds"}, func(p *patched) []string {
 		return []string{s.ui.Name(p.Name), strings.ToLower(p.State), p.Stack, p.Outcome, fmt.Sprintf("%.1f", p.Seconds)}
 	}), err)
 }
@@ -89,7 +119,7 @@ func (s *session) refreshStacks(ctx context.Context) error {
 }
 
 // outdated are the apps on an older run image than their stack has. With names it is those, all of which must exist.
-func (s *session) outdated(ctx context.Context, names []string, everywhere bool) ([]patched, error) {
+func (s *session) outdated(ctx context.Context, names []string, everywhere bool) ([]*patched, error) {
 	wanted := map[string]bool{}
 	for _, name := range names {
 		app, err := s.app(ctx, name)
@@ -102,7 +132,7 @@ func (s *session) outdated(ctx context.Context, names []string, everywhere bool)
 	if err != nil {
 		return nil, err
 	}
-	out := []patched{}
+	out := []*patched{}
 	for _, st := range stacks {
 		apps, err := s.client.OutdatedApps(ctx, st.GUID)
 		if err != nil {
@@ -112,31 +142,11 @@ func (s *session) outdated(ctx context.Context, names []string, everywhere bool)
 			if !everywhere && app.Relationships.Space.GUID() != s.cfg.Space.GUID || len(names) > 0 && !wanted[app.GUID] {
 				continue
 			}
-			out = append(out, patched{GUID: app.GUID, Name: app.Name, State: app.State, Stack: st.Name, Outcome: "planned", app: &app})
+			out = append(out, &patched{turn: turn{GUID: app.GUID, Name: app.Name, Outcome: "planned"}, State: app.State, Stack: st.Name, app: &app})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b patched) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(out, func(a, b *patched) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
-}
-
-func (s *session) patchAll(ctx context.Context, todo []patched, keepGoing bool) error {
-	var failures []error
-	for i := range todo {
-		p := &todo[i]
-		s.ui.Notef("Patching %s (%d of %d):", s.ui.Name(p.Name), i+1, len(todo))
-		began := time.Now()
-		err := s.patchOne(ctx, p.app, began)
-		p.Seconds, p.Outcome = time.Since(began).Seconds(), "patched"
-		if err == nil {
-			continue
-		}
-		p.Outcome, p.Error = "failed", err.Error()
-		failures = append(failures, fmt.Errorf("%s: %w", p.Name, err))
-		if !keepGoing || ctx.Err() != nil {
-			break
-		}
-	}
-	return errors.Join(failures...)
 }
 
 func (s *session) patchOne(ctx context.Context, app *capi.App, began time.Time) error {

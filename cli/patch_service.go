@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,11 +14,7 @@ import (
 
 // patchedService is what became of a service instance; --json prints them.
 type patchedService struct {
-	GUID    string  `json:"guid"`
-	Name    string  `json:"name"`
-	Outcome string  `json:"outcome"` // planned, upgraded or failed
-	Error   string  `json:"error,omitempty"`
-	Seconds float64 `json:"seconds"`
+	turn
 
 	plan string
 }
@@ -31,15 +26,18 @@ func (s *session) patchServices(ctx context.Context, c *cli.Context, names []str
 		return err
 	}
 	if !c.Bool("plan") {
-		err = s.upgradeAll(ctx, todo, c.Bool("keep-going"))
+		err = inTurn(ctx, todo, c.Bool("keep-going"), "upgraded", func(n int, p *patchedService) error {
+			s.ui.Notef("Upgrading %s (%d of %d), after a backup where it has some:", s.ui.Name(p.Name), n, len(todo))
+			return s.upgradeOne(ctx, p)
+		})
 	}
-	return errors.Join(list(s, c, todo, "All data services run the newest image.", []string{"name", "outcome", "seconds"}, func(p patchedService) []string {
+	return errors.Join(list(s, c, todo, "All data services run the newest image.", []string{"name", "outcome", "seconds"}, func(p *patchedService) []string {
 		return []string{s.ui.Name(p.Name), p.Outcome, fmt.Sprintf("%.1f", p.Seconds)}
 	}), err)
 }
 
 // upgradable are the data services with an upgrade. With names it is those, all of which must exist.
-func (s *session) upgradable(ctx context.Context, names []string, everywhere bool) ([]patchedService, error) {
+func (s *session) upgradable(ctx context.Context, names []string, everywhere bool) ([]*patchedService, error) {
 	f := capi.Filter{}.With("type", capi.ServiceManaged).With("order_by", "name").With("per_page", "5000")
 	if !everywhere {
 		f = f.With("space_guids", s.cfg.Space.GUID)
@@ -53,33 +51,13 @@ func (s *session) upgradable(ctx context.Context, names []string, everywhere boo
 			return nil, instanceKind.missing(name)
 		}
 	}
-	out := []patchedService{}
+	out := []*patchedService{}
 	for _, i := range all {
 		if i.Data != nil && i.UpgradeAvailable != nil && *i.UpgradeAvailable && (len(names) == 0 || slices.Contains(names, i.Name)) {
-			out = append(out, patchedService{GUID: i.GUID, Name: i.Name, Outcome: "planned", plan: i.Relationships.ServicePlan.GUID()})
+			out = append(out, &patchedService{turn: turn{GUID: i.GUID, Name: i.Name, Outcome: "planned"}, plan: i.Relationships.ServicePlan.GUID()})
 		}
 	}
 	return out, nil
-}
-
-func (s *session) upgradeAll(ctx context.Context, todo []patchedService, keepGoing bool) error {
-	var failures []error
-	for i := range todo {
-		p := &todo[i]
-		s.ui.Notef("Upgrading %s (%d of %d), after a backup where it has some:", s.ui.Name(p.Name), i+1, len(todo))
-		began := time.Now()
-		err := s.upgradeOne(ctx, p)
-		p.Seconds, p.Outcome = time.Since(began).Seconds(), "upgraded"
-		if err == nil {
-			continue
-		}
-		p.Outcome, p.Error = "failed", err.Error()
-		failures = append(failures, fmt.Errorf("%s: %w", p.Name, err))
-		if !keepGoing || ctx.Err() != nil {
-			break
-		}
-	}
-	return errors.Join(failures...)
 }
 
 func (s *session) upgradeOne(ctx context.Context, p *patchedService) error {
