@@ -48,10 +48,11 @@ type manifestProcess struct {
 	readiness capi.HealthCheckUpdate
 }
 
-// manifestService is a service instance to bind.
+// manifestService is a service instance to bind, and, with an offering, of what it is to be made where there is none.
 type manifestService struct {
-	name, binding string
-	parameters    json.RawMessage // a JSON object, or nothing
+	name, binding          string
+	parameters             json.RawMessage // a JSON object, or nothing
+	offering, plan, broker string
 }
 
 type manifestRoute struct {
@@ -303,8 +304,11 @@ func (a *manifestApp) setServices(v *yaml3.Node) error {
 		if err != nil {
 			return err
 		}
-		if service.name == "" {
+		switch {
+		case service.name == "":
 			return complain(n, "a service must have a name")
+		case (service.offering == "") != (service.plan == ""), service.offering == "" && service.broker != "":
+			return complain(n, "a service that is to be made must have an offering and a plan")
 		}
 		a.services = append(a.services, service)
 	}
@@ -320,6 +324,12 @@ func (m *manifestService) read(n *yaml3.Node) error {
 			m.binding, err = textOf("binding_name", v)
 		case "parameters":
 			m.parameters, err = jsonOf("parameters", v)
+		case "offering":
+			m.offering, err = textOf("offering", v)
+		case "plan":
+			m.plan, err = textOf("plan", v)
+		case "broker":
+			m.broker, err = textOf("broker", v)
 		default:
 			err = complain(key, "a service has no attribute '%s'", clip(key.Value, 100))
 		}

@@ -455,9 +455,43 @@ func TestManifestBindsManagedServices(t *testing.T) {
 	s.set(func() { s.refuse["PUT service_bindings"] = 400 })
 	s.job(apply("role: r"), "FAILED", "bind of service instance d could not be completed", "not now")
 	s.set(func() { delete(s.refuse, "PUT service_bindings") })
-	app := s.guidOf("/v3/apps?names=web")
-	s.job(s.bindApp(app, s.guidOf("/v3/service_instances?names=d"), map[string]any{"parameters": map[string]any{"role": "r"}}), "COMPLETE")
-	s.job(apply("role: r"), "COMPLETE")
+	for range 2 { // what has failed is made anew; what is there stays
+		s.job(apply("role: r"), "COMPLETE")
+		s.as("developer", "GET", "/v3/service_credential_bindings", nil).want(200, `"total_results":1`, `"state":"succeeded"`)
+	}
+}
+
+// TestManifestMakesServices: an instance that is not there is made of the offering and plan that the manifest names, and then bound, to
+// all apps that want it; one that is there is bound as it is.
+func TestManifestMakesServices(t *testing.T) {
+	s := newShop(t)
+	s.register()
+	apply := func(service string) *reply {
+		manifest := "applications:\n"
+		for _, app := range []string{"web", "worker"} {
+			manifest += "- name: " + app + "\n  services:\n  - {name: d, parameters: {role: r}, " + service + "}\n"
+		}
+		return s.as("developer", "POST", "/v3/spaces/"+s.space+"/actions/apply_manifest", manifest)
+	}
+	offering := s.as("admin", "GET", "/v3/service_offerings", nil).str("resources", 0, "name")
+	made := "offering: " + offering + ", plan: small"
+	for service, says := range map[string]string{
+		"offering: " + offering: "must have an offering and a plan", "plan: small": "must have an offering and a plan", "broker: b": "must have an offering and a plan",
+		"offering: none, plan: small": "no plan 'small' of the service offering 'none'", "offering: " + offering + ", plan: none": "no plan 'none'", made + ", broker: none": "no plan 'small'",
+	} {
+		apply(service).want(422, says)
+	}
+	s.as("admin", "GET", "/v3/service_instances", nil).want(200, `"total_results":0`)
+	s.set(func() { s.refuse["PUT service_instances"] = 400 })
+	s.job(apply(made), "FAILED", "create of service instance d could not be completed", "not now")
+	s.set(func() { delete(s.refuse, "PUT service_instances") })
+	apply(made).want(422, "d could not be created")
+	s.job(s.as("developer", "DELETE", "/v3/service_instances/"+s.guidOf("/v3/service_instances?names=d"), nil), "COMPLETE")
+	for range 2 {
+		s.job(apply(made), "COMPLETE")
+		s.as("developer", "GET", "/v3/service_instances", nil).want(200, `"total_results":1`, `"name":"d"`, `"state":"succeeded"`)
+		s.as("developer", "GET", "/v3/service_credential_bindings", nil).want(200, `"total_results":2`, `"state":"succeeded"`)
+	}
 }
 
 func TestBrokersAreToldWhenAnAppOrAnOrgGoes(t *testing.T) {

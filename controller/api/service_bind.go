@@ -15,6 +15,7 @@ const bindingsMax = 100
 // binding is how an app is bound.
 type binding struct {
 	several    bool // besides bindings that there are
+	waits      bool // for an instance that is still being made, rather than being refused
 	parameters json.RawMessage
 }
 
@@ -31,7 +32,7 @@ func (c *Ctx) bind(tx *store.Tx, b *store.ServiceBinding, app *store.App, instan
 	}
 	b.Type, b.AppGUID, b.InstanceGUID, b.SpaceGUID = store.BindingApp, app.GUID, instance.GUID, app.SpaceGUID
 	if instance.Type == store.ServiceManaged {
-		return c.bindManaged(tx, b, instance, how.parameters)
+		return c.bindManaged(tx, b, instance, how)
 	}
 	if p := how.parameters; p != nil && string(p) != "null" && string(p) != "{}" {
 		return nil, errInvalid("Binding parameters are not supported for user-provided service instances")
@@ -79,12 +80,12 @@ func makeRoom(tx *store.Tx, b *store.ServiceBinding, app *store.App, instance *s
 }
 
 // bindManaged writes a binding that the broker is to make.
-func (c *Ctx) bindManaged(tx *store.Tx, b *store.ServiceBinding, i *store.ServiceInstance, raw json.RawMessage) (*store.ServiceOperation, error) {
-	plan, err := bindable(tx, i)
+func (c *Ctx) bindManaged(tx *store.Tx, b *store.ServiceBinding, i *store.ServiceInstance, how binding) (*store.ServiceOperation, error) {
+	plan, err := bindable(tx, i, how.waits)
 	if err != nil {
 		return nil, err
 	}
-	parameters, err := checkParameters(raw, plan.BindSchema)
+	parameters, err := checkParameters(how.parameters, plan.BindSchema)
 	if err != nil {
 		return nil, err
 	}
@@ -97,15 +98,16 @@ func (c *Ctx) bindManaged(tx *store.Tx, b *store.ServiceBinding, i *store.Servic
 	return o, nil
 }
 
-// bindable finds the plan of an instance that can be bound now.
-func bindable(tx *store.Tx, i *store.ServiceInstance) (*store.ServicePlan, error) {
+// bindable finds the plan of an instance that can be bound now, or, if the binding waits, once it is made.
+func bindable(tx *store.Tx, i *store.ServiceInstance, waits bool) (*store.ServicePlan, error) {
 	plan, err := store.ServicePlans.Get(tx, i.PlanGUID)
+	waits = waits && i.LastOperation.Running() && i.LastOperation.Type == store.OperationCreate
 	switch {
 	case err != nil:
 		return nil, err
-	case i.LastOperation.Running():
+	case i.LastOperation.Running() && !waits:
 		return nil, capi.InstanceOperationRunning.Errorf("An operation for service instance %s is in progress.", i.Name)
-	case i.Unmade:
+	case i.Unmade && !waits:
 		return nil, errInvalid(fmt.Sprintf("The service instance %s could not be created, so nothing can be bound to it.", i.Name))
 	case !plan.Bindable:
 		return nil, errInvalid("Service plan does not allow bindings.")
@@ -150,7 +152,7 @@ func (c *Ctx) createKey(tx *store.Tx, b *store.ServiceBinding, i *store.ServiceI
 		return nil, err
 	}
 	b.Type, b.InstanceGUID, b.SpaceGUID = store.BindingKey, i.GUID, i.SpaceGUID
-	return c.bindManaged(tx, b, i, parameters)
+	return c.bindManaged(tx, b, i, binding{parameters: parameters})
 }
 
 // keyInShared tells who sees an instance by a share alone that keys are made where it is.

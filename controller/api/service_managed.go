@@ -108,22 +108,32 @@ func (s *Server) createManaged(c *Ctx, in *capi.ServiceInstanceCreate, spaceGUID
 		if err != nil {
 			return nil, err
 		}
-		parameters, err := checkParameters(in.Parameters, plan.CreateSchema)
+		i := &store.ServiceInstance{Name: in.Name, SpaceGUID: place.SpaceGUID, Tags: in.Tags}
+		if err := patchMetadata(&i.Meta, in.Metadata); err != nil {
+			return nil, err
+		}
+		o, err := c.makeManaged(tx, i, plan, in.Parameters)
 		if err != nil {
 			return nil, err
 		}
-		i := &store.ServiceInstance{
-			Name: in.Name, Type: in.Type, SpaceGUID: place.SpaceGUID, Tags: in.Tags, PlanGUID: plan.GUID, MaintenanceInfo: plan.MaintenanceInfo,
-			Unmade: true, LastOperation: started(tx, store.OperationCreate),
-		}
-		err = firstOf(validateServiceInstance(i), patchMetadata(&i.Meta, in.Metadata), nameFree(tx, i), checkServiceQuota(tx, i, plan), putServiceInstance(tx, i))
-		if err != nil {
-			return nil, err
-		}
-		o := c.instanceOperation(i, plan, store.OperationCreate)
-		o.Parameters = parameters
 		return serviceop.Begin(tx, o, "service_instance.create")
 	})
+}
+
+// makeManaged writes an instance of a plan that the broker is to make, and returns what it is to be asked for.
+func (c *Ctx) makeManaged(tx *store.Tx, i *store.ServiceInstance, plan *store.ServicePlan, raw json.RawMessage) (*store.ServiceOperation, error) {
+	parameters, err := checkParameters(raw, plan.CreateSchema)
+	if err != nil {
+		return nil, err
+	}
+	i.Type, i.PlanGUID, i.MaintenanceInfo = store.ServiceManaged, plan.GUID, plan.MaintenanceInfo
+	i.Unmade, i.LastOperation = true, started(tx, store.OperationCreate)
+	if err := firstOf(validateServiceInstance(i), nameFree(tx, i), checkServiceQuota(tx, i, plan), putServiceInstance(tx, i)); err != nil {
+		return nil, err
+	}
+	o := c.instanceOperation(i, plan, store.OperationCreate)
+	o.Parameters = parameters
+	return o, nil
 }
 
 // nameFree refuses a name that another instance has that is shared with the space.

@@ -186,7 +186,7 @@ func (c *Ctx) bindRoute(tx *store.Tx, in *capi.RouteBindingCreate) (*store.Servi
 	if !slices.Contains(offering.Requires, "route_forwarding") {
 		return nil, nil, errInvalid("This service instance does not support route binding.")
 	}
-	plan, err := bindable(tx, instance)
+	plan, err := bindable(tx, instance, false)
 	if err != nil {
 		return nil, nil, err
 	}

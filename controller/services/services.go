@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cupola-paas/cupola/controller/serviceop"
 	"github.com/cupola-paas/cupola/controller/services/osb"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -149,9 +150,13 @@ func (l *Loop) Step(ctx context.Context) (time.Duration, error) {
 	return wait, err
 }
 
-// blocked reports whether an operation must wait for others: a service instance is deleted after its bindings. Only what
-// nobody waits for itself waits for the clean-up of orphans, which may take hours.
+// blocked reports whether an operation must wait for others: a binding for its service instance to be made, and the deletion of
+// an instance for that of its bindings. Only what nobody waits for itself waits for the clean-up of orphans, which may take hours.
 func (l *Loop) blocked(tx *store.Tx, o *store.ServiceOperation) (bool, error) {
+	if o.On == store.OnBinding && o.Type == store.OperationCreate {
+		making, err := serviceop.Running(tx, o.InstanceGUID)
+		return making != nil && making.Type == store.OperationCreate, err
+	}
 	if o.On != store.OnInstance || o.Type != store.OperationDelete {
 		return false, nil
 	}

@@ -76,8 +76,11 @@ func (l *Loop) settle(t *task, write func(*store.Tx) error) error {
 	})
 }
 
-// refusal is why the broker need not be asked at all; nil: it must. The bindings of an instance go before it.
+// refusal is why the broker need not be asked at all; nil: it must. The bindings of an instance go before it, and are made after it.
 func (t *task) refusal() error {
+	if t.op.On == store.OnBinding && t.op.Type == store.OperationCreate && !t.op.Orphan && t.instance.Unmade {
+		return sentence("The service instance could not be created: " + t.instance.LastOperation.Description)
+	}
 	if t.left == nil {
 		return nil
 	}
