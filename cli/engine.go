@@ -39,8 +39,7 @@ func (k *console) engineCommands() []*cli.Command {
 		need:     aLogin, api: []string{"GET " + enginePath, "POST " + migratePath}, run: migrateEngine}
 	command := k.command(sp)
 	command.Name = "migrate"
-	parent.Subcommands = []*cli.Command{command}
-	return []*cli.Command{parent}
+	return []*cli.Command{k.above(parent, command)}
 }
 
 func (s *session) engine(ctx context.Context, target string) (*capi.Engine, error) {

@@ -58,6 +58,7 @@ func newFakeAPI() *fakeAPI {
 	f.pushRoutes(mux)
 	f.patchRoutes(mux)
 	f.engineRoutes(mux)
+	f.nodeRoutes(mux)
 	f.anyRoutes(mux)
 	f.Server = httptest.NewUnstartedServer(f.record(mux))
 	f.Start()

@@ -86,6 +86,17 @@ func (k *console) commandHelp(sp spec) string {
 	return literal(out.String())
 }
 
+// above puts commands below another one, whose help lists them.
+func (k *console) above(parent *cli.Command, all ...*cli.Command) *cli.Command {
+	rows := make([][]string, len(all))
+	for i, c := range all {
+		rows[i] = []string{"  " + parent.Name + " " + c.Name, c.Usage}
+	}
+	parent.Subcommands = all
+	parent.CustomHelpTemplate += literal("\nCommands:\n" + k.ui.Paragraphs(rows))
+	return parent
+}
+
 // flagRow is such as "-i, --instances NUMBER" and what it is for.
 func flagRow(f cli.Flag) []string {
 	var short, long []string

@@ -25,7 +25,7 @@ func (k *console) nodeCommands() []*cli.Command {
 // nodeCommand is about one machine: its way into the cluster, and out of it.
 func (k *console) nodeCommand() *cli.Command {
 	parent := k.command(spec{name: "node", category: platformCategory, summary: "make this machine a node of a cluster, empty one, remove one", noJSON: true,
-		details:  "On the machine itself: join, run. From anywhere, for administrators: token, label, drain, resume, remove. See also: nodes.",
+		details:  "On the machine itself: join, run. From anywhere, for administrators: the others. See also: nodes.",
 		examples: []string{"cupola node token", "cupola node join https://api.example.com --token TOKEN", "cupola node drain vm-2"},
 		run: func(_ context.Context, _ *session, c *cli.Context) error {
 			if c.Args().Present() {
@@ -33,8 +33,7 @@ func (k *console) nodeCommand() *cli.Command {
 			}
 			return cli.ShowSubcommandHelp(c)
 		}, max: -1})
-	parent.Subcommands = append(k.joiningCommands(), k.leavingCommands()...)
-	return parent
+	return k.above(parent, append(k.joiningCommands(), k.leavingCommands()...)...)
 }
 
 // nodeSub is a subcommand of node.
@@ -238,6 +237,9 @@ func removeNode(ctx context.Context, s *session, c *cli.Context) error {
 		return err
 	}
 	if !c.Bool("force") {
+		if n.Kept > 0 {
+			s.ui.Warnf("%d data services have their data on it alone: once it is forgotten they never answer again, also when the machine is back.", n.Kept)
+		}
 		ok, err := s.ui.Confirm("Forget node %s?", quote(n.Name))
 		if err != nil {
 			return withHint(err, "to forget it without a question: -f")

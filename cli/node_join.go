@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,16 +33,20 @@ func joinFlags() []cli.Flag {
 		nodeDirFlag,
 		textFlag("nomad", "CUPOLA_NOMAD", "`PROGRAM` to run as Nomad (default: nomad)"),
 		textFlag("docker-host", "CUPOLA_DOCKER_HOST", "`URL` of the Docker Engine (default: DOCKER_HOST, else the usual socket)"),
-		&cli.IntFlag{Name: "agent-port", Value: worker.DefaultAgentPort, Usage: "`PORT` where the server reaches the node's agent"},
-		&cli.IntFlag{Name: "image-port", Value: worker.DefaultPullPort, Usage: "`PORT` on loopback where Docker finds images"},
-		&cli.IntFlag{Name: "nomad-port", Value: worker.DefaultNomadPort, Usage: "`PORT` on loopback of Nomad's API"},
+		&cli.IntFlag{Name: "agent-port", Value: worker.DefaultAgentPort, Usage: portUsage("where the server reaches the node's agent", worker.DefaultAgentPort)},
+		&cli.IntFlag{Name: "image-port", Value: worker.DefaultPullPort, Usage: portUsage("on loopback where Docker finds images", worker.DefaultPullPort)},
+		&cli.IntFlag{Name: "nomad-port", Value: worker.DefaultNomadPort, Usage: portUsage("on loopback of Nomad's API", worker.DefaultNomadPort)},
 		&cli.BoolFlag{Name: "router", Usage: "route on this machine, too; the token must be one for routers"},
 		routerHTTPFlag, routerHTTPSFlag,
 		&cli.BoolFlag{Name: "check", Usage: "look at the machine only"},
 	}
 }
 
-var nodeDirFlag = &cli.StringFlag{Name: "dir", EnvVars: []string{"CUPOLA_NODE_DIR"}, Value: worker.DefaultDir, Usage: "`FOLDER` for what makes this machine a node"}
+var nodeDirFlag = &cli.StringFlag{Name: "dir", EnvVars: []string{"CUPOLA_NODE_DIR"}, Value: worker.DefaultDir, Usage: "`FOLDER` for what makes this machine a node (default: " + worker.DefaultDir + ")"}
+
+func portUsage(what string, byDefault int) string {
+	return fmt.Sprintf("`PORT` %s (default: %d)", what, byDefault)
+}
 
 // joined is what a join has to say.
 type joined struct {
@@ -60,6 +65,11 @@ func joinNode(ctx context.Context, s *session, c *cli.Context) error {
 	before, err := worker.Load(c.String("dir"))
 	if err != nil && !errors.Is(err, worker.ErrNotJoined) {
 		return err
+	}
+	if before != nil {
+		if err := samePlatform(c, before); err != nil {
+			return err
+		}
 	}
 	if before == nil && c.String("token") == "" {
 		return badUsage("a machine joins with a token").withHint("on a computer where an administrator is logged in: cupola node token")
@@ -97,7 +107,62 @@ func joinNode(ctx context.Context, s *session, c *cli.Context) error {
 			return err
 		}
 	}
-	return s.startNode(ctx, c, out)
+	way := worker.CheckWay(ctx, out.Node)
+	out.Checks = append(out.Checks, way...)
+	s.showChecks(c, slices.DeleteFunc(way, func(f worker.Finding) bool { return f.State == worker.OK }))
+	if err := s.startNode(ctx, c, out); err != nil {
+		return err
+	}
+	if unheeded := unheededFlags(c, n, before); len(unheeded) > 0 && !c.Bool("json") {
+		s.ui.Hintf("%s: not heeded, since a node stays as it joined. Labels and the zone change with cupola node label; for the rest remove the node, delete %s and join anew",
+			strings.Join(unheeded, ", "), c.String("dir"))
+	}
+	return nil
+}
+
+// samePlatform says so if the machine is a node of another platform than the one that is given.
+func samePlatform(c *cli.Context, n *worker.Node) error {
+	given := c.Args().First()
+	if !strings.Contains(given, "://") {
+		given = "https://" + given
+	}
+	u, err := url.Parse(given)
+	server, _, _ := net.SplitHostPort(n.Server)
+	if err != nil || !strings.EqualFold(u.Hostname(), server) {
+		return withHint(fmt.Errorf("this machine is a node of the platform at https://%s already", server),
+			"to begin anew: stop cupola-node here, remove the node there (cupola node remove %s) and delete %s", n.Name, c.String("dir"))
+	}
+	return nil
+}
+
+// unheededFlags are those which say other than what the machine joined with.
+func unheededFlags(c *cli.Context, n, before *worker.Node) (flags []string) {
+	if before == nil {
+		return nil
+	}
+	for _, f := range []struct {
+		name string
+		same bool
+	}{
+		{"name", n.Name == before.Name}, {"address", n.Address == before.Address}, {"pool", n.Pool == before.Pool}, {"zone", n.Labels["zone"] == before.Labels["zone"]},
+		{"label", sameLabels(n.Labels, before.Labels)}, {"agent-port", n.AgentPort == before.AgentPort}, {"image-port", n.PullPort == before.PullPort},
+		{"nomad-port", n.NomadPort == before.NomadPort}, {"nomad", n.NomadProgram == before.NomadProgram}, {"docker-host", n.DockerHost == before.DockerHost},
+	} {
+		if c.IsSet(f.name) && !f.same {
+			flags = append(flags, "--"+f.name)
+		}
+	}
+	return flags
+}
+
+// sameLabels reports whether the machine has all labels that are given; the zone is no such one.
+func sameLabels(given, has map[string]string) bool {
+	for key, value := range given {
+		if key != "zone" && has[key] != value {
+			return false
+		}
+	}
+	return true
 }
 
 // describeMachine reads the flags that a node and a machine that only routes have in common.
@@ -194,17 +259,27 @@ func machineOf(c *cli.Context, n, before *worker.Node, joiner *capi.Joiner) work
 			"agent port": net.JoinHostPort(n.Address, strconv.Itoa(n.AgentPort)),
 			"image port": net.JoinHostPort("127.0.0.1", strconv.Itoa(n.PullPort)), "nomad port": net.JoinHostPort("127.0.0.1", strconv.Itoa(n.NomadPort)),
 		}
-		if n.Router != nil {
-			m.Ports["router, HTTP"], m.Ports["router, HTTPS"] = n.Router.HTTP, n.Router.HTTPS
-		}
 	} else {
+		m.Ports = map[string]string{}
 		m.Address, m.DockerHost, m.NomadProgram = before.Address, before.DockerHost, before.NomadProgram
+	}
+	if n.Router != nil { // one that runs has its ports
+		has := worker.Router{}
+		if before != nil && before.Router != nil {
+			has = *before.Router
+		}
+		if n.Router.HTTP != has.HTTP {
+			m.Ports["router, HTTP"] = n.Router.HTTP
+		}
+		if n.Router.HTTPS != has.HTTPS {
+			m.Ports["router, HTTPS"] = n.Router.HTTPS
+		}
 	}
 	return m
 }
 
 func (s *session) showChecks(c *cli.Context, all []worker.Finding) {
-	if c.Bool("json") {
+	if c.Bool("json") || len(all) == 0 {
 		return
 	}
 	colours := map[string]func(string) string{worker.OK: s.ui.Good, worker.Warn: s.ui.Middling, worker.Fail: s.ui.Bad}

@@ -17,8 +17,8 @@ import (
 )
 
 var (
-	routerHTTPFlag  = &cli.StringFlag{Name: "http", EnvVars: []string{"CUPOLA_ROUTER_HTTP"}, Value: ":80", Usage: "`HOST:PORT` of the router for plain HTTP"}
-	routerHTTPSFlag = &cli.StringFlag{Name: "https", EnvVars: []string{"CUPOLA_ROUTER_HTTPS"}, Value: ":443", Usage: "`HOST:PORT` of the router for HTTPS"}
+	routerHTTPFlag  = &cli.StringFlag{Name: "http", EnvVars: []string{"CUPOLA_ROUTER_HTTP"}, Value: ":80", Usage: "`HOST:PORT` of the router for plain HTTP (default: :80)"}
+	routerHTTPSFlag = &cli.StringFlag{Name: "https", EnvVars: []string{"CUPOLA_ROUTER_HTTPS"}, Value: ":443", Usage: "`HOST:PORT` of the router for HTTPS (default: :443)"}
 )
 
 // routerCommand routes on this machine.

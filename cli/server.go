@@ -31,8 +31,7 @@ func (k *console) serverCommand() *cli.Command {
 			"cupola server purge --help"},
 		flags: serverFlags(), noJSON: true})
 	server.Action = runServer
-	server.Subcommands = []*cli.Command{k.purgeCommand()}
-	return server
+	return k.above(server, k.purgeCommand())
 }
 
 func textFlag(name, env, usage string) cli.Flag {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/docker/docker/api/types/system"
@@ -28,6 +31,7 @@ const (
 	lowDiskMB  = 10 * 1024
 	maxSkew    = 30 * time.Second
 	dockerTime = 15 * time.Second // for Docker to say what it is
+	wayTime    = 5 * time.Second  // for others to take a connection
 )
 
 // How a finding stands.
@@ -203,11 +207,8 @@ func checkDisk(what, dir string) Finding {
 
 func checkPorts(ports map[string]string) []Finding {
 	var all []Finding
-	for _, what := range []string{"agent port", "image port", "nomad port"} {
-		address, asked := ports[what]
-		if !asked {
-			continue
-		}
+	for _, what := range slices.Sorted(maps.Keys(ports)) {
+		address := ports[what]
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			mend := "end what uses it, or give another one"
@@ -224,6 +225,34 @@ func checkPorts(ports map[string]string) []Finding {
 		all = append(all, Finding{what, OK, address + " is free", ""})
 	}
 	return all
+}
+
+// CheckWay looks whether what a node needs of others is reached from here, as far as that is known once it has joined.
+func CheckWay(ctx context.Context, n *Node) []Finding {
+	all := []Finding{{What: "server's port for nodes", Detail: n.Server, Mend: "let this machine reach it: images and certificates come from there"}}
+	for _, at := range n.Nomad.Servers {
+		all = append(all, Finding{What: "Nomad's server", Detail: at, Mend: "let this machine reach it: it says what to run here"})
+	}
+	ctx, cancel := context.WithTimeout(ctx, wayTime)
+	defer cancel()
+	var work sync.WaitGroup
+	for i := range all {
+		work.Go(func() { all[i] = reached(ctx, all[i]) })
+	}
+	work.Wait()
+	return all
+}
+
+// reached settles a finding by a connection to what its Detail names.
+func reached(ctx context.Context, f Finding) Finding {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", f.Detail)
+	if err != nil {
+		f.State, f.Detail = Warn, err.Error()
+		return f
+	}
+	_ = conn.Close() // nothing was said on it
+	f.State, f.Mend = OK, ""
+	return f
 }
 
 // atLeast compares the numbers at the beginning of two versions.

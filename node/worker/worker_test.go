@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -345,9 +346,9 @@ func TestCheck(t *testing.T) {
 	now := time.Now()
 	all := Check(t.Context(), Machine{
 		Dir: t.TempDir(), Address: "192.0.2.77", DockerHost: "unix:///nowhere.sock", NomadProgram: "/nowhere/nomad",
-		Ports: map[string]string{"agent port": busy.Addr().String(), "image port": "127.0.0.1:0"}, Clock: now.Add(-time.Hour), Asked: now,
+		Ports: map[string]string{"agent port": busy.Addr().String(), "image port": "127.0.0.1:0", "router, HTTP": busy.Addr().String(), "router, HTTPS": "127.0.0.1:0"}, Clock: now.Add(-time.Hour), Asked: now,
 	})
-	want := map[string]string{"clock": Fail, "address": Fail, "docker": Fail, "nomad": Fail, "agent port": Fail, "image port": OK, "kernel": OK}
+	want := map[string]string{"clock": Fail, "address": Fail, "docker": Fail, "nomad": Fail, "agent port": Fail, "image port": OK, "router, HTTP": Fail, "router, HTTPS": OK, "kernel": OK}
 	for _, f := range all {
 		if state, asked := want[f.What]; asked && f.State != state {
 			t.Errorf("%s = %s (%s), want %s", f.What, f.State, f.Detail, state)
@@ -359,6 +360,31 @@ func TestCheck(t *testing.T) {
 	}
 	if len(want) > 0 || !Failed(all) {
 		t.Errorf("not looked at: %v; failed = %t", want, Failed(all))
+	}
+}
+
+// TestCheckWay: what a machine that has joined does not reach is told, and hinders nothing.
+func TestCheckWay(t *testing.T) {
+	there, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	all := CheckWay(t.Context(), &Node{Server: there.Addr().String(), Nomad: Nomad{Servers: []string{gone.Addr().String(), there.Addr().String()}}})
+	var got []string
+	for _, f := range all {
+		got = append(got, f.State)
+		if (f.State == OK) != (f.Mend == "") {
+			t.Errorf("%s is %s and to mend it: %q", f.What, f.State, f.Mend)
+		}
+	}
+	if want := []string{OK, Warn, OK}; !slices.Equal(got, want) || Failed(all) {
+		t.Errorf("the findings are %+v, want %v", all, want)
 	}
 }
 
