@@ -133,15 +133,30 @@ func machineProblem(x node.Machine) string {
 }
 
 func (m machines) Drain(ctx context.Context, guid string, drain bool) error {
-	return nodeError(m.engine.SetEligible(ctx, guid, !drain))
+	return m.inCluster(guid, m.engine.SetEligible(ctx, guid, !drain))
 }
 
 func (m machines) Label(ctx context.Context, guid string, labels map[string]*string) error {
-	return nodeError(m.engine.SetLabels(ctx, guid, labels))
+	return m.inCluster(guid, m.engine.SetLabels(ctx, guid, labels))
 }
 
 func (m machines) Remove(ctx context.Context, guid string) error {
 	return nodeError(m.engine.RemoveMachine(ctx, guid))
+}
+
+// inCluster is nodeError for what can be done with a machine of the cluster alone: of another one that joined it says what it is.
+func (m machines) inCluster(guid string, err error) error {
+	if !errors.Is(err, node.ErrNotFound) {
+		return nodeError(err)
+	}
+	var n *store.Node
+	if m.db.View(func(tx *store.Tx) (err error) { n, err = store.Nodes.Get(tx, guid); return err }) != nil {
+		return nodeError(err)
+	}
+	if n.RouterOnly {
+		return capi.UnprocessableEntity.Errorf("Node %s only routes: it has no instances and no labels", n.Name)
+	}
+	return capi.UnprocessableEntity.Errorf("Node %s has joined and has not come yet: see that cupola-node runs there", n.Name)
 }
 
 // nodeError says in the API's words what an engine said about a machine.

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/node"
+	"github.com/cupola-paas/cupola/store"
 )
 
 // TestMachineStates: what is wrong with a machine has a state, and a sentence that says what to do. Drained is asked for, so it needs none.
@@ -43,6 +46,38 @@ func TestMachineStates(t *testing.T) {
 		}
 		if got := machineProblem(c.machine); (got == "") != (c.problem == "") || !strings.Contains(got, c.problem) {
 			t.Errorf("%s: problem %q, want it to say %q", c.name, got, c.problem)
+		}
+	}
+}
+
+// strange is an engine whose cluster has no machine.
+type strange struct{ node.Reserver }
+
+func (strange) SetEligible(context.Context, string, bool) error { return node.ErrNotFound }
+
+func (strange) SetLabels(context.Context, string, map[string]*string) error { return node.ErrNotFound }
+
+// TestNotInTheCluster: of a machine that is listed and is no node of the cluster, it is said what it is.
+func TestNotInTheCluster(t *testing.T) {
+	db, err := store.Open(store.Options{Dir: t.TempDir(), NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	err = db.Update(func(tx *store.Tx) error {
+		late := &store.Node{Meta: store.Meta{GUID: "n1"}, Name: "late"}
+		edge := &store.Node{Meta: store.Meta{GUID: "n2"}, Name: "edge", RouterOnly: true}
+		return errors.Join(store.Nodes.Put(tx, late), store.Nodes.Put(tx, edge))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := machines{engine: strange{}, db: db}
+	for guid, want := range map[string]string{"n1": "late has joined and has not come yet", "n2": "edge only routes", "n3": "Node not found"} {
+		for what, err := range map[string]error{"drain": m.Drain(t.Context(), guid, true), "label": m.Label(t.Context(), guid, nil)} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s %s: %v, want %q", what, guid, err, want)
+			}
 		}
 	}
 }

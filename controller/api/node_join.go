@@ -224,6 +224,9 @@ func freeSubnet(tx *store.Tx, from netip.Prefix, taken []netip.Prefix) (string, 
 			return p.String(), nil
 		}
 	}
+	if i := slices.IndexFunc(taken, func(p netip.Prefix) bool { return p.Bits() <= from.Bits() && p.Overlaps(from) }); i >= 0 {
+		return "", capi.UnableToPerform.Errorf("The machine or the server is in the network %s, which has all of %s, from which instances get their addresses: start the server with another --node-network", taken[i], from)
+	}
 	return "", capi.UnableToPerform.Errorf("All of the network %s is taken by nodes: start the server with a larger --node-network", from)
 }
 

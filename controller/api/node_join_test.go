@@ -110,6 +110,7 @@ func TestSubnets(t *testing.T) {
 	secret := w.nodeToken(`{}`)
 	w.joins(secret, joinBody).want(400, "--node-network")
 	w.joins(secret, strings.Replace(joinBody, "{", `{"networks":["here"],`, 1)).want(422, "networks must be like")
+	w.joins(secret, strings.Replace(joinBody, "{", `{"networks":["192.0.2.0/24","10.0.0.0/8"],`, 1)).want(400, "10.0.0.0/8, which has all of 10.176.0.0/19", "another --node-network")
 	w.view(func(tx *store.Tx) error {
 		if n := len(slices.Collect(store.Nodes.All(tx))); n != 2 {
 			t.Errorf("there are %d nodes, want 2", n)
