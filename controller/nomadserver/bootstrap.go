@@ -67,7 +67,25 @@ func (s *Server) introduce(ctx context.Context, all *api.Client, root string) er
 	if _, err := all.ACLPolicies().Upsert(policy, write); err != nil {
 		return err
 	}
+	if err := s.oversubscribe(ctx, all); err != nil {
+		return err
+	}
 	return s.ownToken(ctx, all)
+}
+
+// oversubscribe lets instances use more memory than they reserve. Nomad reads that from its configuration when the cluster is made
+// and never again, so it is said each time.
+func (s *Server) oversubscribe(ctx context.Context, all *api.Client) error {
+	if !s.o.Oversubscribe {
+		return nil
+	}
+	now, _, err := all.Operator().SchedulerGetConfiguration((&api.QueryOptions{}).WithContext(ctx))
+	if err != nil || now.SchedulerConfig.MemoryOversubscriptionEnabled {
+		return err
+	}
+	now.SchedulerConfig.MemoryOversubscriptionEnabled = true
+	_, _, err = all.Operator().SchedulerSetConfiguration(now.SchedulerConfig, (&api.WriteOptions{}).WithContext(ctx))
+	return err
 }
 
 // ownToken makes the controller's token, unless it is known. Nomad chooses its secret.

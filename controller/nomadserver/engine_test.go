@@ -59,9 +59,12 @@ func TestEngine(t *testing.T) {
 
 // TestMachines: what operators do with nodes is within the policy, too.
 func TestMachines(t *testing.T) {
-	s := open(t, options(t))
-	ca, cert, key := s.Files()
-	e, err := nomad.Open(t.Context(), nomad.Options{Installation: "t" + uuid.NewString()[:7], Address: s.URL(), Token: s.Token(), CACert: ca, ClientCert: cert, ClientKey: key, Logger: quiet})
+	own := options(t)
+	own.Oversubscribe = true
+	s := open(t, own)
+	o := nomad.Options{Installation: "t" + uuid.NewString()[:7], Address: s.URL(), Token: s.Token(), Oversubscribe: 0.5, Logger: quiet}
+	o.CACert, o.ClientCert, o.ClientKey = s.Files()
+	e, err := nomad.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -193,7 +193,7 @@ func secret(db *store.DB, name string, fresh func() string) (value string, err e
 func (s *Server) config(gossip string) *program.Config {
 	const loopback = "127.0.0.1"
 	o := s.o
-	c := &program.Config{
+	return &program.Config{
 		Name: "cupola", Region: region, Datacenter: datacenter, DataDir: s.file(dataDir), BindAddr: loopback,
 		Addresses: map[string]string{"http": loopback, "rpc": o.Address, "serf": o.Address},
 		Ports:     map[string]int{"http": o.HTTP, "rpc": o.RPC, "serf": o.Serf},
@@ -208,10 +208,6 @@ func (s *Server) config(gossip string) *program.Config {
 			HTTP: true, RPC: true, CAFile: s.file(caFile), CertFile: s.file(certFile), KeyFile: s.file(keyFile), VerifyServer: true, VerifyClient: true,
 		},
 	}
-	if o.Oversubscribe {
-		c.Server.Scheduler = map[string]any{"memory_oversubscription_enabled": true}
-	}
-	return c
 }
 
 // newSecret is a token's secret as Nomad wants it.

@@ -105,8 +105,18 @@ func TestSecured(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if again := open(t, o); again.Token() != token {
+	o.Oversubscribe = true // an operator wants that of a cluster which is there
+	again := open(t, o)
+	if again.Token() != token {
 		t.Error("a second start made another token")
+	}
+	root, err := secret(o.DB, bootstrapSetting, newSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scheduler, _, err := client(t, again, root).Operator().SchedulerGetConfiguration(nil)
+	if err != nil || !scheduler.SchedulerConfig.MemoryOversubscriptionEnabled || scheduler.SchedulerConfig.SchedulerAlgorithm != api.SchedulerAlgorithmBinpack {
+		t.Errorf("Nomad's scheduler has %+v, %v; memory shall be oversubscribed there, and nothing else changed", scheduler, err)
 	}
 	if !Made(o.DB) {
 		t.Error("the store does not know of the server")
@@ -210,14 +220,14 @@ func TestRefusals(t *testing.T) {
 
 // TestConfig: what containers must not have is not there.
 func TestConfig(t *testing.T) {
-	s := &Server{o: Options{Dir: "/data/nomad", Address: "192.0.2.1", HTTP: 4646, RPC: 4647, Serf: 4648, Oversubscribe: true}}
+	s := &Server{o: Options{Dir: "/data/nomad", Address: "192.0.2.1", HTTP: 4646, RPC: 4647, Serf: 4648}}
 	text, err := json.Marshal(s.config("a2V5"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		`"addresses":{"http":"127.0.0.1","rpc":"192.0.2.1","serf":"192.0.2.1"}`, `"acl":{"enabled":true}`, `"encrypt":"a2V5"`, `"allow_privileged":false`,
-		`"volumes":[{"enabled":false}]`, `"driver.allowlist":"docker"`, `"verify_server_hostname":true`, `"verify_https_client":true`, `"memory_oversubscription_enabled":true`,
+		`"volumes":[{"enabled":false}]`, `"driver.allowlist":"docker"`, `"verify_server_hostname":true`, `"verify_https_client":true`,
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the configuration has no %s:\n%s", want, text)

@@ -19,11 +19,14 @@ import (
 const patience = 90 * time.Second
 
 // running starts a workload that serves on port 8080 and waits until it is ready.
-func running(t *testing.T, e *Nomad, reg *enginetest.Registry, image string) node.Status {
+func running(t *testing.T, e *Nomad, image string, change ...func(*node.Workload)) node.Status {
 	t.Helper()
 	w := node.Workload{
 		ID: uuid.NewString(), Image: image, MemoryMB: 64, DiskMB: 64, Ports: []int{8080}, Labels: map[string]string{"process": "p1"},
 		Env: map[string]string{"PORT": "8080", "TEXT": "a ${node.unique.name} ${NOMAD_ALLOC_ID} $5"}, Liveness: node.Check{Type: "port"},
+	}
+	for _, do := range change {
+		do(&w)
 	}
 	if err := e.Start(context.Background(), w); err != nil {
 		t.Fatal(err)
@@ -73,7 +76,7 @@ func TestFaults(t *testing.T) {
 	reg := enginetest.NewRegistry(t)
 	image := reg.Image(t, "2000:2000")
 	t.Run("EnvironmentMeansItself", func(t *testing.T) {
-		s := running(t, e, reg, image)
+		s := running(t, e, image)
 		res, err := http.Get("http://" + s.Address + ":8080/env?name=TEXT")
 		if err != nil {
 			t.Fatal(err)
@@ -86,16 +89,16 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Run("RoomForBuilds", func(t *testing.T) { roomForBuilds(t, e, image) })
-	t.Run("EditedJobIsPutBack", func(t *testing.T) { editedJob(t, e, running(t, e, reg, image)) })
+	t.Run("EditedJobIsPutBack", func(t *testing.T) { editedJob(t, e, running(t, e, image)) })
 	t.Run("PurgedJobIsForgotten", func(t *testing.T) {
-		s := running(t, e, reg, image)
+		s := running(t, e, image)
 		if _, _, err := e.api.Jobs().Deregister(e.build.jobID(s.ID), true, nil); err != nil {
 			t.Fatal(err)
 		}
 		until(t, e, s.ID, "it is not listed", func(s node.Status) bool { return s.ID == "" })
 	})
 	t.Run("StopCutOffIsFinished", func(t *testing.T) {
-		s := running(t, e, reg, image)
+		s := running(t, e, image)
 		e.mu.Lock()
 		e.workloads[s.ID].stopping = true // not put back
 		e.mu.Unlock()
@@ -114,7 +117,7 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Run("OrphanIsEnded", func(t *testing.T) {
-		s := running(t, e, reg, image)
+		s := running(t, e, image)
 		e.mu.Lock()
 		w := e.workloads[s.ID]
 		delete(e.workloads, s.ID)
@@ -126,7 +129,7 @@ func TestFaults(t *testing.T) {
 		until(t, e, s.ID, "it was ended", func(s node.Status) bool { return !s.Ready })
 	})
 	t.Run("DrainedNodeIsLeft", func(t *testing.T) {
-		s := running(t, e, reg, image)
+		s := running(t, e, image)
 		machines, err := e.Machines(context.Background())
 		if err != nil || len(machines) != 1 || !machines[0].Agent || !machines[0].Eligible || machines[0].Workloads != 1 || machines[0].ReservedMB != 64 {
 			t.Fatalf("machines = %+v, %v", machines, err)
@@ -150,6 +153,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("a node that is not there: %v", err)
 		}
 	})
+	t.Run("OversubscriptionIsAllowedFirst", func(t *testing.T) { oversubscription(t, c.address) })
 	t.Run("UnknownPool", func(t *testing.T) {
 		w := node.Workload{ID: uuid.NewString(), Image: image, MemoryMB: 64, Pool: "nobody-here"}
 		if err := e.Start(context.Background(), w); !errors.Is(err, node.ErrInsufficient) || !strings.Contains(err.Error(), "nobody-here") {
@@ -157,7 +161,7 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Run("NomadRestarts", func(t *testing.T) {
-		s := running(t, e, reg, image)
+		s := running(t, e, image)
 		c.stop(t)
 		if err := e.Ping(context.Background()); !errors.Is(err, node.ErrUnavailable) {
 			t.Errorf("ping without Nomad = %v, want ErrUnavailable", err)
@@ -179,6 +183,81 @@ func TestFaults(t *testing.T) {
 			t.Errorf("a restart of Nomad restarted it: %+v, was %+v", again, s)
 		}
 	})
+}
+
+// oversubscription: what Nomad would not heed is told before anything is started.
+func oversubscription(t *testing.T, address string) {
+	o := Options{Installation: "t" + uuid.NewString()[:7], Address: address, Oversubscribe: 0.5, Logger: quiet()}
+	if e, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "-memory-oversubscription=true") {
+		t.Errorf("with a scheduler that does not oversubscribe: %v", err)
+		if err == nil {
+			_ = e.Close()
+		}
+	}
+	direct, err := api.NewClient(&api.Config{Address: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close()
+	now, _, err := direct.Operator().SchedulerGetConfiguration(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now.SchedulerConfig.MemoryOversubscriptionEnabled = true
+	if _, _, err := direct.Operator().SchedulerSetConfiguration(now.SchedulerConfig, nil); err != nil {
+		t.Fatal(err)
+	}
+	e, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatalf("with one that does: %v", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPool: a workload of an isolation segment runs on the nodes of that pool, and others do not.
+func TestPool(t *testing.T) {
+	c := startCluster(t, `client { node_pool = "secure" }`)
+	e := opener(t, c.address, "t"+uuid.NewString()[:7])(t, "")
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	image := enginetest.NewRegistry(t).Image(t, "2000:2000")
+	common := node.Workload{ID: uuid.NewString(), Image: image, MemoryMB: 64}
+	if err := e.Start(t.Context(), common); !errors.Is(err, node.ErrInsufficient) {
+		t.Errorf("a workload of no pool, where all nodes are a segment's: %v, want ErrInsufficient", err)
+	}
+	running(t, e, image, func(w *node.Workload) { w.Pool = "secure" })
+	if all, err := e.Machines(t.Context()); err != nil || len(all) != 1 || all[0].Pool != "secure" || all[0].Workloads != 1 {
+		t.Errorf("machines = %+v, %v", all, err)
+	}
+}
+
+// TestClient: each of the options stands before Nomad's variable, and what is not given is as that says.
+func TestClient(t *testing.T) {
+	for name, value := range map[string]string{"NOMAD_ADDR": "https://192.0.2.1:4646", "NOMAD_TOKEN": "env-token", "NOMAD_NAMESPACE": "env", "NOMAD_CACERT": "env-ca", "NOMAD_CLIENT_CERT": "env-cert", "NOMAD_CLIENT_KEY": "env-key"} {
+		t.Setenv(name, value)
+	}
+	said := func(o Options) string {
+		c := o.client()
+		return strings.Join([]string{c.Address, c.SecretID, c.Namespace, c.TLSConfig.CACert, c.TLSConfig.ClientCert, c.TLSConfig.ClientKey}, " ")
+	}
+	for _, c := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{}, "https://192.0.2.1:4646 env-token env env-ca env-cert env-key"},
+		{Options{ClientCert: "cert", ClientKey: "key"}, "https://192.0.2.1:4646 env-token env env-ca cert key"},
+		{Options{CACert: "ca"}, "https://192.0.2.1:4646 env-token env ca env-cert env-key"},
+		{Options{Address: "http://192.0.2.2:4646", Token: "token", Namespace: "apps"}, "http://192.0.2.2:4646 token apps env-ca env-cert env-key"},
+	} {
+		if got := said(c.o); got != c.want {
+			t.Errorf("with %+v: %s, want %s", c.o, got, c.want)
+		}
+	}
 }
 
 // editedJob: somebody doubles the memory and takes the constraints away.

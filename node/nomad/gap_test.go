@@ -165,7 +165,7 @@ func followed(t *testing.T, e *Nomad) {
 // TestGap: events are lost on the way from Nomad in each way that they can be, while a job is purged. The engine gets to know that all
 // the same, although it never hears of it.
 func TestGap(t *testing.T) {
-	c := startCluster(t, "event_buffer_size = 5")
+	c := startCluster(t, "server { event_buffer_size = 5 }")
 	b := standBetween(t, c.address)
 	direct, err := api.NewClient(&api.Config{Address: c.address})
 	if err != nil {
@@ -191,7 +191,7 @@ func TestGap(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		return e, running(t, e, reg, image)
+		return e, running(t, e, image)
 	}
 	t.Run("StreamIsCut", func(t *testing.T) {
 		e, s := begin(t)

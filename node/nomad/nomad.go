@@ -10,6 +10,7 @@
 package nomad
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -163,20 +164,20 @@ func Open(ctx context.Context, o Options) (*Nomad, error) {
 	return e, nil
 }
 
-func (e *Nomad) open(ctx context.Context) error {
+// client is how Nomad is spoken to: what is not said here is as Nomad's variables say.
+func (o *Options) client() *api.Config {
 	c := api.DefaultConfig()
-	if e.o.Address != "" {
-		c.Address = e.o.Address
-	}
-	if e.o.Token != "" {
-		c.SecretID = e.o.Token
-	}
-	if e.o.Namespace != "" {
-		c.Namespace = e.o.Namespace
-	}
-	if e.o.CACert != "" {
-		c.TLSConfig.CACert, c.TLSConfig.ClientCert, c.TLSConfig.ClientKey = e.o.CACert, e.o.ClientCert, e.o.ClientKey
-	}
+	c.Address = cmp.Or(o.Address, c.Address)
+	c.SecretID = cmp.Or(o.Token, c.SecretID)
+	c.Namespace = cmp.Or(o.Namespace, c.Namespace)
+	c.TLSConfig.CACert = cmp.Or(o.CACert, c.TLSConfig.CACert)
+	c.TLSConfig.ClientCert = cmp.Or(o.ClientCert, c.TLSConfig.ClientCert)
+	c.TLSConfig.ClientKey = cmp.Or(o.ClientKey, c.TLSConfig.ClientKey)
+	return c
+}
+
+func (e *Nomad) open(ctx context.Context) error {
+	c := e.o.client()
 	if err := severalAddresses(c); err != nil {
 		return err
 	}
@@ -192,6 +193,9 @@ func (e *Nomad) open(ctx context.Context) error {
 		return err
 	}
 	e.self = self
+	if err := e.checkOversubscription(ctx); err != nil {
+		return err
+	}
 	if err := e.claimLocal(ctx, c.Address, self); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ type cluster struct {
 }
 
 // startCluster starts one that ends with the test. It skips where there is no nomad, no Docker, or no right to run
-// containers. more is configuration of the server's.
+// containers. more is configuration besides.
 func startCluster(t *testing.T, more ...string) *cluster {
 	t.Helper()
 	program, err := exec.LookPath("nomad")
@@ -49,7 +49,7 @@ func startCluster(t *testing.T, more ...string) *cluster {
 	}
 	dir := t.TempDir()
 	ports := freePorts(t, 3)
-	config := filepath.Join(dir, "agent.hcl")
+	config := filepath.Join(dir, "config")
 	text := fmt.Sprintf(`
 data_dir  = %q
 bind_addr = "127.0.0.1"
@@ -66,7 +66,6 @@ ports {
 server {
   enabled          = true
   bootstrap_expect = 1
-  %s
 }
 client {
   enabled           = true
@@ -84,9 +83,14 @@ plugin "docker" {
     gc { image = false }
   }
 }
-`, filepath.Join(dir, "data"), ports[0], ports[1], ports[2], strings.Join(more, "\n"))
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+`, filepath.Join(dir, "data"), ports[0], ports[1], ports[2])
+	if err := os.Mkdir(config, 0o700); err != nil {
 		t.Fatal(err)
+	}
+	for n, text := range append([]string{text}, more...) {
+		if err := os.WriteFile(filepath.Join(config, fmt.Sprintf("%d.hcl", n)), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c := &cluster{address: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), dir: dir, program: program, config: config}
 	c.run(t)

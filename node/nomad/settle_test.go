@@ -22,7 +22,7 @@ func TestSettle(t *testing.T) {
 	image := reg.Image(t, "2000:2000")
 	on := func(engine string) node.Status {
 		t.Helper()
-		s := running(t, e, reg, image)
+		s := running(t, e, image)
 		if s.Engine != engine || s.Leaving {
 			t.Errorf("a workload started on %q, leaving %t, want %q", s.Engine, s.Leaving, engine)
 		}

@@ -1,6 +1,8 @@
 package nomad
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -64,4 +66,25 @@ func numbers(version string) ([3]int, bool) {
 		n[i] = v
 	}
 	return n, true
+}
+
+// checkOversubscription asks whether Nomad would heed that workloads may use more memory than they reserve. Where its scheduler
+// does not allow that, it takes such a job with a warning and makes what is reserved the limit.
+func (e *Nomad) checkOversubscription(ctx context.Context) error {
+	if e.o.Oversubscribe <= 0 || e.o.Oversubscribe >= 1 {
+		return nil
+	}
+	probe, err := e.build.job(node.Workload{ID: "probe", Image: "probe", MemoryMB: 1024}, node.Extra{}, siblings{})
+	if err != nil {
+		return err
+	}
+	r, _, err := e.api.Jobs().Validate(probe, (&api.WriteOptions{}).WithContext(ctx))
+	if err != nil {
+		return failed("ask Nomad whether memory may be oversubscribed", err)
+	}
+	if strings.Contains(r.Warnings, "oversubscription") {
+		return errors.New("Nomad's scheduler does not allow memory oversubscription, so what an instance reserves would be its limit: " +
+			"nomad operator scheduler set-config -memory-oversubscription=true, or start the server without --nomad-memory-reserve")
+	}
+	return nil
 }

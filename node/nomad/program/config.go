@@ -37,9 +37,8 @@ type Server struct {
 	Bootstrap int    `json:"bootstrap_expect"`
 	Encrypt   string `json:"encrypt"` // the key of the gossip, 32 bytes in base64
 	// HeartbeatTTL and HeartbeatGrace are the least time between two heartbeats of a client and what it may be late.
-	HeartbeatTTL   string         `json:"min_heartbeat_ttl"`
-	HeartbeatGrace string         `json:"heartbeat_grace"`
-	Scheduler      map[string]any `json:"default_scheduler_config,omitempty"`
+	HeartbeatTTL   string `json:"min_heartbeat_ttl"`
+	HeartbeatGrace string `json:"heartbeat_grace"`
 }
 
 // Client is a part of Config.
