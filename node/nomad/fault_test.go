@@ -153,6 +153,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("a node that is not there: %v", err)
 		}
 	})
+	t.Run("JobsAreValid", func(t *testing.T) { validJobs(t, e.api) })
 	t.Run("OversubscriptionIsAllowedFirst", func(t *testing.T) { oversubscription(t, c.address) })
 	t.Run("UnknownPool", func(t *testing.T) {
 		w := node.Workload{ID: uuid.NewString(), Image: image, MemoryMB: 64, Pool: "nobody-here"}
@@ -183,6 +184,19 @@ func TestFaults(t *testing.T) {
 			t.Errorf("a restart of Nomad restarted it: %+v, was %+v", again, s)
 		}
 	})
+}
+
+// validJobs: Nomad itself finds nothing wrong with any job of ours.
+func validJobs(t *testing.T, c *api.Client) {
+	for name, j := range allJobs(t) {
+		if *j.NodePool == "secure" { // which is not there
+			j.NodePool = ptr(defaultPool)
+		}
+		r, _, err := c.Jobs().Validate(j, nil)
+		if err != nil || len(r.ValidationErrors) > 0 || r.Error != "" {
+			t.Errorf("%s: Nomad says %v %q %v", name, r.ValidationErrors, r.Error, err)
+		}
+	}
 }
 
 // oversubscription: what Nomad would not heed is told before anything is started.

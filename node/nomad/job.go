@@ -308,7 +308,8 @@ func avoid(what string, counts map[string]int, worst int) []*api.Affinity {
 	}
 	var all []*api.Affinity
 	for _, value := range slices.Sorted(maps.Keys(counts)) {
-		all = append(all, api.NewAffinity(what, "=", value, int8(-worst*counts[value]/most)))
+		// Nomad refuses a weight of zero, which the few beside very many would have.
+		all = append(all, api.NewAffinity(what, "=", value, int8(min(-worst*counts[value]/most, -1))))
 	}
 	return all
 }

@@ -103,7 +103,7 @@ func (e *Nomad) register(ctx context.Context, w node.Workload, j *api.Job) error
 		return failed("workload "+w.ID+": register", err)
 	}
 	mine := e.add(w, r.JobModifyIndex)
-	why, err := e.placed(ctx, r.EvalID)
+	why, err := e.placed(ctx, r.EvalID, w.Pool)
 	if err != nil {
 		return failed("workload "+w.ID+": place", err)
 	}
@@ -132,8 +132,8 @@ func (e *Nomad) add(w node.Workload, index uint64) *workload {
 	return n
 }
 
-// placed waits for the end of an evaluation and says why there is no node, if there is none.
-func (e *Nomad) placed(ctx context.Context, evalID string) (string, error) {
+// placed waits for the end of an evaluation and says why there is no node in the pool that will do, if there is none.
+func (e *Nomad) placed(ctx context.Context, evalID, pool string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, placeTime)
 	defer cancel()
 	q := (&api.QueryOptions{WaitTime: 5 * time.Second}).WithContext(ctx)
@@ -145,7 +145,7 @@ func (e *Nomad) placed(ctx context.Context, evalID string) (string, error) {
 		case err != nil:
 			return "", err
 		case len(v.FailedTGAllocs) > 0:
-			return explainPlacement(v.FailedTGAllocs), nil
+			return e.build.explainPlacement(v.FailedTGAllocs, pool), nil
 		case v.Status == api.EvalStatusComplete || v.Status == api.EvalStatusFailed || v.Status == api.EvalStatusCancelled:
 			return "", nil
 		}
@@ -153,15 +153,21 @@ func (e *Nomad) placed(ctx context.Context, evalID string) (string, error) {
 	}
 }
 
-// explainPlacement says in words why no node will do.
-func explainPlacement(groups map[string]*api.AllocationMetric) string {
+// explainPlacement says in words why no node of the pool will do.
+func (b *builder) explainPlacement(groups map[string]*api.AllocationMetric, pool string) string {
 	for _, m := range groups {
 		var parts []string
+		switch {
+		case m.NodesInPool == 0 && pool != "":
+			return fmt.Sprintf("no node of the pool %q takes instances now: see cupola nodes, or join one with cupola node join --pool", pool)
+		case m.NodesInPool == 0:
+			return "no node takes instances now: see cupola nodes, or join one with cupola node join"
+		}
 		for _, what := range slices.Sorted(maps.Keys(m.DimensionExhausted)) {
 			parts = append(parts, fmt.Sprintf("%s is short on %d", what, m.DimensionExhausted[what]))
 		}
 		for _, what := range slices.Sorted(maps.Keys(m.ConstraintFiltered)) {
-			parts = append(parts, fmt.Sprintf("%d do not meet %s", m.ConstraintFiltered[what], what))
+			parts = append(parts, fmt.Sprintf("%d %s", m.ConstraintFiltered[what], b.unmet(what)))
 		}
 		if len(parts) == 0 {
 			return fmt.Sprintf("none of %d nodes will do", m.NodesInPool)
@@ -169,6 +175,19 @@ func explainPlacement(groups map[string]*api.AllocationMetric) string {
 		return fmt.Sprintf("of %d nodes, %s", m.NodesInPool, strings.Join(parts, ", "))
 	}
 	return "no node will do"
+}
+
+// unmet says in words what is wrong with nodes that do not meet a constraint of a job, which Nomad names in its own.
+func (b *builder) unmet(constraint string) string {
+	for _, c := range []struct{ has, means string }{
+		{b.metaKey(metaAgent), "did not join by cupola node join"}, {b.metaKey(metaFull), "have a full disk"},
+		{"nomad.version", "run a Nomad before " + MinVersion}, {"missing drivers", "have no Docker that answers"},
+	} {
+		if strings.Contains(constraint, c.has) {
+			return c.means
+		}
+	}
+	return "do not meet " + strings.TrimSpace(constraint)
 }
 
 // learnAllocs reads where a workload was placed; the event stream says the same a moment later.
