@@ -107,6 +107,9 @@ func (d *Dashboard) streamLogs(w http.ResponseWriter, r *http.Request, s *sessio
 	if !guidGrammar.MatchString(guid) || err != nil || after < 0 || !isStream(r) {
 		return errNoPage
 	}
+	if last, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64); err == nil {
+		after = max(after, last) // the browser lost the stream and asks with the address that it began with
+	}
 	q := &ask{r, s, s.client}
 	if _, err := q.c.App(r.Context(), guid); err != nil {
 		return err
@@ -163,5 +166,5 @@ func (t *logTail) step() bool {
 	t.quiet, t.down = 0, false
 	lines, after := showLogs(batch, strconv.FormatInt(t.after, 10))
 	t.after, _ = strconv.ParseInt(after, 10, 64)
-	return t.e.send("lines", map[string]any{"lines": lines, "after": after}) == nil
+	return t.e.sendAt(after, "lines", map[string]any{"lines": lines, "after": after}) == nil
 }

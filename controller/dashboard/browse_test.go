@@ -165,5 +165,15 @@ func TestOutageInABrowser(t *testing.T) {
 	b.Click("button", "Stop…")
 	b.Click("[popover] button.danger", "Stop shop")
 	b.See(".notice", "Your session had ended before the form arrived. Nothing was changed")
+	w.dashboard.sessions.forget() // as a server that starts again does
+	w.srv.CloseClientConnections()
+	b.See("#live-status", "Signed out")
 	b.healthy()
+}
+
+// forget drops every session.
+func (s *sessions) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.by)
 }

@@ -156,13 +156,16 @@ func TestEveryFormNeedsItsToken(t *testing.T) {
 }
 
 // stream asks for the stream of a page as an open tab does, and returns its first event.
-func (w *world) stream(path string) (status int, event string) {
+func (w *world) stream(path string, header ...string) (status int, event string) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://dashboard.example.com"+path, nil)
 	w.must(err)
 	r.Header.Set("Accept", "text/event-stream")
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	resp, err := w.browser.Do(r)
 	w.must(err)
 	defer resp.Body.Close()
@@ -188,8 +191,8 @@ func TestSessionsEnd(t *testing.T) {
 		}
 	}
 	w.clock.pass(idleFor/4 + time.Minute)
-	if status, _ := w.stream("/apps/" + guid); status != http.StatusUnauthorized {
-		t.Errorf("after %v without a page, a stream answers %d", idleFor, status)
+	if _, event := w.stream("/apps/" + guid); !strings.HasPrefix(event, "event: signed-out\n") {
+		t.Errorf("after %v without a page, a stream answers %s", idleFor, event)
 	}
 	w.browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	w.get("/").want(http.StatusSeeOther)
@@ -338,8 +341,13 @@ func TestLive(t *testing.T) {
 		After string
 	}
 	w.must(json.Unmarshal([]byte(data), &news))
-	if name != "event: lines" || len(news.Lines) != 1 || news.Lines[0].Text != "red "+hostile || news.After <= after[1] {
+	if name != "event: lines\nid: "+news.After || len(news.Lines) != 1 || news.Lines[0].Text != "red "+hostile || news.After <= after[1] {
 		t.Errorf("news: %s %+v", name, news)
+	}
+	w.say(guid, "after the stream broke off")
+	_, event = w.stream("/apps/"+guid+"/logs/stream?after="+after[1], "Last-Event-ID", news.After) // as browsers ask again
+	if strings.Contains(event, "red ") || !strings.Contains(event, "after the stream broke off") {
+		t.Errorf("a stream that was lost goes on with %s", event)
 	}
 	_, event = w.stream("/apps/" + guid)
 	_, data, _ = strings.Cut(event, "\ndata: ")
@@ -348,11 +356,19 @@ func TestLive(t *testing.T) {
 	if text := string(parts["instances"]); !strings.Contains(text, `"crashed"`) || !strings.Contains(text, `["tr",{}`) {
 		t.Errorf("instances as they are sent: %s", text)
 	}
-	if status, _ := w.stream("/apps/" + guid + "/logs/stream?after=x"); status != http.StatusNotFound {
-		t.Errorf("a stream from nowhere: %d", status)
+	for path, want := range map[string]string{
+		"/apps/" + guid + "/logs/stream?after=x": "event: gone\ndata: \"There is no such page here.\"\n",
+		"/apps/none/logs/stream?after=0":         "event: gone\ndata: \"App not found.\"\n", "/apps/none": "event: gone\ndata: \"App not found.\"\n",
+	} {
+		if _, event := w.stream(path); event != want {
+			t.Errorf("%s: %q, want %q", path, event, want)
+		}
 	}
-	if status, _ := w.stream("/apps/none/logs/stream?after=0"); status != http.StatusNotFound {
-		t.Errorf("a stream of no app: %d", status)
+	for _, s := range w.dashboard.sessions.by {
+		s.open = maxStreams
+	}
+	if _, event := w.stream("/apps/" + guid); !strings.HasPrefix(event, "event: down\ndata: \"Too many pages of this session are open") {
+		t.Errorf("one stream too many: %s", event)
 	}
 }
 

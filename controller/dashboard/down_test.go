@@ -1,11 +1,14 @@
 package dashboard
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"sync/atomic"
 	"testing"
+
+	"github.com/cupola-paas/cupola/controller/capi"
 )
 
 // TestAPIDown shows that an API that answers badly, or not at all, makes a page that says so.
@@ -39,6 +42,47 @@ func TestAPIDown(t *testing.T) {
 	w.signIn("admin", "secret", "").want(http.StatusServiceUnavailable, "The API had an error of its own.").lacks("secret")
 	how.Store("up")
 	w.get("/").want(http.StatusOK, "Sign out") // the login server has let the browser in already
+}
+
+// TestWordOfABroker shows that a job that fails for another's fault is told in its own words, on the page where it was begun, and
+// is not taken for an outage.
+func TestWordOfABroker(t *testing.T) {
+	w := newWorld(t)
+	failure := capi.BrokerUnreachable.Errorf("The service broker could not be reached: https://broker.example.com")
+	w.breakAPI(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			switch r.Method + r.URL.Path {
+			case "POST/v3/service_brokers":
+				rw.Header().Set("Location", "https://api.example.com/v3/jobs/j1")
+				rw.WriteHeader(http.StatusAccepted)
+			case "GET/v3/jobs/j1":
+				_ = json.NewEncoder(rw).Encode(capi.Job{Resource: capi.Resource{GUID: "j1"}, State: capi.JobFailed, Errors: capi.Array[*capi.Error]{failure}})
+			default:
+				next.ServeHTTP(rw, r)
+			}
+		})
+	})
+	token := w.signIn("admin", "secret", "").csrf()
+	form := url.Values{"csrf": {token}, "name": {"b"}, "url": {"https://broker.example.com"}, "username": {"u"}, "password": {"p"}}
+	got := w.post("/brokers", form, "Referer", "https://dashboard.example.com/brokers").want(http.StatusOK, "notice bad", "The service broker could not be reached: https://broker.example.com.")
+	if got.path != "/brokers" {
+		t.Errorf("back at %s", got.path)
+	}
+	for name, test := range map[string]struct {
+		err  error
+		want int
+	}{
+		"of a broker":        {capi.BrokerTimeout.Errorf("it took too long"), http.StatusUnprocessableEntity},
+		"several of a job":   {&capi.Errors{Errors: []*capi.Error{{Title: "CF-StagingError", Detail: "no"}, {}}}, http.StatusUnprocessableEntity},
+		"of the API itself":  {capi.ServerError.Errorf("An unknown error occurred."), http.StatusServiceUnavailable},
+		"of a job, internal": {&capi.Error{Code: 10001, Title: "UnknownError", Detail: "An unknown error occurred."}, http.StatusServiceUnavailable},
+		"refused":            {capi.Forbidden(), http.StatusForbidden},
+		"too many streams":   {errTooManyStreams, http.StatusTooManyRequests},
+	} {
+		if got := statusOf(test.err); got != test.want {
+			t.Errorf("an error %s has status %d, want %d", name, got, test.want)
+		}
+	}
 }
 
 // breakAPI serves the dashboard anew with something before the API.

@@ -33,7 +33,11 @@ func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, s *session, err
 		return
 	}
 	status := statusOf(err)
-	if isStream(r) || r.Header.Get("X-Requested-With") != "" {
+	if isStream(r) {
+		refuseStream(w, err)
+		return
+	}
+	if r.Header.Get("X-Requested-With") != "" {
 		http.Error(w, reason(err), status)
 		return
 	}
@@ -44,6 +48,21 @@ func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, s *session, err
 	v.Title = http.StatusText(status)
 	d.dress(&ask{r, s, s.client}, &v.frame)
 	d.render(w, status, "error", &v)
+}
+
+// refuseStream answers who wanted to listen and may not, or not now. It is a stream of one event, as a browser's script is told
+// nothing of an answer that is none, and would call a session that has ended an outage. After "down" it asks again.
+func refuseStream(w http.ResponseWriter, err error) {
+	e := &eventStream{w: w, ctl: http.NewResponseController(w)}
+	w.Header().Set("Content-Type", "text/event-stream")
+	name := "gone"
+	if status := statusOf(err); status >= 500 || status == http.StatusTooManyRequests {
+		name = "down"
+	}
+	if loginEnded(err) {
+		name = "signed-out"
+	}
+	_ = e.send(name, reason(err)) // there is nobody to tell that it was not taken
 }
 
 func loginEnded(err error) bool {
@@ -61,12 +80,30 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, errNoPage):
 		return http.StatusNotFound
+	case errors.Is(err, errTooManyStreams):
+		return http.StatusTooManyRequests
+	case told(err):
+		return http.StatusUnprocessableEntity
 	case errors.As(err, &many) && len(many.Errors) > 0 && many.Errors[0].Status >= 400:
 		return many.Errors[0].Status
 	case errors.As(err, &known) && known.Status >= 400 && known.Status < 500:
 		return known.Status
 	}
 	return http.StatusServiceUnavailable
+}
+
+// told reports whether err is no failure of the API but its word on another's: of a broker that is not reached, of a job that did
+// not get on. Such errors are written for people, whatever status they came with.
+func told(err error) bool {
+	var one *capi.Error
+	var many *capi.Errors
+	if errors.As(err, &many) && len(many.Errors) > 0 {
+		one = many.Errors[0]
+	}
+	if one == nil && !errors.As(err, &one) {
+		return false
+	}
+	return (one.Status == 0 || one.Status >= 500) && one.Detail != "" && one.Title != capi.ServerError.Title && one.Title != capi.ServiceUnavailable.Title
 }
 
 // reason is what a person should know of err; nothing internal is in it.

@@ -46,10 +46,16 @@ func (d *Dashboard) openStream(w http.ResponseWriter, q *ask) (*eventStream, err
 }
 
 // send writes one event; its error means that nobody listens any more.
-func (e *eventStream) send(name string, data any) error {
+func (e *eventStream) send(name string, data any) error { return e.sendAt("", name, data) }
+
+// sendAt writes one event with a place: a browser that lost the stream asks for what comes after it.
+func (e *eventStream) sendAt(place, name string, data any) error {
 	body, err := json.Marshal(data)
 	if err != nil {
 		return err
+	}
+	if place != "" {
+		name += "\nid: " + place
 	}
 	_ = e.ctl.SetWriteDeadline(time.Now().Add(streamWrite)) // not every writer has one
 	if _, err := e.w.Write([]byte("event: " + name + "\ndata: " + string(body) + "\n\n")); err != nil {

@@ -69,7 +69,11 @@ func crossOrigin(r *http.Request) bool { return originCheck.Check(r) != nil }
 
 // askToSignIn leads to the login page, and from there back to the page that was wanted.
 func (d *Dashboard) askToSignIn(w http.ResponseWriter, r *http.Request) {
-	if isStream(r) || r.Header.Get("X-Requested-With") != "" {
+	if isStream(r) {
+		refuseStream(w, capi.ErrNotLoggedIn)
+		return
+	}
+	if r.Header.Get("X-Requested-With") != "" {
 		http.Error(w, "Sign in again.", http.StatusUnauthorized)
 		return
 	}
