@@ -22,9 +22,36 @@ type scaleView struct {
 }
 
 type processRow struct {
-	GUID, Type, Command, Check                string
-	Instances, MemoryMB, DiskMB, MaxInstances int
-	Running                                   int
+	GUID, Type, Command, Check  string
+	Instances, MemoryMB, DiskMB int
+	MaxInstances, MaxMemoryMB   int // of the sliders
+	Running                     int
+	Room                        room // of memory
+}
+
+// room is how much quotas leave to a process, with what it has itself.
+type room struct {
+	All int
+	Of  string // the quota that leaves least; empty: there is no limit
+}
+
+// roomFor finds it for one kind of what quotas limit; own is what the process has of it.
+func roomFor(quotas []quotaUse, what string, own int) room {
+	var r room
+	for _, u := range quotas {
+		if left := max(0, u.All-u.Used+own); u.What == what && u.All >= 0 && (r.Of == "" || left < r.All) {
+			r = room{left, "the quota " + u.Name + " of " + u.Of}
+		}
+	}
+	return r
+}
+
+// most is the end of a slider: what is wished, or what there is room for, but never less than what is set.
+func (r room) most(wished, set int) int {
+	if r.Of == "" {
+		return max(wished, set)
+	}
+	return max(min(wished, r.All), set)
 }
 
 // quotaUse is how much of a quota is used: of memory in MB, of instances.
@@ -41,18 +68,25 @@ func (d *Dashboard) appScale(ctx context.Context, q *ask) (screen, error) {
 	if err := d.readHead(ctx, q, "/scale", &v.appHead); err != nil {
 		return screen{}, err
 	}
+	v.Quotas, v.Broken = readQuotas(ctx, q.c, v.Place.GUID)
 	for _, p := range v.processes {
 		running, _ := countRunning(p)
-		row := processRow{
-			GUID: p.GUID, Type: p.Type, Check: explain.CheckWords(p), Instances: p.Instances, MemoryMB: p.MemoryInMB, DiskMB: p.DiskInMB,
-			MaxInstances: max(10, p.Instances*2), Running: running,
+		own := p.Instances // that quotas count
+		if v.app.State != "STARTED" {
+			own = 0
 		}
+		row := processRow{
+			GUID: p.GUID, Type: p.Type, Check: explain.CheckWords(p), Instances: p.Instances, MemoryMB: p.MemoryInMB, DiskMB: p.DiskInMB, Running: running,
+			Room: roomFor(v.Quotas, "memory", own*p.MemoryInMB), MaxInstances: roomFor(v.Quotas, "instances", own).most(max(10, p.Instances*2), max(p.Instances, 1)),
+		}
+		each := row.Room
+		each.All /= max(p.Instances, 1)
+		row.MaxMemoryMB = each.most(max(4096, p.MemoryInMB*2), max(p.MemoryInMB, 64))
 		if one, err := q.c.Process(ctx, p.GUID); err == nil && one.Command != nil {
 			row.Command = *one.Command
 		}
 		v.Processes = append(v.Processes, row)
 	}
-	v.Quotas, v.Broken = readQuotas(ctx, q.c, v.Place.GUID)
 	return screen{"app-scale", &v}, nil
 }
 

@@ -16,6 +16,7 @@ import (
 func TestDayInABrowser(t *testing.T) {
 	w := newWorld(t)
 	names := w.furnish()
+	w.quota("small", 8192)
 	guid := names["{guid}"]
 	b := w.chromium()
 	b.signIn("admin", "wrong")
@@ -57,7 +58,11 @@ func TestDayInABrowser(t *testing.T) {
 	b.See(".notice", "Nothing was changed.")
 	b.visit("/apps/" + names["gateway"] + "/scale")
 	b.Run(chromedp.Evaluate(`(() => { const r = document.querySelector("input[type=range]"); r.value = 5; r.dispatchEvent(new Event("input", {bubbles: true})); })()`, nil))
-	b.See("[data-total]", "1,280 MB in all")
+	b.See("[data-total]", "1,280 MB in all, of ")
+	b.See("[data-total]", " MB that the quota small of org acme leaves")
+	b.eval(`(() => { const n = document.querySelector("[name=memory]"); n.value = 4000; n.dispatchEvent(new Event("input", {bubbles: true})); })()`)
+	b.See("[data-total].over", "20,000 MB in all, more than the ")
+	b.eval(`(() => { const n = document.querySelector("[name=memory]"); n.value = 256; n.dispatchEvent(new Event("input", {bubbles: true})); })()`)
 	b.Click("button", "Scale web")
 	b.See(".notice", "web is scaled.")
 	b.See("main", "3 of 5 running") // gateway has three

@@ -39,7 +39,11 @@ for (const form of document.querySelectorAll("form[data-scale]")) {
   const total = form.querySelector("[data-total]");
   const show = () => {
     const n = Number(form.elements.instances.value) * Number(form.elements.memory.value);
-    total.textContent = Number.isFinite(n) ? `${n.toLocaleString("en")} MB in all` : "";
+    const { room, of } = total.dataset;
+    const over = Boolean(of) && n > Number(room);
+    const left = of ? (over ? ", more than the " : ", of ") + `${Number(room).toLocaleString("en")} MB that ${of} leaves` : "";
+    total.textContent = Number.isFinite(n) ? `${n.toLocaleString("en")} MB in all${left}` : "";
+    total.classList.toggle("over", over);
   };
   form.addEventListener("input", show);
   show();
