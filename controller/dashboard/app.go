@@ -117,7 +117,8 @@ func (d *Dashboard) appOverview(ctx context.Context, q *ask) (screen, error) {
 	wg.Go(func() { v.BrokenCauses = broken(v.readCauses(ctx, q.c)) })
 	wg.Go(func() { v.Instances = d.readStats(ctx, q.c, v.app, v.processes) })
 	wg.Go(func() { v.Requests = readRequests(ctx, q.c, v.GUID) })
-	wg.Go(func() { v.Charts = d.appCharts(ctx, q, v.GUID) })
+	var seen figures
+	wg.Go(func() { seen = d.appFigures(ctx, q, v.GUID) })
 	wg.Go(func() { v.BrokenRoutes = broken(d.readRoutes(ctx, q.c, &v)) })
 	wg.Go(func() { v.BrokenDroplet = broken(readDroplet(ctx, q.c, &v)) })
 	wg.Go(func() {
@@ -126,6 +127,8 @@ func (d *Dashboard) appOverview(ctx context.Context, q *ask) (screen, error) {
 		v.BrokenEvents = broken(err)
 	})
 	wg.Wait()
+	v.Charts = seen.views
+	v.Instances.count(seen.requests)
 	return screen{"app-overview", &v}, nil
 }
 

@@ -66,42 +66,74 @@ type charts struct {
 }
 
 type keptChart struct {
-	at    time.Time
-	views []chartView
+	at time.Time
+	figures
 }
 
-func (c *charts) get(key string, now time.Time) ([]chartView, bool) {
+// figures are what the log cache keeps of an app.
+type figures struct {
+	views    []chartView
+	requests map[string]int // of the last minute, by the instance's GUID; nil: not known
+}
+
+func (c *charts) get(key string, now time.Time) (figures, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k, ok := c.by[key]
-	return k.views, ok && now.Sub(k.at) < chartKept
+	return k.figures, ok && now.Sub(k.at) < chartKept
 }
 
-func (c *charts) put(key string, now time.Time, views []chartView) {
+func (c *charts) put(key string, now time.Time, f figures) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.by == nil || len(c.by) >= chartsAll {
 		c.by = map[string]keptChart{}
 	}
-	c.by[key] = keptChart{now, views}
+	c.by[key] = keptChart{now, f}
 }
 
-// appCharts draws what the log cache keeps of an app; a chart without values is left out.
-func (d *Dashboard) appCharts(ctx context.Context, q *ask, guid string) []chartView {
+// appFigures draws what the log cache keeps of an app; a chart without values is left out.
+func (d *Dashboard) appFigures(ctx context.Context, q *ask, guid string) figures {
 	key, now := q.s.csrf+"/"+guid, d.now()
-	if views, ok := d.charts.get(key, now); ok {
-		return views
+	if f, ok := d.charts.get(key, now); ok {
+		return f
 	}
-	var views []chartView
+	f := figures{requests: requestsByInstance(ctx, q.c, guid)}
 	for _, s := range appSeries(guid) {
 		values, err := queryRange(ctx, q.c, s.query, now)
 		if err != nil || len(values) < 2 {
 			continue
 		}
-		views = append(views, draw(s, values, now))
+		f.views = append(f.views, draw(s, values, now))
 	}
-	d.charts.put(key, now, views)
-	return views
+	d.charts.put(key, now, f)
+	return f
+}
+
+// requestsByInstance counts what each instance answered in the last minute; nil where that can't be known.
+func requestsByInstance(ctx context.Context, c *capi.Client, guid string) map[string]int {
+	query := `sum by (process_instance_id) (count_over_time(http{source_id="` + guid + `"}[1m]))`
+	got, err := capi.ServiceGet[instantAnswer](ctx, c, "log_cache", "/api/v1/query?query="+url.QueryEscape(query))
+	if err != nil {
+		return nil
+	}
+	out := map[string]int{}
+	for _, one := range got.Data.Result {
+		if n, err := strconv.ParseFloat(fmt.Sprint(one.Value[1]), 64); err == nil && n >= 0 && n < math.MaxInt32 {
+			out[one.Metric["process_instance_id"]] = int(n)
+		}
+	}
+	return out
+}
+
+// instantAnswer is what the log cache answers to a query of PromQL for one moment.
+type instantAnswer struct {
+	Data struct {
+		Result []struct {
+			Metric map[string]string `json:"metric"`
+			Value  [2]any            `json:"value"`
+		} `json:"result"`
+	} `json:"data"`
 }
 
 // sample is a value at a time.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/logs"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -277,6 +278,27 @@ func TestAppPage(t *testing.T) {
 	w.post("/apps/"+guid+"/reveal", url.Values{"csrf": {p.csrf()}, "key": {"app/API_KEY"}}).want(http.StatusOK, "s3cr3t-value").lacks("hello-value")
 	w.get("/apps/" + guid + "/environment").lacks("s3cr3t-value")
 	w.post("/apps/"+guid+"/reveal", url.Values{"csrf": {p.csrf()}, "key": {"*"}}).want(http.StatusOK, "s3cr3t-value", "hello-value")
+}
+
+// TestRequestsOfInstances shows what each instance answered in the last minute, and that an app without requests has none.
+func TestRequestsOfInstances(t *testing.T) {
+	w := newWorld(t)
+	guid := w.app("shop", 2, 2, nil)
+	first := ""
+	w.must(w.db.View(func(tx *store.Tx) error {
+		for i := range store.Instances.All(tx) {
+			if i.Index == 0 {
+				first = i.GUID
+			}
+		}
+		return nil
+	}))
+	for range 7 {
+		now := time.Now()
+		w.must(w.logs.Append(logs.Envelope{SourceID: guid, InstanceID: "0", Tags: map[string]string{"process_instance_id": first}, Timer: &logs.Timer{Name: "http", Start: now, Stop: now.Add(time.Millisecond)}}))
+	}
+	w.signIn("admin", "secret", "/apps/"+guid).want(http.StatusOK, `data-l="Requests a minute" class="tight num">7</td>`, `data-l="Requests a minute" class="tight num">0</td>`)
+	w.get("/apps/"+w.app("blog", 1, 1, nil)).want(http.StatusOK, `data-l="Requests a minute" class="tight num">0</td>`)
 }
 
 func TestAppThatWasOnlyCreated(t *testing.T) {

@@ -24,13 +24,14 @@ type instances struct {
 }
 
 type instanceRow struct {
-	Name, Process        string
+	GUID, Name, Process  string
 	Index                int
 	State                state
 	Since                string
 	CPU                  string
 	Memory, Disk         string
-	MemoryUsed, DiskUsed int // per cent
+	Requests             string // of the last minute
+	MemoryUsed, DiskUsed int    // per cent
 	Details              string
 }
 
@@ -58,6 +59,15 @@ func (d *Dashboard) readStats(ctx context.Context, c *capi.Client, app *capi.App
 	return out
 }
 
+// count adds the requests that each instance answered, where that is known.
+func (i *instances) count(requests map[string]int) {
+	for at := range i.Rows {
+		if row := &i.Rows[at]; requests != nil && row.GUID != "" {
+			row.Requests = strconv.Itoa(requests[row.GUID])
+		}
+	}
+}
+
 func processStats(ctx context.Context, c *capi.Client, p capi.Process) []instanceRow {
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
@@ -81,7 +91,7 @@ func processStats(ctx context.Context, c *capi.Client, p capi.Process) []instanc
 
 func statsRow(s capi.Stats) instanceRow {
 	row := instanceRow{
-		Name: instanceName(s.Type, s.Index), Process: s.Type, Index: s.Index, State: instanceState(s.State), Since: coarse(time.Duration(s.Uptime) * time.Second),
+		GUID: s.InstanceGUID, Name: instanceName(s.Type, s.Index), Process: s.Type, Index: s.Index, State: instanceState(s.State), Since: coarse(time.Duration(s.Uptime) * time.Second),
 	}
 	if s.Details != nil {
 		row.Details = plainText([]byte(*s.Details))
