@@ -58,7 +58,7 @@ func loadAssets() (*assets, error) {
 }
 
 // scripts are the modules, those that others import first: an import is written anew to the name with the hash.
-var scripts = []string{"tree.js", "live.js", "page.js", "log.js", "push.js"}
+var scripts = []string{"tree.js", "live.js", "page.js", "log.js", "ignore.js", "push.js"}
 
 // styles are the style sheets by concern, served as one file in this order.
 var styles = []string{"base.css", "frame.css", "parts.css", "app.css", "map.css", "print.css"}

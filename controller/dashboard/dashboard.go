@@ -67,7 +67,8 @@ type Dashboard struct {
 	end    context.CancelFunc
 	pushes sync.WaitGroup
 
-	pushRoom chan struct{} // as many as may go on, other work of later among them
+	pushRoom   chan struct{} // as many as may go on, other work of later among them
+	uploadRoom chan struct{}
 }
 
 // New makes a dashboard.
@@ -85,7 +86,7 @@ func New(o Options) (*Dashboard, error) {
 	d := &Dashboard{
 		url: own, apiURL: o.APIURL, loginURL: strings.TrimRight(o.LoginURL, "/"), clientID: o.ClientID, secure: own.Scheme != "http",
 		http: o.HTTP, now: o.Clock, log: cmp.Or(o.Log, slog.Default()), policy: contentPolicy(o.LoginURL),
-		pushRoom: make(chan struct{}, pushesAtOnce),
+		pushRoom: make(chan struct{}, pushesAtOnce), uploadRoom: make(chan struct{}, uploadsAtOnce),
 	}
 	d.ending, d.end = context.WithCancel(context.Background())
 	if d.now == nil {

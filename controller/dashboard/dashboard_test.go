@@ -225,9 +225,18 @@ func TestSessionsAreBounded(t *testing.T) {
 	c := &clock{}
 	s := newSessions(c.now)
 	first, _ := s.add(capi.Claims{UserID: "one"}, nil)
-	for range maxSessions {
+	c.pass(time.Millisecond)
+	of, _ := s.add(capi.Claims{UserID: "many"}, nil)
+	for range userMost {
 		c.pass(time.Millisecond)
-		s.add(capi.Claims{UserID: "more"}, nil)
+		s.add(capi.Claims{UserID: "many"}, nil)
+	}
+	if len(s.by) != userMost+1 || s.get(first) == nil || s.get(of) != nil {
+		t.Errorf("%d sessions when one user has many; the other's is there: %v", len(s.by), s.get(first) != nil)
+	}
+	for i := range maxSessions {
+		c.pass(time.Millisecond)
+		s.add(capi.Claims{UserID: fmt.Sprint("more", i)}, nil)
 	}
 	if len(s.by) != maxSessions || s.get(first) != nil {
 		t.Errorf("%d sessions, the first one there: %v", len(s.by), s.get(first) != nil)

@@ -16,6 +16,8 @@ import (
 const (
 	// pushesAtOnce is how many pushes from browsers go on at a time.
 	pushesAtOnce = 20
+	// uploadsAtOnce is how many may lie on the disk before the API has them; others wait, and their browsers with them.
+	uploadsAtOnce = 4
 	// pushTime is how long one may take, staging and start included.
 	pushTime = 30 * time.Minute
 )
@@ -60,6 +62,12 @@ func (u *upload) close() {
 // push takes a zip, makes the app where it is new, and starts its build. The rest goes on behind the page that the browser is
 // sent to. It is no writer, because its form is read as it comes.
 func (d *Dashboard) push(w http.ResponseWriter, r *http.Request, s *session) error {
+	select {
+	case d.uploadRoom <- struct{}{}:
+		defer func() { <-d.uploadRoom }()
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
 	u, err := readUpload(r, s)
 	if u != nil {
 		defer u.close()
@@ -125,6 +133,9 @@ func readUpload(r *http.Request, s *session) (*upload, error) {
 		if !allowed {
 			return u, errForged
 		}
+		if err := u.leads(r.Context(), s.client); err != nil {
+			return u, err
+		}
 		if err := u.keep(part); err != nil {
 			return u, err
 		}
@@ -132,14 +143,22 @@ func readUpload(r *http.Request, s *session) (*upload, error) {
 	switch {
 	case !allowed:
 		return u, errForged
-	case u.name == "":
-		return u, capi.Invalid("give the app a name")
-	case !guidGrammar.MatchString(u.space):
-		return u, capi.Invalid("choose a space")
 	case u.size == 0:
 		return u, capi.Invalid("there is nothing to push: choose a zip of the app's folder")
 	}
 	return u, nil
+}
+
+// leads refuses a file that has nowhere to go, before it is taken.
+func (u *upload) leads(ctx context.Context, c *capi.Client) error {
+	switch {
+	case u.name == "":
+		return capi.Invalid("give the app a name")
+	case !guidGrammar.MatchString(u.space):
+		return capi.Invalid("choose a space")
+	}
+	_, err := c.Space(ctx, u.space)
+	return err
 }
 
 func (u *upload) keep(part *multipart.Part) error {

@@ -17,6 +17,7 @@ import (
 
 const (
 	maxSessions = 1000
+	userMost    = 50               // of them may be one user's, so that nobody takes the place of all others
 	idleFor     = 30 * time.Minute // without a page asked for; pages that refresh themselves don't count
 	lastsFor    = 12 * time.Hour
 )
@@ -145,7 +146,7 @@ func (s *session) allows(r *http.Request) bool {
 	return sameSecret(s.csrf, r.PostFormValue("csrf"))
 }
 
-// sessions are bounded: the oldest makes room for a new one, and only a right password makes a new one.
+// sessions are bounded: the oldest makes room for a new one, first of the same user, and only a right password makes a new one.
 type sessions struct {
 	now func() time.Time
 	mu  sync.Mutex
@@ -162,7 +163,7 @@ func (s *sessions) add(who capi.Claims, client *capi.Client) (id string, made *s
 	id = newSecret()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.makeRoomLocked(now)
+	s.makeRoomLocked(now, who.UserID)
 	made = &session{
 		user: cmp.Or(who.UserName, "somebody"), userID: who.UserID, csrf: newSecret(), client: client, began: now, seen: now,
 		admin: slices.ContainsFunc(who.Scope, func(s string) bool {
@@ -173,18 +174,36 @@ func (s *sessions) add(who capi.Claims, client *capi.Client) (id string, made *s
 	return id, made
 }
 
-func (s *sessions) makeRoomLocked(now time.Time) {
-	var oldest [sha256.Size]byte
-	var began time.Time
+func (s *sessions) makeRoomLocked(now time.Time, userID string) {
+	var all, own oldest
 	for key, one := range s.by {
 		if one.over(now) {
 			delete(s.by, key)
-		} else if began.IsZero() || one.began.Before(began) {
-			oldest, began = key, one.began
+			continue
+		}
+		all.see(key, one)
+		if one.userID == userID {
+			own.see(key, one)
 		}
 	}
-	if len(s.by) >= maxSessions {
-		delete(s.by, oldest)
+	switch {
+	case own.seen >= userMost:
+		delete(s.by, own.key)
+	case len(s.by) >= maxSessions:
+		delete(s.by, all.key)
+	}
+}
+
+// oldest finds the session that began first among those that it sees, and counts them.
+type oldest struct {
+	key   [sha256.Size]byte
+	began time.Time
+	seen  int
+}
+
+func (o *oldest) see(key [sha256.Size]byte, one *session) {
+	if o.seen++; o.seen == 1 || one.began.Before(o.began) {
+		o.key, o.began = key, one.began
 	}
 }
 

@@ -1,4 +1,6 @@
 // Push by drop: a folder becomes a zip here in the browser, then it is sent with its progress shown.
+import { keeper } from "./ignore.js";
+
 const form = document.getElementById("push");
 const zone = document.getElementById("zone");
 const folder = document.getElementById("folder");
@@ -74,16 +76,36 @@ function rooted(files) {
   return files.every((f) => f.path.startsWith(first)) ? files.map((f) => ({ ...f, path: f.path.slice(first.length) })) : files;
 }
 
+// wanted are the files that are a part of the app.
+async function wanted(files) {
+  const texts = [];
+  for (const name of [".cfignore", ".cupolaignore"]) {
+    const found = files.find((f) => f.path === name);
+    if (found) texts.push(await found.file.text());
+  }
+  const keeps = keeper(texts);
+  return files.filter((f) => keeps(f.path));
+}
+
+// unreadable says so where a file went away meanwhile, or may not be read.
+function unreadable(err) {
+  chosen = undefined;
+  status.textContent = `Not everything in it can be read (${err.message}): mend that and drop it again.`;
+}
+
 async function take(files) {
+  chosen = undefined;
   if (!files.length) { status.textContent = "There is nothing in it."; return; }
   if (files.length >= most) { status.textContent = `That is more than ${most.toLocaleString("en")} files: push it from a terminal.`; return; }
   const isZip = files.length === 1 && /\.zip$/i.test(files[0].path);
   status.textContent = "Packing…";
-  chosen = isZip ? files[0].file : await zip(rooted(files));
+  const kept = isZip ? files : await wanted(rooted(files));
+  if (!kept.length) { status.textContent = "There is nothing to push: .cfignore leaves everything out."; return; }
+  chosen = isZip ? files[0].file : await zip(kept);
   bits.required = false;
   const name = form.elements.name;
   if (!name.value) name.value = (isZip ? files[0].path.replace(/\.zip$/i, "") : files[0].path.split("/")[0]).replace(/[^A-Za-z0-9._-]+/g, "-");
-  status.textContent = `${isZip ? "1 zip" : `${files.length} files`}, ${Math.ceil(chosen.size / 1024).toLocaleString("en")} KB. Ready to push.`;
+  status.textContent = `${isZip ? "1 zip" : `${kept.length} of ${files.length} files`}, ${Math.ceil(chosen.size / 1024).toLocaleString("en")} KB. Ready to push.`;
 }
 
 if (form) {
@@ -93,11 +115,15 @@ if (form) {
   addEventListener("drop", async (e) => {
     const dropped = [...e.dataTransfer.items].map((i) => i.webkitGetAsEntry?.()).filter(Boolean);
     const files = [];
-    for (const entry of dropped) await walk(entry, "", files);
-    await take(files);
+    try {
+      for (const entry of dropped) await walk(entry, "", files);
+      await take(files);
+    } catch (err) {
+      unreadable(err);
+    }
   });
   folder.addEventListener("change", () => take([...folder.files]
-    .filter((f) => !f.webkitRelativePath.split("/").some((p) => skipped.has(p))).map((f) => ({ path: f.webkitRelativePath, file: f }))));
+    .filter((f) => !f.webkitRelativePath.split("/").some((p) => skipped.has(p))).map((f) => ({ path: f.webkitRelativePath, file: f }))).catch(unreadable));
   bits.addEventListener("change", () => { chosen = undefined; });
 
   form.addEventListener("submit", (e) => {
