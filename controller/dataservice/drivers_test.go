@@ -23,10 +23,14 @@ func tlsOf(c map[string]any) *tls.Config {
 	return &tls.Config{RootCAs: roots, ServerName: text(c["host"])}
 }
 
+func dialRabbit(c map[string]any) (*amqp.Connection, error) {
+	uri := fmt.Sprintf("amqps://%s:%s@%s:%s/%s", c["username"], c["password"], c["host"], text(c["port"]), c["vhost"])
+	return amqp.DialConfig(uri, amqp.Config{TLSClientConfig: tlsOf(c), Dial: amqp.DefaultDial(5 * time.Second)})
+}
+
 // rabbit gives a function a channel with a durable queue.
 func rabbit(c map[string]any, do func(*amqp.Channel, string) error) error {
-	uri := fmt.Sprintf("amqps://%s:%s@%s:%s/%s", c["username"], c["password"], c["host"], text(c["port"]), c["vhost"])
-	conn, err := amqp.DialConfig(uri, amqp.Config{TLSClientConfig: tlsOf(c), Dial: amqp.DefaultDial(5 * time.Second)})
+	conn, err := dialRabbit(c)
 	if err != nil {
 		return err
 	}

@@ -203,7 +203,7 @@ func (p *platform) backUp(t *testing.T, i *instance) *store.DataBackup {
 }
 
 // backup is the record of one.
-func (p *platform) backup(t *testing.T, guid string) (b *store.DataBackup) {
+func (p *platform) backup(t testing.TB, guid string) (b *store.DataBackup) {
 	t.Helper()
 	err := p.db.View(func(tx *store.Tx) (err error) {
 		b, err = store.DataBackups.Get(tx, guid)

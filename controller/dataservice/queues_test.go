@@ -46,9 +46,15 @@ func (i *instance) damage(t *testing.T, backup string) {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	i.refuses(t, backup, "damaged")
+}
+
+// refuses wants a restore to fail for what the backup is.
+func (i *instance) refuses(t *testing.T, backup, what string) {
+	t.Helper()
 	i.restore(t, backup)
 	if why := i.untilFailed(); !strings.Contains(why, vault.ErrDamaged.Error()) {
-		t.Errorf("a damaged backup: %q", why)
+		t.Errorf("a backup that is %s: %q", what, why)
 	}
 }
 
@@ -306,6 +312,22 @@ func TestRabbitMQBackup(t *testing.T) {
 	if borrowed := map[string]any{"username": c["username"], "password": c["password"], "host": oc["host"], "port": oc["port"], "vhost": oc["vhost"], "ca_certificate": oc["ca_certificate"]}; rabbitRead(borrowed) == nil {
 		t.Error("a user of the first gets into the new one")
 	}
+	holdsConnections(t, oc, 100)
 	i.damage(t, b.GUID)
 	eventually(t, "read after a damaged backup was refused", func() error { return rabbitRead(c) })
+}
+
+// holdsConnections wants as many connections to be let in as the plan has, and none beside them.
+func holdsConnections(t *testing.T, c map[string]any, most int) {
+	t.Helper()
+	eventually(t, "without other clients", func() error { return rabbitRead(c) })
+	for n := range most + 1 {
+		conn, err := dialRabbit(c)
+		if err == nil {
+			defer conn.Close()
+		}
+		if (err == nil) != (n < most) {
+			t.Fatalf("connection %d of %d: %v", n+1, most, err)
+		}
+	}
 }
