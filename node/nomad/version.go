@@ -83,7 +83,7 @@ func (e *Nomad) checkOversubscription(ctx context.Context) error {
 		return failed("ask Nomad whether memory may be oversubscribed", err)
 	}
 	if strings.Contains(r.Warnings, "oversubscription") {
-		return errors.New("Nomad's scheduler does not allow memory oversubscription, so what an instance reserves would be its limit: " +
+		return errors.New("the scheduler of Nomad does not allow memory oversubscription, so what an instance reserves would be its limit: " +
 			"nomad operator scheduler set-config -memory-oversubscription=true, or start the server without --nomad-memory-reserve")
 	}
 	return nil
