@@ -218,7 +218,7 @@ func (s *session) sure(c *cli.Context, format string, args ...any) (bool, error)
 	}
 	ok, err := s.ui.Confirm(format, args...)
 	if err != nil {
-		return false, withHint(err, "to delete without a question: -f")
+		return false, withHint(err, "to go on without a question: -f")
 	}
 	if !ok {
 		s.ui.Notef("Nothing is changed.")

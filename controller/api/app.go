@@ -203,7 +203,7 @@ func (s *Server) newApp(tx *store.Tx, c *Ctx, place Place, in capi.AppCreate) (*
 	if app.Lifecycle, err = newLifecycle(tx, in.Lifecycle); err != nil {
 		return nil, err
 	}
-	if err := firstOf(c.allowLifecycle(tx, app.Lifecycle.Type), s.allowBuildpacks(app.Lifecycle)); err != nil {
+	if err := firstOf(c.allowLifecycle(tx, app.Lifecycle.Type), c.allowStack(tx, app.Lifecycle.Stack, true), s.allowBuildpacks(app.Lifecycle)); err != nil {
 		return nil, err
 	}
 	if err := validateVars(in.EnvironmentVariables); err != nil {

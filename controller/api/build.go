@@ -149,7 +149,11 @@ func newBuild(tx *store.Tx, c *Ctx, app *store.App, p *store.Package, in capi.Bu
 			return nil, err
 		}
 	}
-	if err := c.s.allowBuildpacks(b.Lifecycle); err != nil {
+	staged, err := store.Droplets.Count(tx, store.By("app", app.GUID), store.By("state", store.StateStaged))
+	if err != nil {
+		return nil, err
+	}
+	if err := firstOf(c.allowStack(tx, b.Lifecycle.Stack, staged == 0), c.s.allowBuildpacks(b.Lifecycle)); err != nil {
 		return nil, err
 	}
 	if err := buildSizes(b, in); err != nil {

@@ -4,12 +4,20 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
 
-var stackStates = []string{"ACTIVE", "RESTRICTED", "DEPRECATED", "DISABLED"}
+// States of a stack besides the first, in which everything is staged on it.
+const (
+	stackRestricted = "RESTRICTED"
+	stackDeprecated = "DEPRECATED"
+	stackDisabled   = "DISABLED"
+)
+
+var stackStates = []string{"ACTIVE", stackRestricted, stackDeprecated, stackDisabled}
 
 func (s *Server) stackRoutes() []Route {
 	see := on(platformAt, "Stack", SeePlatform, SeePlatform)
@@ -31,6 +39,31 @@ func (s *Server) presentStack(_ *store.Tx, st *store.Stack) (capi.Stack, error) 
 		Default: st.Default, BuildRootfsImage: st.BuildImage, RunRootfsImage: st.RunImage, Metadata: metadata(&st.Meta),
 		Links: capi.Links{"self": s.link("/v3/stacks/" + st.GUID)},
 	}, nil
+}
+
+// allowStack refuses to stage on a stack that operators have closed, for all apps or for new ones, and warns of one that they
+// will close. The empty name is of apps without a stack.
+func (c *Ctx) allowStack(tx *store.Tx, name string, newApp bool) error {
+	if name == "" {
+		return nil
+	}
+	st, err := store.Stacks.Find(tx, "name", name)
+	if err != nil {
+		return orElse(err, nil) // what becomes of apps whose stack is gone is said elsewhere
+	}
+	why := ""
+	if st.StateReason != "" {
+		why = ": " + st.StateReason
+	}
+	switch {
+	case st.State == stackDisabled:
+		return errInvalid(fmt.Sprintf("Stack '%s' is disabled, nothing is staged on it any more%s", name, why))
+	case st.State == stackRestricted && newApp:
+		return errInvalid(fmt.Sprintf("Stack '%s' is restricted, new apps are not staged on it any more%s", name, why))
+	case st.State == stackDeprecated, st.State == stackRestricted:
+		c.Warn(fmt.Sprintf("Stack '%s' is %s and will not be there for ever%s", name, strings.ToLower(st.State), why))
+	}
+	return nil
 }
 
 func stackTarget(st *store.Stack) store.Actor {
