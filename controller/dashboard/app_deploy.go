@@ -212,6 +212,7 @@ func (d *Dashboard) appRevision(ctx context.Context, q *ask) (screen, error) {
 		v.compareVariables(ctx, q.c, one.GUID, other.GUID)
 	}
 	v.Title = fmt.Sprintf("%s, revision %d", v.Name, one.Version)
+	v.Live = false // each look at variables is an event of the audit log
 	return screen{"app-revision", &v}, nil
 }
 

@@ -306,8 +306,18 @@ func TestRequestsOfInstances(t *testing.T) {
 		now := time.Now()
 		w.must(w.logs.Append(logs.Envelope{SourceID: guid, InstanceID: "0", Tags: map[string]string{"process_instance_id": first}, Timer: &logs.Timer{Name: "http", Start: now, Stop: now.Add(time.Millisecond)}}))
 	}
-	w.signIn("admin", "secret", "/apps/"+guid).want(http.StatusOK, `data-l="Requests a minute" class="tight num">7</td>`, `data-l="Requests a minute" class="tight num">0</td>`)
-	w.get("/apps/"+w.app("blog", 1, 1, nil)).want(http.StatusOK, `data-l="Requests a minute" class="tight num">0</td>`)
+	w.signIn("admin", "secret", "/apps/"+guid).want(http.StatusOK, `data-l="Requests" class="tight num">7 a minute</td>`, `data-l="Requests" class="tight num">0 a minute</td>`)
+	w.get("/apps/"+w.app("blog", 1, 1, nil)).want(http.StatusOK, `data-l="Requests" class="tight num">0 a minute</td>`)
+}
+
+// TestLooksThatAreNoted shows that a page whose reading is an event of the audit log is not read again and again while it is open.
+func TestLooksThatAreNoted(t *testing.T) {
+	w := newWorld(t)
+	names := w.furnish()
+	app := "/apps/" + names["{guid}"]
+	w.signIn("admin", "secret", app).want(http.StatusOK, `class="in" data-stream`)
+	w.get(app + "/environment").lacks("data-stream")
+	w.get(app+"/revisions/"+names["{other}"]).want(http.StatusOK, "compared with revision").lacks("data-stream")
 }
 
 func TestAppThatWasOnlyCreated(t *testing.T) {

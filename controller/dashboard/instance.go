@@ -63,7 +63,7 @@ func (d *Dashboard) readStats(ctx context.Context, c *capi.Client, app *capi.App
 func (i *instances) count(requests map[string]int) {
 	for at := range i.Rows {
 		if row := &i.Rows[at]; requests != nil && row.GUID != "" {
-			row.Requests = strconv.Itoa(requests[row.GUID])
+			row.Requests = strconv.Itoa(requests[row.GUID]) + " a minute"
 		}
 	}
 }
