@@ -169,7 +169,7 @@ func instanceSource(tx *store.Tx, i *store.Instance) Source {
 }
 
 func taskSource(t *store.Task) Source {
-	return Source{AppGUID: t.AppGUID, Type: "APP/TASK/" + t.Name, Instance: "0", InstanceID: t.GUID, LogRate: store.Unlimited}
+	return Source{AppGUID: t.AppGUID, Type: "APP/TASK/" + t.Name, Instance: "0", InstanceID: t.GUID, LogRate: t.LogRateBytes}
 }
 
 // follow reads one workload's output until it is gone.

@@ -105,3 +105,34 @@ func TestFollowsFromWhereItEnded(t *testing.T) {
 		t.Errorf("lines = %q, want each once: %q", out.lines, want)
 	}
 }
+
+func TestATaskObeysItsLogRate(t *testing.T) {
+	db, err := store.Open(store.Options{Dir: t.TempDir(), NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Update(func(tx *store.Tx) error {
+		return store.Tasks.Put(tx, &store.Task{AppGUID: "app", SequenceID: 1, Name: "nap", State: "RUNNING", LogRateBytes: 8})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	engine := &printer{lines: []node.LogLine{{Time: now, Text: []byte("12345")}, {Time: now.Add(1), Text: []byte("67890")}}}
+	out := &sink{came: make(chan struct{}, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	l := &Loop{DB: db, Engine: engine, Sink: out, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	go func() { done <- l.Run(ctx) }()
+	for out.count() < 2 {
+		<-out.came
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	want := []string{"APP/TASK/nap/0 12345", "APP/TASK/nap/0 app instance exceeded log rate limit (8 bytes/sec)"}
+	if fmt.Sprint(out.lines) != fmt.Sprint(want) {
+		t.Errorf("lines = %q, want %q", out.lines, want)
+	}
+}
