@@ -189,6 +189,7 @@ func TestGrantsRefused(t *testing.T) {
 		{"passcode", form("grant_type", "password", "passcode", "1"), 401, "unauthorized", "Invalid passcode"},
 		{"client without secret", form("grant_type", "client_credentials", "client_id", "admin", "client_secret", ""), 401, "invalid_client", "Bad client"},
 		{"unknown client", form("grant_type", "client_credentials", "client_id", "nobody", "client_secret", "x"), 401, "invalid_client", "Bad client"},
+		{"client with an assertion", form("grant_type", "client_credentials", "client_id", "cf", "client_assertion", "a.b.c"), 401, "invalid_client", "with the client's secret"},
 		{"cf with a secret", form("grant_type", "password", "client_id", "cf", "client_secret", "x"), 401, "invalid_client", "Bad client"},
 		{"grant the client has not", form("grant_type", "client_credentials", "client_id", "cf", "client_secret", ""), 401, "unauthorized_client", "cf"},
 		{"no scope left", form("grant_type", "password", "username", "admin", "password", "secret", "scope", "x.y"), 400, "invalid_scope", "scopes"},

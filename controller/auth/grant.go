@@ -79,6 +79,9 @@ func (a *Auth) authenticateClient(r *http.Request) (*store.Client, error) {
 		id, secret = r.Form.Get("client_id"), r.Form.Get("client_secret")
 	}
 	bad := refuse(http.StatusUnauthorized, "invalid_client", "Bad client credentials")
+	if r.Form.Has("client_assertion") { // RFC 7523 2.2, which nobody here could check
+		return nil, refuse(http.StatusUnauthorized, "invalid_client", "Client assertions are not taken here: log in with the client's secret")
+	}
 	if id == "" {
 		return nil, bad
 	}
