@@ -82,8 +82,7 @@ func appProcesses(ctx context.Context, c *capi.Client, guid string) ([]capi.Proc
 // appView is the first tab. Each Broken sentence says why its part is missing.
 type appView struct {
 	appHead
-	Causes     []cause
-	Said       []string // the app's last lines, where a cause asks for them
+	matter
 	Instances  instances
 	Requests   *requestsView
 	Charts     []chartView
@@ -114,7 +113,7 @@ func (d *Dashboard) appOverview(ctx context.Context, q *ask) (screen, error) {
 		return screen{}, err
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { v.BrokenCauses = broken(v.readCauses(ctx, q.c)) })
+	wg.Go(func() { v.BrokenCauses = broken(v.matter.read(ctx, q.c, v.GUID)) })
 	wg.Go(func() { v.Instances = d.readStats(ctx, q.c, v.app, v.processes) })
 	wg.Go(func() { v.Requests = readRequests(ctx, q.c, v.GUID) })
 	var seen figures
@@ -132,21 +131,30 @@ func (d *Dashboard) appOverview(ctx context.Context, q *ask) (screen, error) {
 	return screen{"app-overview", &v}, nil
 }
 
-// readCauses asks why the app does not serve.
-func (v *appView) readCauses(ctx context.Context, c *capi.Client) error {
-	all, err := capi.Get[capi.Causes](ctx, c, "/v3/apps/"+v.GUID+"/causes")
+// matter is why an app does not serve.
+type matter struct {
+	Causes []cause
+	Said   []string // the app's last lines, where a cause asks for them
+}
+
+// read asks the API. Causes of the kinds in but are left out.
+func (m *matter) read(ctx context.Context, c *capi.Client, guid string, but ...string) error {
+	all, err := capi.Get[capi.Causes](ctx, c, "/v3/apps/"+guid+"/causes")
 	if err != nil {
 		return err
 	}
 	for _, one := range all.Resources {
+		if slices.Contains(but, one.Kind) {
+			continue
+		}
 		do := one.Do
 		if one.Command != "" {
 			do += ":"
 		}
-		v.Causes = append(v.Causes, cause{sentence(errors.New(plainText([]byte(one.Text)))), upper(do), one.Command})
+		m.Causes = append(m.Causes, cause{sentence(errors.New(plainText([]byte(one.Text)))), upper(do), one.Command})
 	}
 	for _, line := range all.Said {
-		v.Said = append(v.Said, plainText([]byte(line)))
+		m.Said = append(m.Said, plainText([]byte(line)))
 	}
 	return nil
 }

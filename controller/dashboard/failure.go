@@ -55,14 +55,14 @@ func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, s *session, err
 func refuseStream(w http.ResponseWriter, err error) {
 	e := &eventStream{w: w, ctl: http.NewResponseController(w)}
 	w.Header().Set("Content-Type", "text/event-stream")
-	name := "gone"
-	if status := statusOf(err); status >= 500 || status == http.StatusTooManyRequests {
-		name = "down"
+	switch status := statusOf(err); {
+	case loginEnded(err):
+		_ = e.send("signed-out", nil) // there is nobody to tell that an event was not taken
+	case status >= 500 || status == http.StatusTooManyRequests:
+		_ = e.send("down", reason(err))
+	default:
+		_ = e.send("gone", reason(err))
 	}
-	if loginEnded(err) {
-		name = "signed-out"
-	}
-	_ = e.send(name, reason(err)) // there is nobody to tell that it was not taken
 }
 
 func loginEnded(err error) bool {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/capi"
+	"github.com/cupola-paas/cupola/controller/capi/explain"
 )
 
 const (
@@ -270,6 +271,7 @@ func hostOf(name string) string {
 // pushingView is the page of a push that goes on: its steps and the build's log.
 type pushingView struct {
 	appHead
+	matter
 	Build  buildRow
 	Steps  []step
 	Lines  []logLine
@@ -309,6 +311,11 @@ func (d *Dashboard) pushing(ctx context.Context, q *ask) (screen, error) {
 		return screen{}, err
 	}
 	v.Steps = []step{{"Uploaded", state{toneOK, "done"}}, {"Build", v.Build.State}, live}
+	if b.State != "STAGING" { // what is only under way is said by the steps
+		if err := v.matter.read(ctx, q.c, v.GUID, explain.Starting, explain.Staging, explain.NotStaged, explain.Stopped, explain.NoRoute); err != nil {
+			return screen{}, err
+		}
+	}
 	batch, err := q.c.ReadLogs(ctx, v.GUID, capi.LogQuery{Start: b.CreatedAt.Time, Limit: 1000, Types: []string{"LOG"}})
 	if err == nil {
 		v.Lines, v.After = showLogs(batch, "0")

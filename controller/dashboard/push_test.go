@@ -54,6 +54,22 @@ func TestPushIsRefused(t *testing.T) {
 	}
 }
 
+// TestPushThatFails shows that the page of a push says what is the matter where it does not get live, and nothing of what only takes its time.
+func TestPushThatFails(t *testing.T) {
+	w := newWorld(t)
+	names := w.furnish()
+	page := "/apps/" + names["{guid}"] + names["/pushing"]
+	w.signIn("admin", "secret", page).want(http.StatusOK, "What is the matter", "1 of 3 instances of process web have crashed", "cupola logs shop --recent", "Error: connect ECONNREFUSED")
+	w.must(w.db.Update(func(tx *store.Tx) error {
+		for i := range store.Instances.All(tx) {
+			i.State, i.Details = store.InstanceStarting, ""
+			w.must(store.Instances.Put(tx, i))
+		}
+		return nil
+	}))
+	w.get(page).want(http.StatusOK, "Uploaded").lacks("What is the matter")
+}
+
 // signInAgain is a browser of its own with somebody's session; it returns the token of its forms.
 func (w *world) signInAgain(user string) string {
 	w.t.Helper()

@@ -147,8 +147,9 @@ func buildError(b *capi.Build) string {
 func tried(b *capi.Build) string {
 	var names []string
 	for line := range strings.Lines(*b.Error) {
-		if name, _, ok := strings.Cut(line, ": "); ok && strings.HasPrefix(line, "  ") {
-			names = append(names, strings.TrimSpace(name))
+		name, _, ok := strings.Cut(line, ": ")
+		if words := strings.Fields(name); ok && strings.HasPrefix(line, "  ") && len(words) > 0 {
+			names = append(names, words[0]) // without its version
 		}
 	}
 	if len(names) == 0 {
@@ -190,8 +191,12 @@ func (f Facts) starting(name string, p capi.Process, stats []capi.Stats) Cause {
 		c.Text = label + " is starting: " + hint
 		return c
 	}
+	ended := f.ended(p, nil)
+	if hint == ended { // nothing was seen of the new one yet
+		hint = ""
+	}
 	text := " is starting: its health check (" + CheckWords(p) + ") has not passed yet" + after(": ", hint)
-	if ended := f.ended(p, nil); ended != "" {
+	if ended != "" {
 		c := f.guess(name, p, ended)
 		c.Text = label + text + "; it has crashed before: " + ended
 		return c

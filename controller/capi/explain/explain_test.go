@@ -67,7 +67,7 @@ func TestWhy(t *testing.T) {
 	}{
 		{"serves", instance("RUNNING", ""), "", "", ""},
 		{"no source", Facts{App: &capi.App{Name: "shop"}}, NoSource, "no source", "cupola push shop"},
-		{"no buildpack", Facts{App: &capi.App{Name: "shop"}, Package: &capi.Package{}, Build: build("NoAppDetectedError - no buildpack can build this app. Tried:\n  cupola/nodejs 1.0: does not apply\n  cupola/go: does not apply: no go.mod\nCheck: this.")}, NoBuildpack, "no buildpack recognised the folder that was pushed: none of cupola/nodejs 1.0, cupola/go applies", "cupola push shop -p FOLDER"},
+		{"no buildpack", Facts{App: &capi.App{Name: "shop"}, Package: &capi.Package{}, Build: build("NoAppDetectedError - no buildpack can build this app. Tried:\n  cupola/nodejs 1.0: does not apply\n  cupola/go: does not apply: no go.mod\n  : of nobody\nCheck: this.")}, NoBuildpack, "no buildpack recognised the folder that was pushed: none of cupola/nodejs, cupola/go applies", "cupola push shop -p FOLDER"},
 		{"no buildpack elsewhere", Facts{App: &capi.App{Name: "shop"}, Package: &capi.Package{}, Build: build("NoAppDetectedError - An app was not successfully detected by any available buildpack")}, NoBuildpack, "pushed: An app was not successfully detected", "cupola push shop -p FOLDER"},
 		{"build fails", Facts{App: &capi.App{Name: "shop"}, Package: &capi.Package{}, Build: build("BuildpackCompileFailed - npm ended with 1.")}, StagingFailed, "npm ended with 1", "cupola logs shop --recent"},
 		{"killed for memory", instance("CRASHED", "killed: used more than its memory limit of 512 MB"), OutOfMemory, "memory limit of 512 MB", "cupola scale shop -m 1024M"},
@@ -96,6 +96,10 @@ func TestWhy(t *testing.T) {
 		{"no route", served(func(f *Facts, _ *capi.Process, _ *capi.Stats) { f.Routes = nil }), NoRoute, "no route", "cupola map-route shop DOMAIN --hostname HOST"},
 		{"crashes again and again", crashedBefore(crash("p", "exited with status 137 (signal 9)", changed.Add(time.Minute)), crash("p", "exited with status 1", changed.Add(time.Second))),
 			OutOfMemory, "has not passed yet; it has crashed before: exited with status 137", "cupola scale shop -m 1024M"},
+		{"was killed just now", served(func(f *Facts, _ *capi.Process, one *capi.Stats) {
+			how := "killed: used more than its memory limit of 512 MB"
+			one.State, one.Details, f.Crashes = "STARTING", &how, []capi.AuditEvent{crash("p", how, changed.Add(time.Minute))}
+		}), OutOfMemory, "has not passed yet; it has crashed before: killed", "cupola scale shop -m 1024M"},
 		{"crashed before it was changed", crashedBefore(crash("p", "exited with status 1", changed.Add(-time.Minute))), Starting, "has not passed yet", "cupola logs shop"},
 		{"another process crashed", crashedBefore(crash("q", "exited with status 1", changed.Add(time.Minute))), Starting, "has not passed yet", "cupola logs shop"},
 		{"a worker", served(func(_ *Facts, p *capi.Process, one *capi.Stats) {
