@@ -130,7 +130,7 @@ func askAll(done <-chan struct{}, ask func() (status int, body string, err error
 // partJoin: a token lets in one machine; what is wrong is said, with what to do.
 func partJoin(cs *cells, u *user) {
 	c := cs.all[0]
-	if r := cs.join(c, ""); r.code != 0 || !strings.Contains(r.all(), "is a node already") {
+	if r := cs.join(c, "", "--zone", "elsewhere"); r.code != 0 || !strings.Contains(r.all(), "is a node already") || !strings.Contains(r.all(), "--zone: not heeded") {
 		cs.t.Errorf("to join again: exit %d\n%s", r.code, r.all())
 	}
 	secret := cs.token()
@@ -143,6 +143,7 @@ func partJoin(cs *cells, u *user) {
 		{"no docker", secret, []string{"--docker-host", "unix:///run/nowhere.sock"}, "install Docker Engine"},
 		{"no nomad", secret, []string{"--nomad", "/nowhere/nomad"}, "install Nomad"},
 		{"busy ports", secret, nil, "address already in use"},
+		{"busy port of a router", secret, []string{"--router", "--http", c.address + ":4651"}, "router, HTTP"},
 		{"address of another", secret, []string{"--address", "192.0.2.1"}, "--address"},
 		{"a wrong secret", "wrong" + secret[5:], []string{"--agent-port", "4751", "--image-port", "4752", "--nomad-port", "4746"}, "There is no such node token"},
 		{"half a token", secret[:30], nil, "this is no node token"},
