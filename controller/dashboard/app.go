@@ -122,7 +122,7 @@ func (d *Dashboard) appOverview(ctx context.Context, q *ask) (screen, error) {
 	wg.Go(func() { v.BrokenDroplet = broken(readDroplet(ctx, q.c, &v)) })
 	wg.Go(func() {
 		var err error
-		v.Events, err = readEvents(ctx, q.c, capi.Filter{"target_guids": {v.GUID}, "per_page": {"6"}})
+		v.Events, err = readChanges(ctx, q.c, capi.Filter{"target_guids": {v.GUID}}, 6)
 		v.BrokenEvents = broken(err)
 	})
 	wg.Wait()

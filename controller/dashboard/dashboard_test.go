@@ -318,6 +318,10 @@ func TestLooksThatAreNoted(t *testing.T) {
 	w.signIn("admin", "secret", app).want(http.StatusOK, `class="in" data-stream`)
 	w.get(app + "/environment").lacks("data-stream")
 	w.get(app+"/revisions/"+names["{other}"]).want(http.StatusOK, "compared with revision").lacks("data-stream")
+	w.get("/audit").want(http.StatusOK, "app environment show")
+	w.get(app+"/events").want(http.StatusOK, "app environment show")
+	w.get("/").want(http.StatusOK, "Overview").lacks("environment show") // what changed lately
+	w.get(app).want(http.StatusOK, "Latest events").lacks("environment show")
 }
 
 func TestAppThatWasOnlyCreated(t *testing.T) {

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,7 +46,7 @@ func (d *Dashboard) overview(ctx context.Context, q *ask) (screen, error) {
 	wg.Go(func() { v.BrokenBuilds = broken(readBuilds(ctx, q.c, &v)) })
 	wg.Go(func() {
 		var err error
-		v.Events, err = readEvents(ctx, q.c, capi.Filter{"per_page": {"8"}})
+		v.Events, err = readChanges(ctx, q.c, capi.Filter{}, 8)
 		v.BrokenEvents = broken(err)
 	})
 	wg.Go(func() {
@@ -242,12 +243,14 @@ type eventRow struct {
 	Details    string
 }
 
-func readEvents(ctx context.Context, c *capi.Client, f capi.Filter) ([]eventRow, error) {
-	list, err := onePage[capi.AuditEvent](ctx, c, "/v3/audit_events", f.With("order_by", "-created_at"))
+// readChanges reads the latest n events in which something changed; that somebody looked at variables is in the audit log.
+func readChanges(ctx context.Context, c *capi.Client, f capi.Filter, n int) ([]eventRow, error) {
+	list, err := onePage[capi.AuditEvent](ctx, c, "/v3/audit_events", f.With("order_by", "-created_at").With("per_page", "50"))
 	if err != nil {
 		return nil, err
 	}
-	return eventRows(list.Resources), nil
+	rows := slices.DeleteFunc(eventRows(list.Resources), func(r eventRow) bool { return strings.HasSuffix(r.Kind, ".show") })
+	return rows[:min(len(rows), n)], nil
 }
 
 func eventRows(events []capi.AuditEvent) []eventRow {
