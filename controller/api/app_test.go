@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -369,85 +367,5 @@ func TestClearBuildpackCache(t *testing.T) {
 	w.as("developer", "POST", "/v3/admin/actions/clear_buildpack_cache", nil).want(403)
 	if !slices.Equal(cleared, []string{app, ""}) {
 		t.Errorf("cleared %q, want the app's and then all", cleared)
-	}
-}
-
-// TestKindsOfAppsBehindFlags holds that apps of the lifecycles docker and cnb are made and built only while their feature flags are on,
-// but by administrators, and that the refusal has the operator's words.
-func TestKindsOfAppsBehindFlags(t *testing.T) {
-	for _, kind := range []string{"docker", "cnb"} {
-		t.Run(kind, func(t *testing.T) {
-			w := newWorld(t)
-			flag := "/v3/feature_flags/diego_" + kind
-			create := func(who, name string) *reply {
-				return w.as(who, "POST", "/v3/apps", map[string]any{"name": name, "lifecycle": map[string]any{"type": kind, "data": map[string]any{}}, "relationships": spaceRef(w.space)})
-			}
-			create("developer", "a").want(403, "330002", "Feature Disabled: diego_"+kind)
-			manifest := "applications: [{name: a, lifecycle: " + kind + "}]"
-			if kind == "docker" {
-				manifest = "applications: [{name: a, docker: {image: registry.example.com/a}}]"
-			}
-			w.apply("developer", manifest).want(422, "For application 'a': Feature Disabled: diego_"+kind)
-			create("admin", "b").want(201)
-			w.as("admin", "PATCH", flag, map[string]any{"enabled": true}).want(200)
-			app := create("developer", "a").want(201).guid()
-			w.as("admin", "PATCH", flag, map[string]any{"enabled": false, "custom_error_message": "ask the platform team"}).want(200)
-			w.update(func(tx *store.Tx) error {
-				return store.Packages.Put(tx, &store.Package{Meta: store.Meta{GUID: "ready"}, AppGUID: app, Type: "bits", State: store.StateReady})
-			})
-			w.as("developer", "POST", "/v3/builds", map[string]any{"package": map[string]any{"guid": "ready"}}).want(403, "Feature Disabled: ask the platform team")
-		})
-	}
-}
-
-// TestStackStates holds what each state of a stack means for apps that were never staged and for those that were.
-func TestStackStates(t *testing.T) {
-	w := newWorld(t)
-	stack := ""
-	w.view(func(tx *store.Tx) error {
-		st, err := store.Stacks.Find(tx, "name", "cupola")
-		stack = st.GUID
-		return err
-	})
-	ready := func(app string) string {
-		p := w.makePackage(app)
-		w.uploadZip(p, nil, zipOf(t, map[string]string{"a": "b"})).want(200)
-		return p
-	}
-	old := w.makeRunning("old")
-	oldBits, newBits := ready(old), ready(w.makeApp("new"))
-	for i, c := range []struct {
-		state                     string
-		create, build, buildAgain int
-		warned                    bool
-	}{
-		{"ACTIVE", 201, 201, 201, false},
-		{"DEPRECATED", 201, 201, 201, true},
-		{"RESTRICTED", 422, 422, 201, true},
-		{"DISABLED", 422, 422, 422, false},
-	} {
-		w.as("admin", "PATCH", "/v3/stacks/"+stack, map[string]any{"state": c.state, "state_reason": "ask ops"}).want(200)
-		said := func(r *reply) {
-			t.Helper()
-			if r.status == 422 && !strings.Contains(r.text, "ask ops") {
-				t.Errorf("%s: the refusal has no reason: %s", c.state, r.text)
-			}
-			if r.status == 201 && strings.Contains(r.header.Get("X-Cf-Warnings"), "ask+ops") != c.warned {
-				t.Errorf("%s: warnings %q", c.state, r.header.Get("X-Cf-Warnings"))
-			}
-		}
-		said(w.as("developer", "POST", "/v3/apps", map[string]any{"name": fmt.Sprint("app", i), "relationships": spaceRef(w.space)}).want(c.create))
-		for bits, status := range map[string]int{newBits: c.build, oldBits: c.buildAgain} {
-			said(w.as("developer", "POST", "/v3/builds", map[string]any{"package": map[string]any{"guid": bits}}).want(status))
-		}
-		w.update(func(tx *store.Tx) error { // they end
-			builds, _, err := store.Builds.List(tx, store.Query[store.Build]{})
-			for _, b := range builds {
-				b.State = store.StateFailed
-				err = errors.Join(err, store.Builds.Put(tx, b))
-			}
-			return err
-		})
-		w.as("developer", "POST", "/v3/apps/"+old+"/actions/restart", nil).want(200)
 	}
 }
