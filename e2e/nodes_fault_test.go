@@ -311,8 +311,14 @@ func partGap(cs *cells, u *user) {
 }
 
 // steps are how far a deployment is, as its clients can see it: how it stands, and how many instances each
-// generation of the process wants and has.
-func (u *user) steps(app, deployment string) (text, status string) {
+// generation of the process wants and has. It asks by itself: while a command starts, a step may be over.
+func (u *user) steps(token, app, deployment string) (text, status string) {
+	u.t.Helper()
+	ask := func(path string, into any) {
+		if err := u.ask(token, path, into); err != nil {
+			u.t.Fatal(err)
+		}
+	}
 	var d struct {
 		Status struct {
 			Value, Reason string
@@ -325,13 +331,13 @@ func (u *user) steps(app, deployment string) (text, status string) {
 			Instances  int
 		}
 	}
-	u.curl("/v3/deployments/"+deployment, &d)
-	u.curl("/v3/apps/"+app+"/processes?order_by=created_at", &processes)
+	ask("/v3/deployments/"+deployment, &d)
+	ask("/v3/apps/"+app+"/processes?order_by=created_at", &processes)
 	var all strings.Builder
 	fmt.Fprint(&all, d.Status.Value, " ", d.Status.Reason, " ", d.Status.Canary.Steps.Current)
 	for _, p := range processes.Resources {
 		var stats struct{ Resources []struct{ State string } }
-		u.curl("/v3/processes/"+p.GUID+"/stats", &stats)
+		ask("/v3/processes/"+p.GUID+"/stats", &stats)
 		up := 0
 		for _, s := range stats.Resources {
 			if s.State == "RUNNING" {
@@ -364,7 +370,8 @@ func TestKilledInEveryStepOfADeployment(t *testing.T) {
 			body := fmt.Sprintf(`{"strategy":%q,"droplet":{"guid":%q},"relationships":{"app":{"data":{"guid":%q}}}}`, strategy, droplet.GUID, app)
 			var d struct{ GUID string }
 			mine.curlPost("/v3/deployments", body, &d)
-			kills := mine.killAtEachStep(app, d.GUID, wanted)
+			token := strings.TrimSpace(mine.must("oauth-token"))
+			kills := mine.killAtEachStep(token, app, d.GUID, wanted)
 			t.Logf("killed %d times", kills)
 			if kills < 2 { // on a cluster instances start meanwhile
 				t.Errorf("the server was killed at %d steps, want 2 or more", kills)
@@ -375,7 +382,7 @@ func TestKilledInEveryStepOfADeployment(t *testing.T) {
 					t.Errorf("container %s of before the deployment still runs", id)
 				}
 			}
-			if text, _ := mine.steps(app, d.GUID); !strings.HasSuffix(text, fmt.Sprintf(" %d/%d", wanted, wanted)) || strings.Count(text, "/") != 1 {
+			if text, _ := mine.steps(token, app, d.GUID); !strings.HasSuffix(text, fmt.Sprintf(" %d/%d", wanted, wanted)) || strings.Count(text, "/") != 1 {
 				t.Errorf("after the deployment: %s", text)
 			}
 			mine.answers("stepper", "/", http.StatusOK, "")
@@ -384,11 +391,11 @@ func TestKilledInEveryStepOfADeployment(t *testing.T) {
 }
 
 // killAtEachStep returns how often it killed the server until the deployment was done.
-func (u *user) killAtEachStep(app, deployment string, wanted int) int {
+func (u *user) killAtEachStep(token, app, deployment string, wanted int) int {
 	u.t.Helper()
 	seen := map[string]bool{}
 	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); {
-		text, reason := u.steps(app, deployment)
+		text, reason := u.steps(token, app, deployment)
 		switch {
 		case reason == "DEPLOYED":
 			return len(seen)
@@ -406,7 +413,7 @@ func (u *user) killAtEachStep(app, deployment string, wanted int) int {
 		}
 		if reason == "PAUSED" {
 			u.must("curl", "/v3/deployments/"+deployment+"/actions/continue", "-X", "POST")
-			u.eventually("the deployment goes on", func() bool { _, r := u.steps(app, deployment); return r != "PAUSED" })
+			u.eventually("the deployment goes on", func() bool { _, r := u.steps(token, app, deployment); return r != "PAUSED" })
 		}
 	}
 	u.t.Fatalf("the deployment does not end:\n%s", serverLogOnFailure(u.platform))

@@ -218,6 +218,27 @@ func (p *platform) get(host, path string) (int, string, error) {
 	return resp.StatusCode, string(body), err
 }
 
+// ask asks the API with a token, which takes no process of the command line. What is gone leaves into as it is.
+func (p *platform) ask(token, path string, into any) error {
+	req, err := http.NewRequest(http.MethodGet, p.url("api", path), nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", token)
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusNotFound:
+		return nil
+	case http.StatusOK:
+		return json.NewDecoder(resp.Body).Decode(into)
+	}
+	return fmt.Errorf("GET %s: %s", path, resp.Status)
+}
+
 // result is what a command did.
 type result struct {
 	code     int
