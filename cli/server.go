@@ -101,7 +101,7 @@ func serverFlags() []cli.Flag {
 		text("oidc-username-claim", "CUPOLA_OIDC_USERNAME_CLAIM", "`CLAIM` that becomes the user name (default: email)"),
 		text("oidc-groups-claim", "CUPOLA_OIDC_GROUPS_CLAIM", "`CLAIM` with the user's groups (default: groups)"),
 		&cli.StringSliceFlag{Name: "oidc-scope", EnvVars: []string{"CUPOLA_OIDC_SCOPES"}, Usage: "`SCOPE` to ask for besides openid; may be repeated (default: email, profile)"},
-		&cli.StringSliceFlag{Name: "oidc-group", EnvVars: []string{"CUPOLA_OIDC_GROUPS"}, Usage: "`GROUP=SCOPE`: what a group of the provider may do, such as platform-team=admin; may be repeated"},
+		&cli.StringSliceFlag{Name: "oidc-group", EnvVars: []string{"CUPOLA_OIDC_GROUPS"}, Usage: "`GROUP=WHAT` it gives: a scope, such as platform-team=admin, or a role, such as backend=space_developer:shop/prod; may be repeated"},
 		text("oidc-ca", "CUPOLA_OIDC_CA", "PEM `FILE` with the CA of the provider's certificate (default: the system's CAs)"),
 		&cli.IntFlag{Name: "log-app-mb", EnvVars: []string{"CUPOLA_LOG_APP_MB"}, Usage: "`MB` of each app's logs that are kept (default: 16)"},
 		&cli.IntFlag{Name: "log-mb", EnvVars: []string{"CUPOLA_LOG_MB"}, Usage: "`MB` of all apps' logs that are kept (default: 1024)"},

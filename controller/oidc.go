@@ -22,7 +22,7 @@ type OIDC struct {
 	Scopes        []string // asked for besides openid; empty: email and profile
 	UsernameClaim string   // empty: email
 	GroupsClaim   string   // empty: groups
-	Groups        []string // GROUP=SCOPE each
+	Groups        []string // GROUP=SCOPE or GROUP=ROLE:ORG[/SPACE] each
 	RootFile      string   // PEM file with the CA that the provider's certificate chains to; empty: the system's
 }
 
@@ -39,7 +39,7 @@ func (o OIDC) providers() ([]auth.Provider, error) {
 	for _, g := range o.Groups {
 		i := strings.LastIndexByte(g, '=')
 		if i <= 0 || i == len(g)-1 {
-			return nil, fmt.Errorf("--oidc-group %q is not GROUP=SCOPE: give one such as platform-team=%s", g, auth.AdminGroup)
+			return nil, fmt.Errorf("--oidc-group %q is neither GROUP=SCOPE nor GROUP=ROLE:ORG[/SPACE]: give one such as platform-team=%s", g, auth.AdminGroup)
 		}
 		p.Groups[g[:i]] = append(p.Groups[g[:i]], g[i+1:])
 	}

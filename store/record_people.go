@@ -98,11 +98,13 @@ type RefreshToken struct {
 }
 
 // Role gives a user a role in one org or one space. Type is a CAPI role type such as space_developer.
-// OrgGUID is set for space roles too: the org of the space.
+// OrgGUID is set for space roles too: the org of the space. FromGroup says that it came with a group of an identity provider and
+// goes with it.
 type Role struct {
 	Meta
 	Type      string `json:"type"`
 	UserGUID  string `json:"user_guid"`
 	OrgGUID   string `json:"org_guid"`
 	SpaceGUID string `json:"space_guid,omitempty"`
+	FromGroup bool   `json:"from_group,omitempty"`
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -30,7 +31,8 @@ type Provider struct {
 	Scopes        []string // asked for besides openid; empty: email and profile
 	UsernameClaim string   // what names a user here; empty: email
 	GroupsClaim   string   // holds a user's groups; empty: groups
-	// Groups says which of our scopes a group of the provider gives; AdminGroup stands for all of an administrator's.
+	// Groups says what a group of the provider gives: scopes of ours, where AdminGroup stands for all of an administrator's, and
+	// roles, as ROLE:ORG and ROLE:ORG/SPACE.
 	Groups map[string][]string
 	// Client reaches the provider; nil: one with the system's CAs and a time limit.
 	Client *http.Client
@@ -61,8 +63,9 @@ func (p Provider) Validate() error {
 	}
 	for group, scopes := range p.Groups {
 		for _, s := range scopes {
-			if s != AdminGroup && !slices.Contains(platformGroups(), s) {
-				return fmt.Errorf("--oidc-group %s=%s: there is no such scope: use %s, or one such as %s", group, s, AdminGroup, grantableGroups[0])
+			if _, role := parseGroupRole(s); !role && s != AdminGroup && !slices.Contains(platformGroups(), s) {
+				return fmt.Errorf("--oidc-group %s=%s: there is no such scope or role: use %s, a scope such as %s, or a role such as %s:ORG or %s:ORG/SPACE",
+					group, s, AdminGroup, grantableGroups[0], capi.RoleOrgManager, capi.RoleSpaceDeveloper)
 			}
 		}
 	}

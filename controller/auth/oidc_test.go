@@ -291,6 +291,8 @@ func TestProviderSettings(t *testing.T) {
 		"--oidc-client-id": func(p *Provider) { p.ClientID = "" },
 		"--oidc-name":      func(p *Provider) { p.Name = "uaa" },
 		"--oidc-group":     func(p *Provider) { p.Groups = map[string][]string{"g": {"no.such.scope"}} },
+		"g=space_developer:shop: there is no such scope or role": func(p *Provider) { p.Groups = map[string][]string{"g": {"space_developer:shop"}} },
+		"g=organization_manager:: there":                         func(p *Provider) { p.Groups = map[string][]string{"g": {"organization_manager:"}} },
 	} {
 		p := good
 		change(&p)

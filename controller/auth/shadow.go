@@ -24,15 +24,18 @@ func (a *Auth) shadowUser(p *provider, subject string, claims map[string]any) (*
 		}
 		before := *user
 		before.ExternalGroups = slices.Clone(user.ExternalGroups)
-		user.Username, user.ExternalID, user.ExternalGroups = name, subject, p.scopes(claims)
+		scopes, roles := p.given(claims)
+		user.Username, user.ExternalID, user.ExternalGroups = name, subject, scopes
 		set(&user.Email, claims, "email")
 		set(&user.GivenName, claims, "given_name")
 		set(&user.FamilyName, claims, "family_name")
-		if user.GUID != "" && sameShadow(&before, user) {
-			return nil
+		if user.GUID == "" || !sameShadow(&before, user) {
+			user.Version++
+			if err := store.Users.Put(tx, user); err != nil {
+				return err
+			}
 		}
-		user.Version++
-		return store.Users.Put(tx, user)
+		return a.giveRoles(tx, p, user, roles)
 	})
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) {
@@ -72,8 +75,8 @@ func (p *provider) username(claims map[string]any) (string, error) {
 	return name, validateUsername(name)
 }
 
-// scopes are what the groups of a user give here.
-func (p *provider) scopes(claims map[string]any) []string {
+// given are the scopes and the roles that the groups of a user give here.
+func (p *provider) given(claims map[string]any) (scopes []string, roles []groupRole) {
 	var groups []string
 	switch g := claims[p.GroupsClaim].(type) {
 	case string:
@@ -85,17 +88,18 @@ func (p *provider) scopes(claims map[string]any) []string {
 			}
 		}
 	}
-	var given []string
 	for _, g := range groups {
 		for _, s := range p.Groups[g] {
-			if s == AdminGroup {
-				given = append(given, adminGroups...)
+			if role, ok := parseGroupRole(s); ok {
+				roles = append(roles, role)
+			} else if s == AdminGroup {
+				scopes = append(scopes, adminGroups...)
 			} else {
-				given = append(given, s)
+				scopes = append(scopes, s)
 			}
 		}
 	}
-	return union(given, nil)
+	return union(scopes, nil), roles
 }
 
 // set writes a claim that is a short text; others leave what is there.
