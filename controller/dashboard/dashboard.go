@@ -68,7 +68,8 @@ type Dashboard struct {
 	pushes sync.WaitGroup
 
 	pushRoom   chan struct{} // as many as may go on, other work of later among them
-	uploadRoom chan struct{}
+	uploadRoom chan struct{} // as many as there may be at a time
+	uploadsOf  sync.Map      // by user: a channel with room for as many as one may have at a time
 }
 
 // New makes a dashboard.

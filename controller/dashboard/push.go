@@ -18,7 +18,9 @@ const (
 	// pushesAtOnce is how many pushes from browsers go on at a time.
 	pushesAtOnce = 20
 	// uploadsAtOnce is how many may lie on the disk before the API has them; others wait, and their browsers with them.
-	uploadsAtOnce = 4
+	uploadsAtOnce = 8
+	// uploadsOfOne are one user's, so that a slow line takes no place from others.
+	uploadsOfOne = 2
 	// pushTime is how long one may take, staging and start included.
 	pushTime = 30 * time.Minute
 )
@@ -63,12 +65,11 @@ func (u *upload) close() {
 // push takes a zip, makes the app where it is new, and starts its build. The rest goes on behind the page that the browser is
 // sent to. It is no writer, because its form is read as it comes.
 func (d *Dashboard) push(w http.ResponseWriter, r *http.Request, s *session) error {
-	select {
-	case d.uploadRoom <- struct{}{}:
-		defer func() { <-d.uploadRoom }()
-	case <-r.Context().Done():
-		return r.Context().Err()
+	leave, err := d.uploadPlace(r.Context(), s.userID)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	u, err := readUpload(r, s)
 	if u != nil {
 		defer u.close()
@@ -99,6 +100,24 @@ func (d *Dashboard) push(w http.ResponseWriter, r *http.Request, s *session) err
 	}
 	http.Redirect(w, r, next, http.StatusSeeOther)
 	return nil
+}
+
+// uploadPlace waits for a place among the user's own uploads, and then for one among all. leave gives both back.
+func (d *Dashboard) uploadPlace(ctx context.Context, userID string) (leave func(), err error) {
+	kept, _ := d.uploadsOf.LoadOrStore(userID, make(chan struct{}, uploadsOfOne))
+	own := kept.(chan struct{})
+	select {
+	case own <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case d.uploadRoom <- struct{}{}:
+		return func() { <-d.uploadRoom; <-own }, nil
+	case <-ctx.Done():
+		<-own
+		return nil, ctx.Err()
+	}
 }
 
 // readUpload reads the form's parts in their order: csrf, name, space, then the file, which goes to a temporary one.

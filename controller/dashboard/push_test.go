@@ -2,6 +2,8 @@ package dashboard
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"mime/multipart"
 	"net/http"
 	"strings"
@@ -75,4 +77,31 @@ func (w *world) signInAgain(user string) string {
 	w.t.Helper()
 	w.browser = w.newBrowser()
 	return w.signIn(user, "secret", "/account").want(http.StatusOK).csrf()
+}
+
+// TestSlowUploads shows that one user's uploads wait for each other and take no place from others.
+func TestSlowUploads(t *testing.T) {
+	w := newWorld(t)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	var slow []func()
+	for range uploadsOfOne {
+		leave, err := w.dashboard.uploadPlace(t.Context(), "slow")
+		w.must(err)
+		slow = append(slow, leave)
+	}
+	if _, err := w.dashboard.uploadPlace(over, "slow"); !errors.Is(err, context.Canceled) {
+		t.Errorf("one more of the same user: %v, want it to wait", err)
+	}
+	leave, err := w.dashboard.uploadPlace(t.Context(), "other")
+	w.must(err)
+	leave()
+	slow[0]()
+	leave, err = w.dashboard.uploadPlace(t.Context(), "slow")
+	w.must(err)
+	leave()
+	slow[1]()
+	if n := len(w.dashboard.uploadRoom); n > 0 {
+		t.Errorf("%d uploads still have their place", n)
+	}
 }
