@@ -164,6 +164,22 @@ func natsRead(c map[string]any) error {
 	return err
 }
 
+// written makes an instance for a test of its own, binds it and writes to it. Offerings that are slow, by their image or their start, are
+// tried when all are asked for.
+func (p *platform) written(t *testing.T, offering string, slow bool, write func(credentials map[string]any) error) (*instance, map[string]any) {
+	t.Helper()
+	if slow && os.Getenv("CUPOLA_ALL_OFFERINGS") == "" {
+		t.Skip("set CUPOLA_ALL_OFFERINGS to try this offering too")
+	}
+	outer := p.t
+	p.t = t
+	t.Cleanup(func() { p.t = outer })
+	i := p.provision(offering, "small")
+	_, credentials := i.bind()
+	eventually(t, "written", func() error { return write(credentials) })
+	return i, credentials
+}
+
 // TestOfferings: a binding writes and reads with TLS; a role that is gone does not get in; what was written is there
 // after a restart of the server, where the offering keeps anything.
 func TestOfferings(t *testing.T) {
@@ -175,7 +191,7 @@ func TestOfferings(t *testing.T) {
 		offering    string
 		write, read func(credentials map[string]any) error
 		forgets     bool
-		slow        bool // its image or its start takes so long that it is tried when all are asked for
+		slow        bool
 	}{
 		{offering: "redis", write: redisWrite, read: redisRead},
 		{offering: "nats", write: natsWrite, read: natsRead},
@@ -185,15 +201,7 @@ func TestOfferings(t *testing.T) {
 		{offering: "mysql", write: mysqlWrite, read: mysqlRead, slow: true},
 	} {
 		t.Run(c.offering, func(t *testing.T) {
-			if c.slow && os.Getenv("CUPOLA_ALL_OFFERINGS") == "" {
-				t.Skip("set CUPOLA_ALL_OFFERINGS to try this offering too")
-			}
-			outer := p.t
-			p.t = t
-			defer func() { p.t = outer }()
-			i := p.provision(c.offering, "small")
-			_, credentials := i.bind()
-			eventually(t, "written", func() error { return c.write(credentials) })
+			i, credentials := p.written(t, c.offering, c.slow, c.write)
 			secondID, second := i.bind()
 			eventually(t, "read by another binding", func() error { return c.read(second) })
 			i.unbind(secondID)

@@ -30,15 +30,7 @@ func TestBackupTroubles(t *testing.T) {
 		{offering: "rabbitmq", write: rabbitWrite, read: rabbitRead, slow: true},
 	} {
 		t.Run(c.offering, func(t *testing.T) {
-			if c.slow && os.Getenv("CUPOLA_ALL_OFFERINGS") == "" {
-				t.Skip("set CUPOLA_ALL_OFFERINGS to try this offering too")
-			}
-			outer := p.t
-			p.t = t
-			defer func() { p.t = outer }()
-			i := p.provision(c.offering, "small")
-			_, credentials := i.bind()
-			eventually(t, "written", func() error { return c.write(credentials) })
+			i, credentials := p.written(t, c.offering, c.slow, c.write)
 
 			before, err := os.ReadDir(p.backups)
 			if err != nil {
