@@ -29,6 +29,9 @@ func (a *applier) bindService(want manifestService) error {
 	if err != nil {
 		return err
 	}
+	if instance.Unmade && !instance.LastOperation.Running() {
+		return notMade(instance) // whatever becomes of bindings that waited for it
+	}
 	bindings, _, err := store.ServiceBindings.List(a.tx, store.Query[store.ServiceBinding]{
 		Where: []store.Cond{store.By("app", a.app.GUID), store.By("instance", instance.GUID)},
 		Match: func(b *store.ServiceBinding) bool { return !b.Unmade || b.LastOperation.State != store.OperationFailed },

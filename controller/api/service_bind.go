@@ -98,6 +98,11 @@ func (c *Ctx) bindManaged(tx *store.Tx, b *store.ServiceBinding, i *store.Servic
 	return o, nil
 }
 
+// notMade is what is said of an instance whose creation failed.
+func notMade(i *store.ServiceInstance) error {
+	return errInvalid(fmt.Sprintf("The service instance %s could not be created, so nothing can be bound to it.", i.Name))
+}
+
 // bindable finds the plan of an instance that can be bound now, or, if the binding waits, once it is made.
 func bindable(tx *store.Tx, i *store.ServiceInstance, waits bool) (*store.ServicePlan, error) {
 	plan, err := store.ServicePlans.Get(tx, i.PlanGUID)
@@ -108,7 +113,7 @@ func bindable(tx *store.Tx, i *store.ServiceInstance, waits bool) (*store.Servic
 	case i.LastOperation.Running() && !waits:
 		return nil, capi.InstanceOperationRunning.Errorf("An operation for service instance %s is in progress.", i.Name)
 	case i.Unmade && !waits:
-		return nil, errInvalid(fmt.Sprintf("The service instance %s could not be created, so nothing can be bound to it.", i.Name))
+		return nil, notMade(i)
 	case !plan.Bindable:
 		return nil, errInvalid("Service plan does not allow bindings.")
 	}
