@@ -44,23 +44,33 @@ func checkProcessMemory(tx *store.Tx, spaceGUID string, memoryMB int) error {
 
 // checkMemory compares what started apps want, as written in tx, with the quotas of the org and the space.
 func checkMemory(tx *store.Tx, spaceGUID string) error {
+	return underQuotas(tx, spaceGUID, limited, func(q *store.Quota, ofSpace bool, spaces []string) error {
+		if ofSpace {
+			return checkUsage(tx, q, "space_quota_exceeded", spaces)
+		}
+		return checkUsage(tx, q, "quota_exceeded", spaces)
+	})
+}
+
+// underQuotas has the quota of a space checked, then that of its org, with the spaces that each counts; those alone that matter.
+func underQuotas(tx *store.Tx, spaceGUID string, matters func(*store.Quota) bool, check func(q *store.Quota, ofSpace bool, spaces []string) error) error {
 	space, orgQuota, spaceQuota, err := limits(tx, spaceGUID)
 	if err != nil {
 		return err
 	}
-	if limited(spaceQuota) {
-		if err := checkUsage(tx, spaceQuota, "space_quota_exceeded", []string{spaceGUID}); err != nil {
+	if matters(spaceQuota) {
+		if err := check(spaceQuota, true, []string{spaceGUID}); err != nil {
 			return err
 		}
 	}
-	if !limited(orgQuota) {
+	if !matters(orgQuota) {
 		return nil
 	}
 	spaces, err := spacesOf(tx, []string{space.OrgGUID})
 	if err != nil {
 		return err
 	}
-	return checkUsage(tx, orgQuota, "quota_exceeded", spaces)
+	return check(orgQuota, false, spaces)
 }
 
 func limited(q *store.Quota) bool {
@@ -87,27 +97,19 @@ func checkUsage(tx *store.Tx, q *store.Quota, word string, spaces []string) erro
 // checkStaging refuses a build for whose memory the quotas have no room beside what started apps and tasks may use. Other
 // builds are not counted: those of an org take turns.
 func checkStaging(tx *store.Tx, spaceGUID string, memoryMB int) error {
-	space, orgQuota, spaceQuota, err := limits(tx, spaceGUID)
-	if err != nil {
+	limitsMemory := func(q *store.Quota) bool { return q != nil && q.TotalMemoryMB != store.Unlimited }
+	return underQuotas(tx, spaceGUID, limitsMemory, func(q *store.Quota, ofSpace bool, spaces []string) error {
+		whose := "organization"
+		if ofSpace {
+			whose = "space"
+		}
+		u, err := startedUsage(tx, spaces)
+		if err == nil && u.memoryMB+memoryMB > q.TotalMemoryMB {
+			err = errInvalid(fmt.Sprintf("%s's memory limit exceeded: staging requires %dM memory, quota '%s' allows %dM in all, and started apps and tasks use %dM",
+				whose, memoryMB, q.Name, q.TotalMemoryMB, u.memoryMB))
+		}
 		return err
-	}
-	spaces, err := spacesOf(tx, []string{space.OrgGUID})
-	if err != nil {
-		return err
-	}
-	return firstOf(stagingRoom(tx, spaceQuota, "space", []string{spaceGUID}, memoryMB), stagingRoom(tx, orgQuota, "organization", spaces, memoryMB))
-}
-
-func stagingRoom(tx *store.Tx, q *store.Quota, whose string, spaces []string, memoryMB int) error {
-	if q == nil || q.TotalMemoryMB == store.Unlimited {
-		return nil
-	}
-	u, err := startedUsage(tx, spaces)
-	if err == nil && u.memoryMB+memoryMB > q.TotalMemoryMB {
-		err = errInvalid(fmt.Sprintf("%s's memory limit exceeded: staging requires %dM memory, quota '%s' allows %dM in all, and started apps and tasks use %dM",
-			whose, memoryMB, q.Name, q.TotalMemoryMB, u.memoryMB))
-	}
-	return err
+	})
 }
 
 // consumption is what started apps and running tasks may use together.
