@@ -136,8 +136,12 @@ func (m *Manager) retain(ctx context.Context, all []*store.DataBackup) error {
 
 // stepLeft removes the backups of instances whose data was destroyed: nobody can restore them any more.
 func (m *Manager) stepLeft(ctx context.Context, live []*store.DataService, backups map[string][]*store.DataBackup) {
+	there := make(map[string]bool, len(live))
+	for _, s := range live {
+		there[s.GUID] = true
+	}
 	for guid, left := range backups {
-		if slices.ContainsFunc(live, func(s *store.DataService) bool { return s.GUID == guid }) {
+		if there[guid] {
 			continue
 		}
 		for _, b := range left {
