@@ -271,13 +271,8 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func (p *platform) timed(t *testing.T, path, token string) time.Duration {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url("api", path), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", token)
 	began := time.Now()
-	resp, err := p.client.Do(req)
+	resp, err := p.withToken(token, path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -220,12 +220,7 @@ func (p *platform) get(host, path string) (int, string, error) {
 
 // ask asks the API with a token, which takes no process of the command line. What is gone leaves into as it is.
 func (p *platform) ask(token, path string, into any) error {
-	req, err := http.NewRequest(http.MethodGet, p.url("api", path), nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", token)
-	resp, err := p.client.Do(req)
+	resp, err := p.withToken(token, path)
 	if err != nil {
 		return err
 	}
@@ -237,6 +232,15 @@ func (p *platform) ask(token, path string, into any) error {
 		return json.NewDecoder(resp.Body).Decode(into)
 	}
 	return fmt.Errorf("GET %s: %s", path, resp.Status)
+}
+
+func (p *platform) withToken(token, path string) (*http.Response, error) {
+	req, err := http.NewRequest(http.MethodGet, p.url("api", path), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", token)
+	return p.client.Do(req)
 }
 
 // result is what a command did.
