@@ -10,11 +10,6 @@ import (
 	"github.com/cupola-paas/cupola/store"
 )
 
-var (
-	orgRoles   = []string{capi.RoleOrgUser, capi.RoleOrgAuditor, capi.RoleOrgManager, capi.RoleOrgBillingManager}
-	spaceRoles = []string{capi.RoleSpaceAuditor, capi.RoleSpaceDeveloper, capi.RoleSpaceManager, capi.RoleSpaceSupporter}
-)
-
 // groupRole is a role that a provider's group gives, with the names of its org and, where it is one in a space, of that.
 type groupRole struct{ role, org, space string }
 
@@ -22,9 +17,9 @@ type groupRole struct{ role, org, space string }
 func parseGroupRole(text string) (g groupRole, ok bool) {
 	g.role, g.org, _ = strings.Cut(text, ":")
 	switch {
-	case slices.Contains(orgRoles, g.role):
+	case slices.Contains(capi.OrgRoles, g.role):
 		return g, g.org != ""
-	case slices.Contains(spaceRoles, g.role):
+	case slices.Contains(capi.SpaceRoles, g.role):
 		g.org, g.space, _ = strings.Cut(g.org, "/")
 		return g, g.org != "" && g.space != ""
 	}

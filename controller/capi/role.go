@@ -12,6 +12,12 @@ const (
 	RoleSpaceSupporter    = "space_supporter"
 )
 
+// OrgRoles and SpaceRoles are all types, those first that most people have. They are not to be changed.
+var (
+	OrgRoles   = []string{RoleOrgUser, RoleOrgManager, RoleOrgAuditor, RoleOrgBillingManager}
+	SpaceRoles = []string{RoleSpaceDeveloper, RoleSpaceManager, RoleSpaceAuditor, RoleSpaceSupporter}
+)
+
 // Role gives a user a role in an organization or a space; the other of the two is {"data":null}.
 type Role struct {
 	Resource

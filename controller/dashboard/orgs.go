@@ -91,7 +91,7 @@ type orgView struct {
 }
 
 func (d *Dashboard) orgPage(ctx context.Context, q *ask) (screen, error) {
-	v := orgView{Kinds: []string{capi.RoleOrgUser, capi.RoleOrgManager, capi.RoleOrgAuditor, capi.RoleOrgBillingManager}}
+	v := orgView{Kinds: capi.OrgRoles}
 	var err error
 	if v.Org, err = q.c.Organization(ctx, q.guid()); err != nil {
 		return screen{}, err
@@ -186,7 +186,7 @@ type spaceView struct {
 }
 
 func (d *Dashboard) spacePage(ctx context.Context, q *ask) (screen, error) {
-	v := spaceView{Kinds: []string{capi.RoleSpaceDeveloper, capi.RoleSpaceManager, capi.RoleSpaceAuditor, capi.RoleSpaceSupporter}}
+	v := spaceView{Kinds: capi.SpaceRoles}
 	space, err := q.c.Space(ctx, q.guid())
 	if err != nil {
 		return screen{}, err
