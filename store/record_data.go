@@ -27,7 +27,8 @@ const (
 )
 
 // DataService is an instance of an offering of the platform's own broker; its GUID is the one that the marketplace
-// knows it by. The broker alone writes it.
+// knows it by. The broker alone writes it, but for what its instance in the marketplace had beside it: name, tags, labels and
+// annotations, which are kept here once that is deleted.
 type DataService struct {
 	Meta
 	OfferingID string `json:"offering_id"`
@@ -39,12 +40,13 @@ type DataService struct {
 	Definition []byte `json:"definition,omitempty"`
 	// Upgrade says that the update under way takes a new image, after UpgradeBackup, the GUID of a DataBackup, where the
 	// offering has backups.
-	Upgrade       bool   `json:"upgrade,omitempty"`
-	UpgradeBackup string `json:"upgrade_backup,omitempty"`
-	Ports         []int  `json:"ports"` // that bound apps may connect to
-	OrgGUID       string `json:"org_guid,omitempty"`
-	SpaceGUID     string `json:"space_guid,omitempty"`
-	Name          string `json:"name,omitempty"` // as its space calls it
+	Upgrade       bool     `json:"upgrade,omitempty"`
+	UpgradeBackup string   `json:"upgrade_backup,omitempty"`
+	Ports         []int    `json:"ports"` // that bound apps may connect to
+	OrgGUID       string   `json:"org_guid,omitempty"`
+	SpaceGUID     string   `json:"space_guid,omitempty"`
+	Name          string   `json:"name,omitempty"` // as its space calls it
+	Tags          []string `json:"tags,omitempty"` // of one that is deleted, as those of Meta
 
 	State       string    `json:"state"`
 	OperationID string    `json:"operation_id,omitempty"` // changes with each operation

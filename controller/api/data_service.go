@@ -238,8 +238,8 @@ func (c *Ctx) auditDataService(tx *store.Tx, d *store.DataService, what string, 
 	return c.audit(tx, e)
 }
 
-// undelete makes the service instance anew under its old GUID, without bindings, and lets its data live: in its space, or
-// in another one, where the caller must be a developer too.
+// undelete makes the service instance anew under its old GUID, with its tags and metadata but without bindings, and lets its
+// data live: in its space, or in another one, where the caller must be a developer too.
 func (s *Server) undelete(c *Ctx) error {
 	var in capi.UndeleteRequest
 	if err := c.decode(&in); err != nil {
@@ -284,7 +284,8 @@ func putUndeleted(tx *store.Tx, d *store.DataService) (*store.ServiceInstance, e
 		}
 	}
 	i := &store.ServiceInstance{
-		Meta: store.Meta{GUID: d.GUID}, Name: d.Name, Type: store.ServiceManaged, SpaceGUID: d.SpaceGUID, PlanGUID: plan.GUID, MaintenanceInfo: info,
+		Meta: store.Meta{GUID: d.GUID, Labels: d.Labels, Annotations: d.Annotations}, Name: d.Name, Tags: d.Tags, Type: store.ServiceManaged,
+		SpaceGUID: d.SpaceGUID, PlanGUID: plan.GUID, MaintenanceInfo: info,
 		LastOperation: store.Operation{Type: store.OperationCreate, State: store.OperationSucceeded, Description: "restored", CreatedAt: tx.Now, UpdatedAt: tx.Now},
 	}
 	return i, firstOf(validateServiceInstance(i), nameFree(tx, i), checkServiceQuota(tx, i, plan), putServiceInstance(tx, i), appusage.Service(tx, i, appusage.Created))

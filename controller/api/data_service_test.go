@@ -208,6 +208,24 @@ func TestUndelete(t *testing.T) {
 	})
 }
 
+// TestUndeleteKeepsWhatDescribes: an instance comes back with the name, tags, labels and annotations that it had at the end.
+func TestUndeleteKeepsWhatDescribes(t *testing.T) {
+	w := newDataWorld(t)
+	w.put("db", "db", store.DataReady)
+	w.as("developer", "PATCH", "/v3/service_instances/db", map[string]any{
+		"name": "rows", "tags": []string{"sql"}, "metadata": map[string]any{"labels": map[string]string{"team": "a"}, "annotations": map[string]string{"note": "b"}},
+	}).want(200)
+	w.as("admin", "DELETE", "/v3/service_instances/db?purge=true", nil).want(204)
+	w.update(func(tx *store.Tx) error { // what the broker does then
+		d, err := store.DataServices.Get(tx, "db")
+		w.must(err)
+		d.State, d.PurgeAt = store.DataDeleted, tx.Now.Add(dataservice.KeepDeleted)
+		return store.DataServices.Put(tx, d)
+	})
+	w.as("developer", "GET", "/v3/deleted_service_instances?names=rows", nil).want(200, `"guid":"db"`)
+	w.as("developer", "POST", "/v3/deleted_service_instances/db/actions/restore", nil).want(200, `"name":"rows"`, `"tags":["sql"]`, `"labels":{"team":"a"}`, `"annotations":{"note":"b"}`)
+}
+
 // TestPurgeDeleted: only what is deleted is destroyed, and the event says who did it.
 func TestPurgeDeleted(t *testing.T) {
 	w := newDataWorld(t)

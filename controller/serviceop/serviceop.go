@@ -184,7 +184,21 @@ func RemoveInstance(tx *store.Tx, i *store.ServiceInstance) error {
 			return err
 		}
 	}
-	return errors.Join(appusage.Service(tx, i, appusage.Deleted), store.ServiceInstances.Delete(tx, i.GUID), Cancel(tx, i.GUID))
+	return errors.Join(keepDescription(tx, i), appusage.Service(tx, i, appusage.Deleted), store.ServiceInstances.Delete(tx, i.GUID), Cancel(tx, i.GUID))
+}
+
+// keepDescription writes what a data service of the platform's own is called and marked with beside its data, which outlives
+// the instance: it has that again when it is restored.
+func keepDescription(tx *store.Tx, i *store.ServiceInstance) error {
+	d, err := store.DataServices.Get(tx, i.GUID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.Name, d.Tags, d.Labels, d.Annotations = i.Name, i.Tags, i.Labels, i.Annotations
+	return store.DataServices.Put(tx, d)
 }
 
 // ForgetBinding deletes a binding's record at once and has the broker told, who may be slow.
