@@ -30,6 +30,8 @@ type appForecast struct {
 	Bytes    int64  `json:"bytes"`  // that they have
 	Image    string `json:"image,omitempty"`
 	Strategy string `json:"strategy"` // rolling, canary or none; empty: it would not be started
+
+	Services []serviceForecast `json:"services,omitempty"`
 }
 
 // showPlan says what the push would change. It asks, and changes nothing.
@@ -56,9 +58,17 @@ func (p *pusher) showPlan(ctx context.Context, redact bool) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	services, err := p.lookAtServices(ctx, apps)
+	if err != nil {
+		return err
+	}
 	forecast := pushForecast{Apps: []appForecast{}, Diff: append([]capi.ManifestChange{}, diff.Diff...)}
 	for _, entry := range p.plan.manifest.Apps {
-		forecast.Apps = append(forecast.Apps, p.forecast(entry, apps[entry.Name], there[entry.Name]))
+		app := p.forecast(entry, apps[entry.Name], there[entry.Name])
+		if app.Services, err = services.forecast(ctx, entry, apps[entry.Name]); err != nil {
+			return err
+		}
+		forecast.Apps = append(forecast.Apps, app)
 	}
 	if p.ui.WantsJSON() {
 		return p.ui.JSON(forecast)
@@ -66,6 +76,9 @@ func (p *pusher) showPlan(ctx context.Context, redact bool) error {
 	p.ui.Notef("A push to %s would do this; nothing is done now.", p.ui.Name(p.where()))
 	for _, app := range forecast.Apps {
 		p.ui.Println(app.sentence(p.ui))
+		for _, service := range app.Services {
+			p.ui.Println("  " + service.sentence(p.ui))
+		}
 	}
 	p.showDiff(p.plan.manifest, forecast.Diff, redact)
 	return nil
