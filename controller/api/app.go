@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -69,6 +70,9 @@ func appTarget(a *store.App) store.Actor {
 
 func (s *Server) listApps(c *Ctx) error {
 	return c.answerPage(func(tx *store.Tx) (*page, error) {
+		if err := checkLifecycleType(c.Filter); err != nil {
+			return nil, err
+		}
 		where, err := c.appConditions(tx)
 		if err != nil {
 			return nil, err
@@ -82,6 +86,16 @@ func (s *Server) listApps(c *Ctx) error {
 			Include: func(tx *store.Tx, apps []*store.App) (*capi.Included, error) { return c.includeForApps(tx, apps) },
 		})
 	})
+}
+
+// checkLifecycleType refuses a lifecycle_type that no app has; unlike other filters it is one value and no list.
+func checkLifecycleType(f *Filter) error {
+	known := []string{capi.LifecycleBuildpack, capi.LifecycleCNB, capi.LifecycleDocker}
+	asked := f.Value("lifecycle_type")
+	if !f.Has("lifecycle_type") || slices.Contains(known, asked) {
+		return nil
+	}
+	return errQuery(fmt.Sprintf("Invalid lifecycle_type: '%s'. Valid values are: '%s'", clip(asked, 100), strings.Join(known, "', '")))
 }
 
 // withPartOfName narrows a list to the apps whose names have one of the parts in them, in any case: Cupola's own

@@ -229,6 +229,10 @@ func TestListApps(t *testing.T) {
 		t.Errorf("pagination: %s", r.text)
 	}
 	w.as("developer", "GET", "/v3/apps?include=space.organization", nil).want(200, `"included"`, `"organizations":[{`, `"spaces":[{`)
+	for _, unknown := range []string{"nonsense", "", "buildpack,docker"} {
+		w.as("developer", "GET", "/v3/apps?lifecycle_type="+unknown, nil).want(400, "10005", "Invalid lifecycle_type: '"+unknown+"'")
+	}
+	w.as("developer", "GET", "/v3/apps?lifecycle_type=cnb", nil).want(200)
 	w.as("developer", "GET", "/v3/apps?include=moon", nil).want(400, "10005")
 	w.as("developer", "GET", "/v3/apps?name=a", nil).want(400, "10005", "Unknown query parameter(s): 'name'")
 }

@@ -255,7 +255,9 @@ func validateDomainPolicies(d *store.Domain, in capi.DomainCreate) error {
 	return nil
 }
 
-// checkDomainOverlap refuses names above or below a private domain of somebody else, whose routes they would shadow.
+// checkDomainOverlap refuses names below a private domain of somebody else, and private ones above another domain that is not the
+// org's own: their routes would shadow those of the other. A name below a shared domain, also an internal one, is for all to take,
+// as in Cloud Controller.
 func checkDomainOverlap(tx *store.Tx, d *store.Domain) error {
 	for other := range store.Domains.All(tx) {
 		taken := ""
@@ -263,7 +265,7 @@ func checkDomainOverlap(tx *store.Tx, d *store.Domain) error {
 		case other.Name == d.Name:
 			return errInvalid(fmt.Sprintf("The domain name \"%s\" is already in use", d.Name))
 		case strings.HasSuffix(d.Name, "."+other.Name) && other.OrgGUID != "" && other.OrgGUID != d.OrgGUID,
-			strings.HasSuffix(other.Name, "."+d.Name) && other.OrgGUID != "" && other.OrgGUID != d.OrgGUID && d.OrgGUID != "":
+			strings.HasSuffix(other.Name, "."+d.Name) && d.OrgGUID != "" && other.OrgGUID != d.OrgGUID:
 			taken = other.Name
 		}
 		if taken != "" {

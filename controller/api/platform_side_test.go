@@ -52,6 +52,24 @@ func TestDomains(t *testing.T) {
 	})
 }
 
+// TestDomainsAroundSharedOnes: as in Cloud Controller anybody may take a name below a shared domain, also an internal one, and no
+// org one above it.
+func TestDomainsAroundSharedOnes(t *testing.T) {
+	w := newWorld(t)
+	private := func(name string) string {
+		return `{"name":"` + name + `","relationships":{"organization":{"data":{"guid":"{org}"}}}}`
+	}
+	w.play([]row{
+		{name: "internal", as: "admin", method: "POST", path: "/v3/domains", body: `{"name":"apps.internal","internal":true}`, status: 201},
+		{name: "private below an internal one", as: "orgmanager", method: "POST", path: "/v3/domains", body: private("x.apps.internal"), status: 201},
+		{name: "shared", as: "admin", method: "POST", path: "/v3/domains", body: `{"name":"apps.shared.test"}`, status: 201},
+		{name: "private below a shared one", as: "orgmanager", method: "POST", path: "/v3/domains", body: private("x.apps.shared.test"), status: 201},
+		{name: "private above a shared one", as: "orgmanager", method: "POST", path: "/v3/domains", body: private("shared.test"), status: 422,
+			want: has(`because \"apps.shared.test\" is already reserved by another domain`)},
+		{name: "shared above a shared one", as: "admin", method: "POST", path: "/v3/domains", body: `{"name":"shared.test"}`, status: 201},
+	})
+}
+
 func TestDefaultDomainWithoutAny(t *testing.T) {
 	w := newWorld(t)
 	w.as("admin", "DELETE", "/v3/domains/"+w.domain, nil).want(202)
