@@ -85,9 +85,9 @@ func (s *logSink) Last(src collect.Source) time.Time {
 	})
 }
 
-// Staging returns the writer of a build's log.
-func (s *logSink) Staging(appGUID string) staging.LineWriter {
-	return &stagingLog{sink: s, app: appGUID}
+// Staging returns a writer of a build's log that keeps some bytes a second; negative: all.
+func (s *logSink) Staging(appGUID string, logRate int) staging.LineWriter {
+	return &stagingLog{sink: s, app: appGUID, gate: collect.NewGate(logRate)}
 }
 
 // stagingLog cuts output into lines.
@@ -96,6 +96,7 @@ type stagingLog struct {
 	app  string
 
 	mu   sync.Mutex
+	gate *collect.Gate
 	rest []byte
 }
 
@@ -120,7 +121,14 @@ func (w *stagingLog) Write(p []byte) (int, error) {
 }
 
 func (w *stagingLog) emit(line []byte) {
-	w.sink.append(w.app, "STG", platformInstance, now(), false, bytes.TrimRight(line, "\r"), nil)
+	at, line := now(), bytes.TrimRight(line, "\r")
+	keep, note := w.gate.Pass(at, len(line))
+	if note {
+		line = w.gate.Note(at).Text
+	}
+	if keep || note {
+		w.sink.append(w.app, "STG", platformInstance, at, false, line, nil)
+	}
 }
 
 // Close adds what came after the last line end.

@@ -45,10 +45,19 @@ type Build struct {
 	Lifecycle       Lifecycle   `json:"lifecycle"`
 	StagingMemoryMB int         `json:"staging_memory_mb"`
 	StagingDiskMB   int         `json:"staging_disk_mb"`
+	LogRateBytes    *int        `json:"log_rate_bytes,omitempty"` // nil: unlimited
 	CreatedBy       Actor       `json:"created_by"`
 	Canceled        bool        `json:"canceled,omitempty"`
 	Phases          []PhaseTime `json:"phases,omitempty"`
 	Machine         string      `json:"machine,omitempty"` // of the cluster that built it, by name; empty: the server's, without a place in the cluster
+}
+
+// LogRate is how many bytes a second of what the build prints are kept; Unlimited: all.
+func (b *Build) LogRate() int {
+	if b.LogRateBytes == nil {
+		return Unlimited
+	}
+	return *b.LogRateBytes
 }
 
 // PhaseTime is how long one phase of a build took.

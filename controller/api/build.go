@@ -41,7 +41,7 @@ func buildMeta(b *store.Build) *store.Meta { return &b.Meta }
 func (s *Server) presentBuild(_ *store.Tx, b *store.Build) (capi.Build, error) {
 	out := capi.Build{
 		Resource: resource(&b.Meta), State: b.State, StagingMemoryMB: b.StagingMemoryMB, StagingDiskMB: b.StagingDiskMB,
-		StagingLogRate: store.Unlimited, Error: nullable(b.Error), Lifecycle: presentLifecycle(b.Lifecycle),
+		StagingLogRate: b.LogRate(), Error: nullable(b.Error), Lifecycle: presentLifecycle(b.Lifecycle),
 		Package: capi.Ref(b.PackageGUID), Droplet: capi.Ref(b.DropletGUID),
 		CreatedBy:     capi.Creator{GUID: b.CreatedBy.GUID, Name: b.CreatedBy.Name, Email: b.CreatedBy.Email},
 		Relationships: capi.BuildRelationships{App: capi.One(b.AppGUID)}, Metadata: metadata(&b.Meta),
@@ -160,7 +160,7 @@ func newBuild(tx *store.Tx, c *Ctx, app *store.App, p *store.Package, in capi.Bu
 		return nil, err
 	}
 	if b.Lifecycle.Type != capi.LifecycleDocker { // an image is only copied
-		if err := checkStaging(tx, app.SpaceGUID, b.StagingMemoryMB); err != nil {
+		if err := checkStaging(tx, b); err != nil {
 			return nil, err
 		}
 	}
@@ -170,23 +170,28 @@ func newBuild(tx *store.Tx, c *Ctx, app *store.App, p *store.Package, in capi.Bu
 	return b, store.Builds.Put(tx, b)
 }
 
+// buildSizes takes what was asked for; the rest stays.
 func buildSizes(b *store.Build, in capi.BuildCreate) error {
+	logRate := b.LogRate()
 	for _, f := range []struct {
-		name string
-		in   *capi.Int
-		to   *int
+		name        string
+		in          *capi.Int
+		to          *int
+		least, most int
 	}{
-		{"Staging memory in mb", in.StagingMemoryMB, &b.StagingMemoryMB},
-		{"Staging disk in mb", in.StagingDiskMB, &b.StagingDiskMB},
+		{"Staging memory in mb", in.StagingMemoryMB, &b.StagingMemoryMB, 1, sizeMaxMB},
+		{"Staging disk in mb", in.StagingDiskMB, &b.StagingDiskMB, 1, sizeMaxMB},
+		{"Staging log rate limit bytes per second", in.StagingLogRate, &logRate, store.Unlimited, logRateMax},
 	} {
 		if f.in == nil {
 			continue
 		}
-		if n := int(*f.in); n < 1 || n > sizeMaxMB {
-			return errInvalid(fmt.Sprintf("%s must be between 1 and %d", f.name, sizeMaxMB))
+		if n := int(*f.in); n < f.least || n > f.most {
+			return errInvalid(fmt.Sprintf("%s must be between %d and %d", f.name, f.least, f.most))
 		}
 		*f.to = int(*f.in)
 	}
+	b.LogRateBytes = &logRate
 	return nil
 }
 

@@ -78,7 +78,27 @@ func TestQuotasHoldWhereverSomethingIsUsed(t *testing.T) {
 		})
 		scale(`{"log_rate_limit_in_bytes_per_second":600}`, 202)
 		scale(`{"instances":2}`, 422, "log_rate_limit exceeds")
+		quiet := func(rate string) *reply {
+			return w.as("developer", "POST", "/v3/builds", `{"package":{"guid":"`+bits+`"},"staging_log_rate_limit_bytes_per_second":`+rate+`}`)
+		}
+		w.endBuilds()
+		quiet("401").want(422, "log rate limit exceeded: staging requires 401 bytes per second, quota 'quiet' allows 1000 in all, and started apps and tasks use 600")
+		b := quiet("400").want(201, `"staging_log_rate_limit_bytes_per_second":400`)
+		w.as("developer", "GET", "/v3/builds/"+b.guid(), nil).want(200, `"staging_log_rate_limit_bytes_per_second":400`)
+		w.endBuilds()
+		quiet("-1").want(201, `"staging_log_rate_limit_bytes_per_second":-1`)
 	}
+}
+
+// endBuilds lets the builds of before be over.
+func (w *world) endBuilds() {
+	w.t.Helper()
+	w.update(func(tx *store.Tx) error {
+		return each(tx, store.Builds, func(tx *store.Tx, b *store.Build) error {
+			b.State = store.StateFailed
+			return store.Builds.Put(tx, b)
+		}, store.By("state", store.StateStaging))
+	})
 }
 
 func TestTasksAndInstancesAreShown(t *testing.T) {

@@ -94,21 +94,26 @@ func checkUsage(tx *store.Tx, q *store.Quota, word string, spaces []string) erro
 	return nil
 }
 
-// checkStaging refuses a build for whose memory the quotas have no room beside what started apps and tasks may use. Other
-// builds are not counted: those of an org take turns.
-func checkStaging(tx *store.Tx, spaceGUID string, memoryMB int) error {
-	limitsMemory := func(q *store.Quota) bool { return q != nil && q.TotalMemoryMB != store.Unlimited }
-	return underQuotas(tx, spaceGUID, limitsMemory, func(q *store.Quota, ofSpace bool, spaces []string) error {
+// checkStaging refuses a build for whose memory or log rate the quotas have no room beside what started apps and tasks may use.
+// Other builds are not counted: those of an org take turns. One without a log rate limit is let through, as in Cloud Controller.
+func checkStaging(tx *store.Tx, b *store.Build) error {
+	return underQuotas(tx, b.SpaceGUID, limited, func(q *store.Quota, ofSpace bool, spaces []string) error {
 		whose := "organization"
 		if ofSpace {
 			whose = "space"
 		}
 		u, err := startedUsage(tx, spaces)
-		if err == nil && u.memoryMB+memoryMB > q.TotalMemoryMB {
-			err = errInvalid(fmt.Sprintf("%s's memory limit exceeded: staging requires %dM memory, quota '%s' allows %dM in all, and started apps and tasks use %dM",
-				whose, memoryMB, q.Name, q.TotalMemoryMB, u.memoryMB))
+		switch {
+		case err != nil:
+			return err
+		case q.TotalMemoryMB != store.Unlimited && u.memoryMB+b.StagingMemoryMB > q.TotalMemoryMB:
+			return errInvalid(fmt.Sprintf("%s's memory limit exceeded: staging requires %dM memory, quota '%s' allows %dM in all, and started apps and tasks use %dM",
+				whose, b.StagingMemoryMB, q.Name, q.TotalMemoryMB, u.memoryMB))
+		case q.LogRateBytes != store.Unlimited && b.LogRate() != store.Unlimited && u.logRateBytes+b.LogRate() > q.LogRateBytes:
+			return errInvalid(fmt.Sprintf("%s's log rate limit exceeded: staging requires %d bytes per second, quota '%s' allows %d in all, and started apps and tasks use %d",
+				whose, b.LogRate(), q.Name, q.LogRateBytes, u.logRateBytes))
 		}
-		return err
+		return nil
 	})
 }
 

@@ -189,19 +189,19 @@ func (l *Loop) follow(ctx context.Context, id string, s since) {
 		if last := l.Sink.Last(s.Source); last.After(from) {
 			from = last
 		}
-		gate := newGate(s.LogRate)
+		gate := NewGate(s.LogRate)
 		for ctx.Err() == nil {
 			err := l.Engine.Logs(ctx, id, from, func(line node.LogLine) {
 				from = line.Time
 				source, text := sidecarLine(s.Source, line.Text)
 				line.Text = text
-				keep, note := gate.pass(line.Time, len(line.Text))
+				keep, note := gate.Pass(line.Time, len(line.Text))
 				if keep {
 					meter.count(line.Time, len(line.Text))
 					l.Sink.Line(source, line)
 				}
 				if note {
-					l.Sink.Line(s.Source, gate.note(line.Time))
+					l.Sink.Line(s.Source, gate.Note(line.Time))
 				}
 			})
 			if err == nil || errors.Is(err, node.ErrNotFound) && !l.expected(id) {

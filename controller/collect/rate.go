@@ -8,22 +8,23 @@ import (
 	"github.com/cupola-paas/cupola/node"
 )
 
-// gate lets so many bytes a second pass, and as many at once: a bucket that is filled all the time. It goes by the time of
+// Gate lets so many bytes a second pass, and as many at once: a bucket that is filled all the time. It goes by the time of
 // the lines, not by the clock, so that lines which were printed while nobody read are treated alike.
-type gate struct {
+type Gate struct {
 	rate   int // negative: everything passes
 	tokens float64
 	at     time.Time // of the line before
 	noted  time.Time // of the last note
 }
 
-func newGate(rate int) *gate { return &gate{rate: rate, tokens: float64(rate)} }
+// NewGate returns a Gate for bytes a second; negative: everything passes. A Gate is used by one goroutine at a time.
+func NewGate(rate int) *Gate { return &Gate{rate: rate, tokens: float64(rate)} }
 
 // noteEvery is how often it is told that lines are dropped.
 const noteEvery = time.Second
 
-// pass reports whether a line is kept, and whether it should be told now that one was not.
-func (g *gate) pass(at time.Time, bytes int) (keep, note bool) {
+// Pass reports whether a line is kept, and whether it should be told now that one was not.
+func (g *Gate) Pass(at time.Time, bytes int) (keep, note bool) {
 	if g.rate < 0 {
 		return true, false
 	}
@@ -42,8 +43,8 @@ func (g *gate) pass(at time.Time, bytes int) (keep, note bool) {
 	return false, true
 }
 
-// note is the line that tells it, in the words that clients look for (contract, 5.7).
-func (g *gate) note(at time.Time) node.LogLine {
+// Note is the line that tells it, in the words that clients look for (contract, 5.7).
+func (g *Gate) Note(at time.Time) node.LogLine {
 	return node.LogLine{Time: at, Text: fmt.Appendf(nil, "app instance exceeded log rate limit (%d bytes/sec)", g.rate)}
 }
 

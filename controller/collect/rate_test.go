@@ -11,7 +11,7 @@ import (
 
 func TestGate(t *testing.T) {
 	start := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	g := newGate(1024)
+	g := NewGate(1024)
 	for _, c := range []struct {
 		after      time.Duration
 		bytes      int
@@ -22,15 +22,15 @@ func TestGate(t *testing.T) {
 		{3 * time.Second, 1024, true, false}, {10 * time.Second, 1025, false, true}, // never: more than fits
 		{5 * time.Second, 1024, true, false}, // a clock that goes back gives nothing
 	} {
-		if keep, note := g.pass(start.Add(c.after), c.bytes); keep != c.keep || note != c.note {
+		if keep, note := g.Pass(start.Add(c.after), c.bytes); keep != c.keep || note != c.note {
 			t.Errorf("%d bytes at %v: kept %t, told %t; want %t, %t", c.bytes, c.after, keep, note, c.keep, c.note)
 		}
 	}
-	if got := string(g.note(start).Text); got != "app instance exceeded log rate limit (1024 bytes/sec)" {
+	if got := string(g.Note(start).Text); got != "app instance exceeded log rate limit (1024 bytes/sec)" {
 		t.Errorf("note %q", got)
 	}
 	for rate, want := range map[int]bool{-1: true, 0: false} {
-		if keep, _ := newGate(rate).pass(start, 1<<20); keep != want {
+		if keep, _ := NewGate(rate).Pass(start, 1<<20); keep != want {
 			t.Errorf("rate %d: kept %t", rate, keep)
 		}
 	}

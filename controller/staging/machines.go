@@ -66,6 +66,7 @@ type order struct {
 	list  []choice
 	pkg   *store.Package
 	pool  string
+	out   LineWriter // for what the platform says of it
 }
 
 func (o *order) egress() string { return "staging/" + o.build.SpaceGUID }
@@ -86,7 +87,7 @@ func (l *Loop) run(ctx context.Context, o *order) (result *buildpack.Result, mac
 		if n == tries {
 			return nil, machine, lastly(n, machine, err)
 		}
-		fmt.Fprintf(o.req.Log, "Machine %s failed (%v): staging begins again\n", machine, err)
+		fmt.Fprintf(o.out, "Machine %s failed (%v): staging begins again\n", machine, err)
 		lost = append(lost, machine)
 	}
 }
@@ -107,7 +108,7 @@ func (l *Loop) onMachine(ctx context.Context, o *order, avoid []string) (*buildp
 	seat, err := l.Machines.Seat(ctx, ask, func(text string) {
 		if text != told {
 			told = text
-			fmt.Fprintln(o.req.Log, text)
+			fmt.Fprintln(o.out, text)
 		}
 	})
 	if err != nil {
@@ -118,7 +119,7 @@ func (l *Loop) onMachine(ctx context.Context, o *order, avoid []string) (*buildp
 		return result, "", err
 	}
 	defer l.workers.Go(func() { seat.Release(l.life()) })
-	fmt.Fprintf(o.req.Log, "Building on machine %s\n", seat.Machine())
+	fmt.Fprintf(o.out, "Building on machine %s\n", seat.Machine())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ended := make(chan struct{})
@@ -155,7 +156,7 @@ func (l *Loop) here(ctx context.Context, o *order) (*buildpack.Result, error) {
 	select {
 	case l.own <- struct{}{}:
 	default:
-		fmt.Fprintln(o.req.Log, "Waiting: other builds are under way on the server's machine")
+		fmt.Fprintln(o.out, "Waiting: other builds are under way on the server's machine")
 		select {
 		case l.own <- struct{}{}:
 		case <-ctx.Done():

@@ -34,9 +34,9 @@ type Builder interface {
 	Sweep(ctx context.Context, keep func(buildID string) bool) error
 }
 
-// Logs gives each build a writer for its output, which becomes the app's staging log.
+// Logs gives each build writers for the app's staging log, of which not more than some bytes a second are kept; negative: all.
 type Logs interface {
-	Staging(appGUID string) LineWriter
+	Staging(appGUID string, logRate int) LineWriter
 }
 
 // LineWriter takes output; Close flushes a last line that had no end.
@@ -318,14 +318,14 @@ func (l *Loop) tell(b *store.Build, text string) {
 		return
 	}
 	l.told[b.GUID] = text
-	out := l.Logs.Staging(b.AppGUID)
+	out := l.Logs.Staging(b.AppGUID, store.Unlimited)
 	defer out.Close()
 	fmt.Fprintln(out, text)
 }
 
 // stage does one build from the package to the written end.
 func (l *Loop) stage(ctx context.Context, b *store.Build) {
-	out := l.Logs.Staging(b.AppGUID)
+	out := l.Logs.Staging(b.AppGUID, store.Unlimited)
 	defer out.Close()
 	succeed, err := l.droplet(ctx, b, out)
 	switch {
@@ -361,8 +361,11 @@ func (l *Loop) droplet(ctx context.Context, b *store.Build, out LineWriter) (suc
 	return func() { l.succeed(b, o.req, result) }, err
 }
 
+// build limits what buildpacks print to the build's log rate; what the platform says is never dropped.
 func (l *Loop) build(ctx context.Context, o *order, out LineWriter) (*buildpack.Result, error) {
-	o.req.Log = out
+	printed := l.Logs.Staging(o.build.AppGUID, o.build.LogRate())
+	defer printed.Close()
+	o.out, o.req.Log = out, printed
 	result, machine, err := l.run(ctx, o)
 	o.build.Machine = machine
 	if err == nil {

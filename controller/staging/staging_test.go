@@ -74,12 +74,21 @@ func (noEnv) Staging(*store.Tx, *store.App, *store.Build) (map[string]string, er
 
 // lines collects the staging log.
 type lines struct {
-	mu  sync.Mutex
-	buf strings.Builder
+	mu      sync.Mutex
+	buf     strings.Builder
+	limited *lines // what came under a limit; nil: not told apart
+	rate    int    // of that
 }
 
-func (l *lines) Staging(string) LineWriter { return l }
-func (l *lines) Close() error              { return nil }
+func (l *lines) Staging(_ string, rate int) LineWriter {
+	if rate < 0 || l.limited == nil {
+		return l
+	}
+	l.limited.rate = rate
+	return l.limited
+}
+
+func (l *lines) Close() error { return nil }
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -192,6 +201,24 @@ func TestABuildBecomesADroplet(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(w.Dir); len(left) != 0 {
 		t.Errorf("%d source folders were left", len(left))
+	}
+}
+
+// TestLogRateOfABuild: the limit is for what buildpacks print; that a build failed is never dropped.
+func TestLogRateOfABuild(t *testing.T) {
+	w := newWorld(t)
+	w.log.limited = &lines{}
+	w.builder.err = &buildpack.Error{Code: buildpack.BuildFailed, Message: "npm exited with 3"}
+	b, rate := w.newBuild("nodejs_buildpack"), 100
+	b.LogRateBytes = &rate
+	w.update(func(tx *store.Tx) error { return store.Builds.Put(tx, b) })
+	w.step()
+	w.workers.Wait()
+	if got := w.log.limited; got.text() != "building\n" || got.rate != rate {
+		t.Errorf("under a limit of %d bytes a second came %q, want what the build prints, and %d", got.rate, got.text(), rate)
+	}
+	if want := "Staging starts\nnpm exited with 3\nStaging failed\n"; w.log.text() != want {
+		t.Errorf("without a limit came %q, want %q", w.log.text(), want)
 	}
 }
 
