@@ -226,6 +226,13 @@ func service(c *checker, _ string, v *yaml.Node) error {
 	if name := lookup(v, "name"); name == nil || !isString(name) {
 		return c.errorf(v, "a service is the name of a service instance, or a mapping with name:")
 	}
+	for _, key := range []string{"parameters", "create_parameters"} {
+		if p := lookup(v, key); p != nil {
+			if err := optional(mappingOf(anything))(c, key, p); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -51,8 +51,9 @@ type manifestProcess struct {
 // manifestService is a service instance to bind, and, with an offering, of what it is to be made where there is none.
 type manifestService struct {
 	name, binding          string
-	parameters             json.RawMessage // a JSON object, or nothing
+	parameters             json.RawMessage // of the binding: a JSON object, or nothing
 	offering, plan, broker string
+	creation               json.RawMessage // the parameters that it is made with, likewise
 }
 
 type manifestRoute struct {
@@ -307,7 +308,7 @@ func (a *manifestApp) setServices(v *yaml3.Node) error {
 		switch {
 		case service.name == "":
 			return complain(n, "a service must have a name")
-		case (service.offering == "") != (service.plan == ""), service.offering == "" && service.broker != "":
+		case (service.offering == "") != (service.plan == ""), service.offering == "" && (service.broker != "" || service.creation != nil):
 			return complain(n, "a service that is to be made must have an offering and a plan")
 		}
 		a.services = append(a.services, service)
@@ -324,6 +325,8 @@ func (m *manifestService) read(n *yaml3.Node) error {
 			m.binding, err = textOf("binding_name", v)
 		case "parameters":
 			m.parameters, err = jsonOf("parameters", v)
+		case "create_parameters":
+			m.creation, err = jsonOf("create_parameters", v)
 		case "offering":
 			m.offering, err = textOf("offering", v)
 		case "plan":

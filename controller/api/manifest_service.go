@@ -68,7 +68,7 @@ func (a *applier) serviceInstance(want manifestService) (*store.ServiceInstance,
 	if err := a.c.needFlag(a.tx, "service_instance_creation", true); err != nil {
 		return nil, err
 	}
-	o, err := a.c.makeManaged(a.tx, i, plan, nil)
+	o, err := a.c.makeManaged(a.tx, i, plan, want.creation)
 	if err != nil {
 		return nil, err
 	}

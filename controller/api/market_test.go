@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ type shop struct {
 	refuse  map[string]int // status for a method and the end of a path, such as "PUT service_bindings"
 	async   bool
 	asked   []string
+	gave    any // the parameters of the last instance that was to be made
 }
 
 const shopCatalog = `{"services":[{"id":"db-id","name":"db","description":"a database","bindable":true,"plan_updateable":true,"instances_retrievable":true,"bindings_retrievable":true,
@@ -81,6 +83,9 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var body map[string]any
 	_ = json.NewDecoder(r.Body).Decode(&body)
 	resource, _ := body["bind_resource"].(map[string]any)
+	if r.Method == "PUT" && kind == "service_instances" {
+		s.gave = body["parameters"]
+	}
 	switch {
 	case kind == "catalog":
 		io.WriteString(w, s.catalog)
@@ -476,8 +481,9 @@ func TestManifestMakesServices(t *testing.T) {
 	offering := s.as("admin", "GET", "/v3/service_offerings", nil).str("resources", 0, "name")
 	made := "offering: " + offering + ", plan: small"
 	for service, says := range map[string]string{
-		"offering: " + offering: "must have an offering and a plan", "plan: small": "must have an offering and a plan", "broker: b": "must have an offering and a plan",
+		"offering: " + offering: "must have an offering and a plan", "plan: small": "must have an offering and a plan", "broker: b": "must have an offering and a plan", "create_parameters: {size: 1}": "must have an offering and a plan",
 		"offering: none, plan: small": "no plan 'small' of the service offering 'none'", "offering: " + offering + ", plan: none": "no plan 'none'", made + ", broker: none": "no plan 'small'",
+		made + ", create_parameters: {gb: many}": "For service 'd': Parameters do not fit the schema of the service plan: /gb", made + ", create_parameters: 7": "create_parameters must be a mapping",
 	} {
 		apply(service).want(422, says)
 	}
@@ -488,7 +494,12 @@ func TestManifestMakesServices(t *testing.T) {
 	apply(made).want(422, "d could not be created")
 	s.job(s.as("developer", "DELETE", "/v3/service_instances/"+s.guidOf("/v3/service_instances?names=d"), nil), "COMPLETE")
 	for range 2 {
-		s.job(apply(made), "COMPLETE")
+		s.job(apply(made+", create_parameters: {gb: 7}"), "COMPLETE")
+		s.set(func() {
+			if want := map[string]any{"gb": 7.0}; !reflect.DeepEqual(s.gave, want) {
+				t.Errorf("the broker was given the parameters %v, want %v", s.gave, want)
+			}
+		})
 		s.as("developer", "GET", "/v3/service_instances", nil).want(200, `"total_results":1`, `"name":"d"`, `"state":"succeeded"`)
 		s.as("developer", "GET", "/v3/service_credential_bindings", nil).want(200, `"total_results":2`, `"state":"succeeded"`)
 	}
