@@ -58,7 +58,7 @@ func (k *console) commands() []*cli.Command {
 		k.securityGroupCommands(), k.networkPolicyCommands(), k.orgCommands(), k.spaceCommands(),
 		k.userCommands(), k.roleCommands(), k.quotaCommands(), k.segmentCommands(), k.nodeCommands(), k.engineCommands(), k.featureFlagCommands(), k.environmentGroupCommands(), k.labelCommands(),
 		k.serviceCommands(), k.dataServiceCommands(), k.rotateCommands(), k.serviceBindingCommands(), k.serviceRouteCommands(), k.marketplaceCommands(),
-		k.catalogueCommands(), k.patchCommands(), k.buildpackCommands(), k.toolCommands(), k.preferenceCommands(), []*cli.Command{k.serverCommand(), k.routerCommand()},
+		k.catalogueCommands(), k.patchCommands(), k.buildpackCommands(), k.toolCommands(), k.preferenceCommands(), []*cli.Command{k.serverCommand(), k.routerCommand(), k.cleanUpCommand()},
 	)
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/cupola-paas/cupola/controller/builders"
+	"github.com/cupola-paas/cupola/controller/capi"
 	"github.com/cupola-paas/cupola/node"
 	"github.com/cupola-paas/cupola/store"
 )
@@ -80,6 +81,12 @@ func (c caches) Sweep(keep func(appGUID string) bool) error {
 		errs = append(errs, c.s.cluster.Caches(context.Background(), keeps))
 	}
 	return errors.Join(errs...)
+}
+
+// cleanUp makes a pass of the clean-up at once.
+func (s *Server) cleanUp(ctx context.Context) (capi.CleanUp, error) {
+	freed, err := s.cleanup.Step(ctx)
+	return capi.CleanUp{Freed: freed.Sum(), Images: freed.Images, Packages: freed.Blobs, Pulled: freed.Pulled}, err
 }
 
 // clearCache drops the build caches of one app, whatever their stack; of all apps where none is named.

@@ -23,6 +23,7 @@ import (
 	"github.com/cupola-paas/cupola/controller/api"
 	"github.com/cupola-paas/cupola/controller/auth"
 	"github.com/cupola-paas/cupola/controller/builders"
+	"github.com/cupola-paas/cupola/controller/cleanup"
 	"github.com/cupola-paas/cupola/controller/dashboard"
 	"github.com/cupola-paas/cupola/controller/discovery"
 	"github.com/cupola-paas/cupola/controller/door"
@@ -82,6 +83,7 @@ type Server struct {
 	calls        *servicemap.Loop
 	data         *dataServices      // made by Run
 	brokers      *services.Loop     // made by Run
+	cleanup      *cleanup.Loop      // made by Run
 	builtIn      []services.BuiltIn // brokers of the platform's own, registered at every start
 
 	installation     string

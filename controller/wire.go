@@ -212,12 +212,12 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 		Images: scheduling.Images{Registry: s.registry.Host(), Username: store.PullUser, Secret: s.pullPassword},
 	}
 	routingLoop := &routing.Loop{DB: s.db, Router: s.feed, System: system, Zone: s.config.Zone, Log: s.log}
-	cleanupLoop := &cleanup.Loop{
+	s.cleanup = &cleanup.Loop{
 		DB: s.db, Images: s.registry, Blobs: s.blobs, Engine: s.local, Log: s.log,
 		Apps: []cleanup.AppData{appLogs{s.logs}, caches{s}},
 	}
 	if s.cluster != nil {
-		stagingLoop.Machines, cleanupLoop.Keep = s.cluster, s.cluster.Holds
+		stagingLoop.Machines, s.cleanup.Keep = s.cluster, s.cluster.Holds
 	}
 	collectLoop := &collect.Loop{DB: s.db, Engine: s.engine, Sink: s.sink, Log: s.log}
 	metricsLoop := &collect.Metrics{
@@ -242,7 +242,7 @@ func (s *Server) loops() ([]func(context.Context) error, error) {
 		return nil, err
 	}
 	loops := []func(context.Context) error{
-		s.access.run, s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, cleanupLoop.Run, collectLoop.Run,
+		s.access.run, s.tags.Run, s.stacks.Run, stagingLoop.Run, schedulingLoop.Run, routingLoop.Run, s.cleanup.Run, collectLoop.Run,
 		metricsLoop.Run, lifeLoop.Run, drainLoop.Run, s.calls.Run, servicesLoop.Run, s.page.Run,
 		s.data.Run, s.data.manager.Run, s.feed.Run,
 	}
@@ -268,7 +268,7 @@ func (s *Server) systemRoutes() ([]router.Route, error) {
 			LogStream: s.url("log-stream"), Routing: s.url("api") + api.RoutingPath, Logging: "wss" + strings.TrimPrefix(s.url("doppler"), "https"),
 			NetworkPolicy: s.networkPolicyURL()},
 		Stats: figures, Logs: s.sink, CA: s.certs.CAPEM, Ready: s.ready, TempDir: s.dir("build", "uploads"),
-		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, Requests: s.requestStats, Map: s.calls.Map, Nodes: s.nodes(), Joins: s.joins(), Engines: s.engines(), Log: s.log, WriteDroplet: s.writeDroplet,
+		SystemHosts: slices.Collect(maps.Keys(s.systemNames())), ClearCache: s.clearCache, CleanUp: s.cleanUp, Requests: s.requestStats, Map: s.calls.Map, Nodes: s.nodes(), Joins: s.joins(), Engines: s.engines(), Log: s.log, WriteDroplet: s.writeDroplet,
 		Disks: &disks{dir: s.config.DataDir, docker: s.local.Machine().Dir}, Certificates: certificates{s.certs, time.Now}, Said: s.said,
 		Brokers: s.brokers, Rebase: s.rebase, Dashboards: s.auth, Data: dataActions{s.data.manager}, NoBuildpackURLs: s.config.NoBuildpackURLs,
 	})

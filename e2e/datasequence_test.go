@@ -1,15 +1,13 @@
 package e2e
 
 import (
-	"bufio"
-	"crypto/tls"
-	"crypto/x509"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,57 +20,40 @@ import (
 // sequence is a random life of service instances with a canary row in each, beside what should be true of them.
 type sequence struct {
 	*user
-	random *rand.Rand
-	live   map[string]*canary // by name
-	gone   []*canary          // deleted, with the data still there
-	app    string
-	dir    string
-	serial int
-	log    []string
+	random    *rand.Rand
+	offerings []string           // of which the next one made is the first
+	live      map[string]*canary // by name
+	gone      []*canary          // deleted, with the data still there
+	app       string
+	source    string // of the app
+	serial    int
+	log       []string
 }
 
 // canary is a service instance as it should be.
 type canary struct {
 	name, guid string
-	row        string            // what it holds
-	key        redisCredentials  // of a service key
-	bound      *redisCredentials // of the app's binding; nil: not bound
-	revoked    []redisCredentials
+	offering   string
+	row        string       // what it holds
+	key        credentials  // of a service key
+	bound      *credentials // of the app's binding; nil: not bound
+	revoked    []credentials
 	backups    map[string]string // the row in each, by GUID
 }
 
-// redisCredentials are those of a binding or a key.
-type redisCredentials struct {
-	Host, Username, Password string
-	Port                     int
-	CA                       string `json:"ca_certificate"`
+func (c *canary) String() string { return c.name + " (" + c.offering + ")" }
+
+// read asks for the row from outside.
+func (c *canary) read(with credentials) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), rowTime)
+	defer cancel()
+	return rowsOf[c.offering].read(ctx, with)
 }
 
-// do sends a command and returns the last line of the answer.
-func (c redisCredentials) do(command string, lines int) (string, error) {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(c.CA))
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	conn, err := tls.DialWithDialer(dialer, "tcp", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), &tls.Config{RootCAs: roots})
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return "", err
-	}
-	fmt.Fprintf(conn, "AUTH %s %s\r\n%s\r\n", c.Username, c.Password, command)
-	in := bufio.NewReader(conn)
-	line := ""
-	for range 1 + lines {
-		if line, err = in.ReadString('\n'); err != nil {
-			return "", err
-		}
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "-") {
-			return "", errors.New(line)
-		}
-	}
-	return line, nil
+func (c *canary) write(row string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), rowTime)
+	defer cancel()
+	return rowsOf[c.offering].write(ctx, c.key, row)
 }
 
 // step is something that may happen, when may says so.
@@ -98,10 +79,11 @@ var steps = []step{
 	{"delete", func(s *sequence) bool { return s.pick(unbound) != nil }, (*sequence).delete},
 	{"undelete", func(s *sequence) bool { return len(s.gone) > 0 && len(s.live) < maxLive }, (*sequence).undelete},
 	{"push", always, func(s *sequence) string {
-		s.must("push", s.app, "-p", s.dir, "-f", filepath.Join(s.dir, "manifest.yml"))
+		s.must("push", s.app, "-p", s.source, "-f", filepath.Join(s.source, "manifest.yml"))
 		return s.app
 	}},
 	{"restart", always, func(s *sequence) string { s.must("restart", s.app); return s.app }},
+	{"clean up", always, (*sequence).cleanUp},
 	{"platform", always, func(s *sequence) string { s.kill(); s.boot(s.t); return "killed and started again" }},
 }
 
@@ -138,14 +120,22 @@ func runSequence(t *testing.T, u *user) {
 		return otherwise
 	}
 	seed, count := number("CUPOLA_SEED", uint64(time.Now().UnixNano())), number("CUPOLA_STEPS", 24)
-	s := &sequence{user: u, random: rand.New(rand.NewPCG(seed, seed)), live: map[string]*canary{}, app: "sequence", dir: sample(t, "static")}
+	s := &sequence{user: u, random: rand.New(rand.NewPCG(seed, seed)), live: map[string]*canary{}, app: "sequence", source: sample(t, "static")}
+	s.offerings = slices.Sorted(maps.Keys(rowsOf))
+	if os.Getenv("CUPOLA_ALL_OFFERINGS") == "" {
+		s.offerings = []string{"objects", "postgres", "redis"}
+	}
+	s.random.Shuffle(len(s.offerings), func(i, j int) { s.offerings[i], s.offerings[j] = s.offerings[j], s.offerings[i] })
 	t.Logf("the sequence is repeated by CUPOLA_SEED=%d", seed)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("CUPOLA_SEED=%d did:\n%s", seed, strings.Join(s.log, "\n"))
 		}
 	})
-	s.must("push", s.app, "-p", s.dir, "-f", filepath.Join(s.dir, "manifest.yml"))
+	s.must("push", s.app, "-p", s.source, "-f", filepath.Join(s.source, "manifest.yml"))
+	for range maxLive - 1 {
+		s.log = append(s.log, "create "+s.create())
+	}
 	for range count {
 		var can []step
 		for _, st := range steps {
@@ -177,42 +167,43 @@ func (s *sequence) check() {
 			s.reads(c, *c.bound, "the app")
 		}
 		for _, old := range c.revoked {
-			if _, err := old.do("GET row", 2); err == nil {
-				s.t.Fatalf("%s: credentials of a deleted binding still count", name)
+			if _, err := c.read(old); err == nil {
+				s.t.Fatalf("%s (%s): credentials of a deleted binding still count", name, c.offering)
 			}
 		}
 	}
 }
 
 // reads waits until the row is read; servers that were killed take a moment.
-func (s *sequence) reads(c *canary, with redisCredentials, who string) {
+func (s *sequence) reads(c *canary, with credentials, who string) {
 	s.t.Helper()
 	var row string
 	var err error
 	for range 300 {
-		if row, err = with.do("GET row", 2); err == nil {
+		if row, err = c.read(with); err == nil {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 	if err != nil || row != c.row {
-		s.t.Fatalf("%s of %s reads %q (%v), want %q\n%s", who, c.name, row, err, c.row, serverLogOnFailure(s.platform))
+		s.t.Fatalf("%s of %s reads %q (%v), want %q\n%s", who, c, row, err, c.row, serverLogOnFailure(s.platform))
 	}
 }
 
 func (s *sequence) create() string {
-	c := &canary{name: s.fresh(), backups: map[string]string{}}
-	s.must("create-service", "redis", "small", c.name, "--wait")
+	c := &canary{name: s.fresh(), offering: s.offerings[0], backups: map[string]string{}}
+	s.offerings = append(s.offerings[1:], c.offering)
+	s.must("create-service", c.offering, "small", c.name, "--wait")
 	c.guid = strings.TrimSpace(s.must("service", c.name, "--guid"))
 	s.live[c.name] = c
 	s.takeKey(c)
 	s.put(c)
-	return c.name
+	return c.String()
 }
 
 func (s *sequence) takeKey(c *canary) {
 	s.must("create-service-key", c.name, "look", "--wait")
-	c.key = redisCredentials{}
+	c.key = credentials{}
 	if err := json.Unmarshal([]byte(s.must("service-key", c.name, "look")), &c.key); err != nil {
 		s.t.Fatal(err)
 	}
@@ -222,12 +213,12 @@ func (s *sequence) put(c *canary) {
 	c.row = s.newRow()
 	var err error
 	for range 300 {
-		if _, err = c.key.do("SET row "+c.row, 1); err == nil {
+		if err = c.write(c.row); err == nil {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	s.t.Fatalf("%s cannot be written to: %v", c.name, err)
+	s.t.Fatalf("%s cannot be written to: %v", c, err)
 }
 
 func (s *sequence) write() string {
@@ -237,17 +228,17 @@ func (s *sequence) write() string {
 }
 
 // credentialsOf are those of the app's binding.
-func (s *sequence) credentialsOf(c *canary) *redisCredentials {
+func (s *sequence) credentialsOf(c *canary) *credentials {
 	var env struct {
 		System struct {
 			Services map[string][]struct {
 				Name        string
-				Credentials redisCredentials
+				Credentials credentials
 			} `json:"VCAP_SERVICES"`
 		} `json:"system_env_json"`
 	}
 	s.curl("/v3/apps/"+s.guid(s.app)+"/env", &env)
-	for _, i := range env.System.Services["redis"] {
+	for _, i := range env.System.Services[c.offering] {
 		if i.Name == c.name {
 			return &i.Credentials
 		}
@@ -339,4 +330,34 @@ func (s *sequence) undelete() string {
 	s.live[c.name] = c
 	s.takeKey(c)
 	return c.name
+}
+
+// cleanUp makes every file of the platform so old that nothing is spared for its youth, and cleans up. There is something
+// to remove: an app that is gone.
+func (s *sequence) cleanUp() string {
+	source := sample(s.t, "static")
+	writeFile(s.t, filepath.Join(source, "index.html"), s.fresh())
+	s.must("push", "short-lived", "-p", source, "-f", filepath.Join(source, "manifest.yml"))
+	s.must("delete", "short-lived", "-f", "-r")
+	old := time.Now().Add(-24 * time.Hour)
+	err := filepath.WalkDir(filepath.Join(s.platform.dir, "data"), func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			err = os.Chtimes(path, old, old)
+		}
+		if errors.Is(err, fs.ErrNotExist) { // servers make and remove files all the time
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var freed struct {
+		Bytes int64 `json:"freed_bytes"`
+	}
+	s.decode(s.must("clean-up", "--json"), &freed)
+	if freed.Bytes == 0 {
+		s.t.Error("what is left of a deleted app is not cleaned up")
+	}
+	return fmt.Sprintf("freed %d bytes", freed.Bytes)
 }

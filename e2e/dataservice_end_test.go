@@ -34,10 +34,10 @@ func (d *dataUser) rotate() {
 	if after.Username == before.Username {
 		d.t.Error("the credentials are the same as before")
 	}
-	if _, err := before.query(d.t.Context()); err == nil {
+	if _, err := rowsOf["postgres"].read(d.t.Context(), before); err == nil {
 		d.t.Error("the credentials of before still count")
 	}
-	if value, err := after.query(d.t.Context()); err != nil || value != d.want["postgres"] {
+	if value, err := rowsOf["postgres"].read(d.t.Context(), after); err != nil || value != d.want["postgres"] {
 		d.t.Errorf("the new credentials read %q (%v)", value, err)
 	}
 }
@@ -60,7 +60,7 @@ func (d *dataUser) deletedWithItsSpace() {
 	if err := json.Unmarshal([]byte(d.must("service-key", "old", "look")), &c); err != nil {
 		t.Fatal(err)
 	}
-	if value, err := c.query(t.Context()); err != nil || value != d.want["postgres"] {
+	if value, err := rowsOf["postgres"].read(t.Context(), c); err != nil || value != d.want["postgres"] {
 		t.Errorf("what was deleted with its space reads %q (%v), want %q", value, err, d.want["postgres"])
 	}
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"io"
 	"net"
@@ -16,8 +15,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	_ "github.com/lib/pq" // connects from outside, with credentials that must count or must not
 )
 
 // dataUser is somebody whose apps keep rows in service instances, which are called like their offering.
@@ -263,12 +260,6 @@ func (d *dataUser) upgrade() {
 	}
 }
 
-// credentials are those of an app's binding to a service instance.
-type credentials struct {
-	URI, Host, Username string
-	Port                int
-}
-
 // bound are the credentials that an app would be started with.
 func (d *dataUser) bound(app, offering string) credentials {
 	d.t.Helper()
@@ -282,17 +273,6 @@ func (d *dataUser) bound(app, offering string) credentials {
 		d.t.Fatalf("%s is not bound to %s", app, offering)
 	}
 	return env.System.Services[offering][0].Credentials
-}
-
-// query asks PostgreSQL from outside.
-func (c credentials) query(ctx context.Context) (value string, err error) {
-	db, err := sql.Open("postgres", c.URI+"&connect_timeout=5")
-	if err != nil {
-		return "", err
-	}
-	defer db.Close()
-	err = db.QueryRowContext(ctx, "SELECT value FROM canary WHERE id = 1").Scan(&value)
-	return value, err
 }
 
 // another app, in Go, cannot reach the database before it is bound and after it is unbound, and reads what the first wrote
@@ -320,7 +300,7 @@ func (d *dataUser) another() {
 	d.sees("data-node", "after another app wrote")
 	d.must("unbind-service", app, "postgres", "--wait")
 	d.eventually("without the binding the way is closed", func() bool { return !reached() })
-	if _, err := mine.query(t.Context()); err == nil || !strings.Contains(err.Error(), "authentication failed") {
+	if _, err := rowsOf["postgres"].read(t.Context(), mine); err == nil || !strings.Contains(err.Error(), "authentication failed") {
 		t.Errorf("credentials of a deleted binding: %v", err)
 	}
 	d.must("delete", app, "-f", "-r")

@@ -43,7 +43,7 @@ func (s *Server) table() []Route {
 		s.platformRoutes(), s.appRoutes(), s.processRoutes(), s.packageRoutes(), s.buildRoutes(),
 		s.dropletRoutes(), s.deploymentRoutes(), s.taskRoutes(), s.routeRoutes(), s.routePolicyRoutes(), s.jobRoutes(),
 		s.manifestRoutes(), s.organisationRoutes(), s.revisionRoutes(), s.sidecarRoutes(), s.usageEventRoutes(), s.nodeRoutes(), s.nodeJoinRoutes(), s.summaryRoutes(), s.serviceMapRoutes(),
-		s.causeRoutes(), s.diskRoutes(), s.certificateRoutes(), s.backupStateRoutes(), s.buildPhaseRoutes(), s.engineRoutes(),
+		s.causeRoutes(), s.diskRoutes(), s.cleanupRoutes(), s.certificateRoutes(), s.backupStateRoutes(), s.buildPhaseRoutes(), s.engineRoutes(),
 	)
 }
 

@@ -40,6 +40,8 @@ type Options struct {
 	Ready func() (bool, []string)
 	// ClearCache drops the build caches of an app, or of all apps; nil: there are none.
 	ClearCache func(ctx context.Context, appGUID string) error
+	// CleanUp removes what no record refers to and says what that freed; nil: there is nothing to remove.
+	CleanUp func(ctx context.Context) (capi.CleanUp, error)
 	// WriteDroplet writes the droplet of that image as a gzipped tar in Cloud Foundry's layout, start being its web
 	// command; nil: droplets can't be downloaded. It has written nothing when the image can't be read.
 	WriteDroplet func(ctx context.Context, repository, digest, start string, w io.Writer) error
@@ -142,6 +144,7 @@ type Server struct {
 	ca              func() []byte
 	ready           func() (bool, []string)
 	clearCache      func(context.Context, string) error
+	cleanUp         func(context.Context) (capi.CleanUp, error)
 	writeDroplet    func(ctx context.Context, repository, digest, start string, w io.Writer) error
 	rebase          func(ctx context.Context, repository, digest, runImage string) (string, error)
 	requests        func(string) capi.RequestStats
@@ -169,7 +172,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		db: o.DB, auth: o.Auth, blobs: o.Blobs, resources: o.Resources, publicURL: o.PublicURL, links: o.Links,
-		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, requests: o.Requests, nodes: o.Nodes, joins: o.Joins, engines: o.Engines, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
+		stats: o.Stats, logs: o.Logs, ca: o.CA, ready: o.Ready, clearCache: o.ClearCache, cleanUp: o.CleanUp, requests: o.Requests, nodes: o.Nodes, joins: o.Joins, engines: o.Engines, writeDroplet: o.WriteDroplet, rebase: o.Rebase, tempDir: o.TempDir, maxHold: o.MaxHold, log: o.Log,
 	}
 	s.serviceMap = o.Map
 	s.brokers, s.dashboards, s.data, s.noBuildpackURLs = o.Brokers, o.Dashboards, o.Data, o.NoBuildpackURLs

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,24 @@ func TestDisks(t *testing.T) {
 	w.as("readonly", "GET", "/v3/admin/disks", nil).want(200, `"state":"FULL"`)
 	w.as("developer", "GET", "/v3/admin/disks", nil).want(403)
 	newWorld(t, func(*Options) {}).as("admin", "GET", "/v3/admin/disks", nil).want(200, `"resources":[]`)
+}
+
+func TestCleanUp(t *testing.T) {
+	const at = "/v3/admin/actions/clean_up"
+	passes := 0
+	w := newWorld(t, func(o *Options) {
+		o.CleanUp = func(context.Context) (capi.CleanUp, error) {
+			if passes++; passes > 1 {
+				return capi.CleanUp{}, errors.New("the engine is away")
+			}
+			return capi.CleanUp{Freed: 6, Images: 1, Packages: 2, Pulled: 3}, nil
+		}
+	})
+	w.as("developer", "POST", at, nil).want(403)
+	w.as("readonly", "POST", at, nil).want(403)
+	w.as("admin", "POST", at, nil).want(200, `"freed_bytes":6`, `"image_bytes":1`, `"package_bytes":2`, `"pulled_bytes":3`)
+	w.as("admin", "POST", at, nil).want(400, "did not get to its end: the engine is away")
+	newWorld(t, func(*Options) {}).as("admin", "POST", at, nil).want(400, "nothing that could be cleaned up")
 }
 
 // TestCertificates shows that one sees the certificates of the hosts that one's routes have, and no others.

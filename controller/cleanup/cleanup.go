@@ -2,7 +2,7 @@
 // packages with their bits, ended builds, old events and jobs, the leftovers of deleted apps.
 //
 // It deletes only what Cupola made and no record refers to, never anything young enough to be in the making,
-// and never a volume. The controller runs it.
+// and never a volume. The controller runs it, and makes a pass when an operator asks for one.
 package cleanup
 
 import (
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cupola-paas/cupola/store"
@@ -48,6 +49,16 @@ type AppData interface {
 	Sweep(keep func(appGUID string) bool) error
 }
 
+// Freed says how many bytes a pass gave back, by where they were.
+type Freed struct {
+	Images int64 // in the registry
+	Blobs  int64 // packages and uploaded buildpacks
+	Pulled int64 // images of the engine on the server's machine
+}
+
+// Sum is how much that is in all.
+func (f Freed) Sum() int64 { return f.Images + f.Blobs + f.Pulled }
+
 // Loop cleans up. Its fields are set before Run and not changed.
 type Loop struct {
 	DB     *store.DB
@@ -57,41 +68,47 @@ type Loop struct {
 	Apps   []AppData
 	Keep   func(repository, digest string) bool // images that no record names; nil: none
 	Log    *slog.Logger
+
+	mu sync.Mutex // one pass at a time: an operator may ask for one
 }
 
 // Run steps until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
 	for wait := afterStart; store.Sleep(ctx, wait, nil); wait = every {
-		if err := l.Step(ctx); err != nil && ctx.Err() == nil {
+		if _, err := l.Step(ctx); err != nil && ctx.Err() == nil {
 			l.Log.Warn("clean-up not finished", "error", err)
 		}
 	}
 	return nil
 }
 
-// Step makes one pass: first records, then what no record refers to. Every part is tried.
-func (l *Loop) Step(ctx context.Context) error {
+// Step makes one pass: first records, then what no record refers to. Every part is tried; what was freed is told
+// besides an error. It may be called from any goroutine.
+func (l *Loop) Step(ctx context.Context) (Freed, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var freed Freed
 	if err := l.DB.Update(dropRecords); err != nil {
-		return fmt.Errorf("drop old records: %w", err)
+		return freed, fmt.Errorf("drop old records: %w", err)
 	}
 	refs, err := l.references()
 	if err != nil {
-		return fmt.Errorf("read references: %w", err)
+		return freed, fmt.Errorf("read references: %w", err)
 	}
 	before := time.Now().Add(-youth)
-	images, errImages := l.Images.Collect(ctx, func(repository, digest string) bool {
+	errs := make([]error, 3)
+	freed.Images, errs[0] = l.Images.Collect(ctx, func(repository, digest string) bool {
 		return refs.keepsImage(repository, digest) || l.Keep != nil && l.Keep(repository, digest)
 	}, before)
-	blobs, errBlobs := l.Blobs.Collect(refs.keepsBlob, before)
-	pulled, errEngine := l.Engine.RemoveImages(ctx, refs.keepsReference)
-	if freed := images + blobs + pulled; freed > 0 {
-		l.Log.Info("cleaned up", "freed_bytes", freed)
+	freed.Blobs, errs[1] = l.Blobs.Collect(refs.keepsBlob, before)
+	freed.Pulled, errs[2] = l.Engine.RemoveImages(ctx, refs.keepsReference)
+	if freed.Sum() > 0 {
+		l.Log.Info("cleaned up", "freed_bytes", freed.Sum())
 	}
-	errs := []error{errImages, errBlobs, errEngine}
 	for _, a := range l.Apps {
 		errs = append(errs, a.Sweep(func(app string) bool { return refs.apps[app] }))
 	}
-	return errors.Join(errs...)
+	return freed, errors.Join(errs...)
 }
 
 // references are everything that records point at.

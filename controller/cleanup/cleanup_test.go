@@ -23,11 +23,11 @@ type asked struct {
 
 func (a *asked) Collect(_ context.Context, keep func(repository, digest string) bool, before time.Time) (int64, error) {
 	a.image, a.before = keep, before
-	return 0, nil
+	return 1, nil
 }
 func (a *asked) RemoveImages(_ context.Context, keep func(ref string) bool) (int64, error) {
 	a.pulled = keep
-	return 0, nil
+	return 3, nil
 }
 func (a *asked) Sweep(keep func(string) bool) error { a.app = keep; return nil }
 
@@ -35,7 +35,7 @@ type blobs struct{ *asked }
 
 func (b blobs) Collect(keep func(string) bool, _ time.Time) (int64, error) {
 	b.blob = keep
-	return 0, nil
+	return 2, nil
 }
 
 // world is a platform with one app of eight droplets, made an hour apart, of which the oldest is current and
@@ -89,8 +89,8 @@ func TestKeepsWhatIsReferredTo(t *testing.T) {
 	db, app, droplets := world(t)
 	a := &asked{}
 	l := &Loop{DB: db, Images: a, Blobs: blobs{a}, Engine: a, Apps: []AppData{a}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
-	if err := l.Step(t.Context()); err != nil {
-		t.Fatal(err)
+	if freed, err := l.Step(t.Context()); err != nil || freed != (Freed{Images: 1, Blobs: 2, Pulled: 3}) || freed.Sum() != 6 {
+		t.Fatalf("freed %+v: %v", freed, err)
 	}
 	kept := map[int]bool{0: true, 1: true, 3: true, 4: true, 5: true, 6: true, 7: true} // current, run, the last five
 	for n, d := range droplets {
