@@ -54,7 +54,7 @@ func TestParseErrors(t *testing.T) {
 		{"processes", "applications:\n- name: a\n  processes:\n  - instances: 2\n", "a process is a mapping that begins with type"},
 		{"process memory", "applications:\n- name: a\n  processes:\n  - type: web\n    memory: lots\n", "manifest.yml:5:13: memory must be"},
 		{"route conflict", "applications:\n- name: a\n  no-route: true\n  routes:\n  - route: a.b\n", "exclude each other"},
-		{"service parameters", "applications:\n- name: a\n  services:\n  - {name: d, create_parameters: many}\n", "manifest.yml:4:33: create_parameters must be a mapping"},
+		{"service parameters", "applications:\n- name: a\n  services:\n  - {name: d, create_parameters: many}\n", "manifest.yml:4:34: create_parameters must be a mapping"},
 		{"missing variable", "applications:\n- name: ((name))\n  memory: ((mem))\n", "manifest.yml:2:9: no value for name, mem"},
 		{"an anchor in itself", "a: &a\n  b: *a\napplications:\n- name: x\n", "contains itself"},
 		{"merge of a scalar", "applications:\n- name: a\n  <<: 3\n", "the value of << must be"},
