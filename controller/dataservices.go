@@ -66,6 +66,10 @@ func (s *Server) openDataServices(who *identity.Loop) (*dataServices, error) {
 	if err != nil {
 		return nil, err
 	}
+	spool := vault.Folder{Dir: s.dir("restores")}
+	if err := spool.Sweep(); err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for the broker of data services: %w", err)
@@ -77,7 +81,7 @@ func (s *Server) openDataServices(who *identity.Loop) (*dataServices, error) {
 			Stack: stack.Options{CacheDir: s.config.StackCache}, Registry: registry, Keeper: program, Programs: map[string][]byte{"objects": objects},
 		},
 		Registry: dataservice.Registry{Host: registry.Host, Username: registry.Username, Password: registry.Password},
-		Vault:    kept, BackupEvery: s.config.BackupEvery, BackupKeep: s.config.BackupKeep,
+		Vault:    kept, Spool: spool, BackupEvery: s.config.BackupEvery, BackupKeep: s.config.BackupKeep,
 	}
 	data.broker = &dataservice.Broker{Manager: data.manager, Username: dataBrokerName, Password: password, Log: s.log}
 	s.builtIn = append(s.builtIn, services.BuiltIn{Name: dataBrokerName, URL: data.url(), Username: dataBrokerName, Password: password})

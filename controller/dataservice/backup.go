@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"io/fs"
@@ -246,14 +245,6 @@ func encrypt(out io.Writer, key []byte, name string, write func(io.Writer) error
 	return pipe(write, func(in io.Reader) error { return vault.Encrypt(out, in, key, name) })
 }
 
-// verify reads a backup to its end, so that nothing is begun with one that is damaged.
-func (m *Manager) verify(ctx context.Context, b *store.DataBackup) error {
-	return m.readBackup(ctx, b, func(in io.Reader) error {
-		_, err := io.Copy(io.Discard, in)
-		return err
-	})
-}
-
 // readBackup gives the plain content of a backup to a function.
 func (m *Manager) readBackup(ctx context.Context, b *store.DataBackup, use func(io.Reader) error) error {
 	return m.readSealed(ctx, b.GUID, b.Key, use)
@@ -261,10 +252,16 @@ func (m *Manager) readBackup(ctx context.Context, b *store.DataBackup, use func(
 
 // readSealed gives the plain content of what is kept by a name to a function.
 func (m *Manager) readSealed(ctx context.Context, name string, key []byte, use func(io.Reader) error) error {
-	sealed, err := m.Vault.Open(ctx, name)
+	err := unseal(ctx, m.Vault, name, name, key, use)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: it is not where backups are kept", vault.ErrDamaged)
+		return errBackupGone
 	}
+	return err
+}
+
+// unseal gives the plain content of what a vault has to a function. name is the one that it was sealed with.
+func unseal(ctx context.Context, from vault.Vault, kept, name string, key []byte, use func(io.Reader) error) error {
+	sealed, err := from.Open(ctx, kept)
 	if err != nil {
 		return err
 	}

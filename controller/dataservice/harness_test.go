@@ -42,6 +42,7 @@ type platform struct {
 	db           *store.DB
 	folder       string // of an operator's catalogue files
 	backups      string // folder
+	spool        string // folder
 	keeper       []byte
 	objects      []byte
 	patience     time.Duration
@@ -70,7 +71,7 @@ func newPlatform(t testing.TB) *platform {
 		t.Skipf("%v", err)
 	}
 	p := &platform{
-		t: t, objects: objects, installation: "t" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12], keeper: program, folder: t.TempDir(), backups: t.TempDir(), out: io.Discard,
+		t: t, objects: objects, installation: "t" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12], keeper: program, folder: t.TempDir(), backups: t.TempDir(), spool: t.TempDir(), out: io.Discard,
 		registry: httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)))),
 	}
 	t.Cleanup(p.registry.Close)
@@ -133,7 +134,7 @@ func (p *platform) start() {
 		makes = p.images(maker)
 	}
 	p.manager = &dataservice.Manager{
-		DB: p.db, Engine: p.engine, Issuer: issuer, Catalogue: catalogue, Log: log, Vault: kept, MeasureEvery: p.measureEvery, BackupEvery: p.every, FirstBase: time.Nanosecond,
+		DB: p.db, Engine: p.engine, Issuer: issuer, Catalogue: catalogue, Log: log, Vault: kept, Spool: vault.Folder{Dir: p.spool}, MeasureEvery: p.measureEvery, BackupEvery: p.every, FirstBase: time.Nanosecond,
 		Images:   makes,
 		Registry: dataservice.Registry{Host: host},
 	}

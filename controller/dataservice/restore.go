@@ -48,11 +48,14 @@ func (m *Manager) Restore(guid, backupGUID string, more also) error {
 	})
 }
 
-// restore does it. A damaged backup is seen before anything is changed.
+// restore does it. A backup that is damaged, or cannot be fetched, is seen before anything is changed.
 func (m *Manager) restore(ctx context.Context, s *store.DataService) error {
 	why := m.restoreFrom(ctx, s)
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if err := m.Spool.Remove(ctx, s.GUID); err != nil {
+		m.Log.Warn("a fetched backup not removed", "service_instance", s.GUID, "error", err)
 	}
 	err := m.change(s.GUID, func(_ *store.Tx, now *store.DataService) error {
 		now.RestoreFrom, now.RestoreTo, now.RestoreOf = "", time.Time{}, ""
@@ -73,11 +76,11 @@ func (m *Manager) restoreFrom(ctx context.Context, s *store.DataService) error {
 	if err != nil {
 		return err
 	}
-	if err := m.verify(ctx, b); err != nil {
+	if err := m.fetch(ctx, s, b); err != nil {
 		return err
 	}
 	v := newView(s, p, nil, nil)
-	err = m.pour(ctx, s.GUID, v, o, func(use func(io.Reader) error) error { return m.readBackup(ctx, b, use) })
+	err = m.pour(ctx, s.GUID, v, o, func(use func(io.Reader) error) error { return m.readFetched(ctx, s, b, use) })
 	if err == nil && o.RestoreRestarts {
 		err = m.takeUp(ctx, s, o, p)
 	}

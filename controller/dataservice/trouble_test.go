@@ -1,11 +1,17 @@
 package dataservice_test
 
 import (
+	"bytes"
+	"context"
 	"database/sql"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
 
 	"github.com/cupola-paas/cupola/controller/dataservice/vault"
 	"github.com/cupola-paas/cupola/store"
@@ -165,5 +171,67 @@ func TestMySQLDefiners(t *testing.T) {
 	works(db, "after a restore in place", 3)
 	if err := open(maker).Ping(); err == nil {
 		t.Error("who was unbound gets in after a restore")
+	}
+}
+
+// leaving is a vault that goes away in the middle of what it gives, after some openings that are whole.
+type leaving struct {
+	vault.Folder
+	whole atomic.Int32
+}
+
+var errLeft = errors.New("the place of backups went away")
+
+func (l *leaving) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	r, err := l.Folder.Open(ctx, name)
+	if err != nil || l.whole.Add(-1) >= 0 {
+		return r, err
+	}
+	half, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	return io.NopCloser(io.MultiReader(bytes.NewReader(half[:len(half)/2]), iotest.ErrReader(errLeft))), nil
+}
+
+// TestVaultGoesAway: a restore in place for which the vault does not last leaves what is there; one that has begun needs the vault no more.
+func TestVaultGoesAway(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	l := &leaving{Folder: vault.Folder{Dir: p.backups}}
+	l.whole.Store(1 << 30)
+	p.out, p.vault = t.Output(), l
+	p.start()
+	for _, c := range []struct {
+		offering    string
+		write, read func(credentials map[string]any) error
+		slow        bool
+	}{
+		{offering: "redis", write: redisWrite, read: redisRead},
+		{offering: "mysql", write: mysqlWrite, read: mysqlRead, slow: true},
+		{offering: "nats", write: natsWrite, read: natsRead},
+		{offering: "rabbitmq", write: rabbitWrite, read: rabbitRead, slow: true},
+	} {
+		t.Run(c.offering, func(t *testing.T) {
+			i, credentials := p.written(t, c.offering, c.slow, c.write)
+			b := p.backUp(t, i)
+			l.whole.Store(0)
+			i.restore(t, b.GUID)
+			if why := i.untilFailed(); !strings.Contains(why, errLeft.Error()) || !strings.Contains(why, "nothing was changed") {
+				t.Errorf("the restore failed with %q", why)
+			}
+			if err := c.read(credentials); err != nil {
+				t.Errorf("after a restore that was broken off: %v", err)
+			}
+			l.whole.Store(1)
+			i.restore(t, b.GUID)
+			i.until("succeeded")
+			eventually(t, "restored", func() error { return c.read(credentials) })
+			if left, err := os.ReadDir(p.spool); err != nil || len(left) != 0 {
+				t.Errorf("in the spool is left %v (%v)", left, err)
+			}
+			l.whole.Store(1 << 30)
+			i.delete()
+		})
 	}
 }

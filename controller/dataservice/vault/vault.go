@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrNoSpace says that the disk of the folder is full.
@@ -79,6 +81,45 @@ func (f Folder) Put(ctx context.Context, name string, r io.Reader) (err error) {
 		return err
 	}
 	return errors.Join(fresh.Close(), dir.Sync(), dir.Close())
+}
+
+// Bring keeps here, by another name, what a vault has, of which there are so many bytes. A file of the same file system is linked and takes
+// no room; for all else there must be some besides, so that what writes to the same disk meanwhile is not hindered.
+func (f Folder) Bring(ctx context.Context, from Vault, name, as string, bytes int64) error {
+	path, err := f.path(as)
+	if err != nil {
+		return err
+	}
+	in, err := from.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := errors.Join(os.MkdirAll(f.Dir, 0o700), f.Remove(ctx, as)); err != nil {
+		return err
+	}
+	if file, ok := in.(*os.File); ok && os.Link(file.Name(), path) == nil {
+		return nil
+	}
+	if err := f.room(bytes); err != nil {
+		return err
+	}
+	return f.Put(ctx, as, in)
+}
+
+// spareBytes is what is left to others of a disk's room.
+const spareBytes = 256 << 20
+
+func (f Folder) room(bytes int64) error {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(f.Dir, &disk); err != nil {
+		return fmt.Errorf("measure the disk of %s: %w", f.Dir, err)
+	}
+	if free := int64(disk.Bavail) * disk.Bsize; free < bytes+spareBytes {
+		const mb = 1 << 20
+		return fmt.Errorf("%w: %d MB are needed in %s, where %d MB are free and %d MB must stay so: make room there", ErrNoSpace, (bytes+mb-1)/mb, f.Dir, free/mb, spareBytes/mb)
+	}
+	return nil
 }
 
 // reader ends when its context does.

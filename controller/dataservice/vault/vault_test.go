@@ -62,6 +62,50 @@ func TestCrypt(t *testing.T) {
 	}
 }
 
+// TestFolderBrings: what lies on the same file system is linked, all else copied, over what an earlier try has left; without room nothing is.
+func TestFolderBrings(t *testing.T) {
+	ctx := t.Context()
+	from, spool := Folder{Dir: t.TempDir()}, Folder{Dir: t.TempDir() + "/spool"}
+	if err := from.Put(ctx, "b1", strings.NewReader("content")); err != nil {
+		t.Fatal(err)
+	}
+	for what, source := range map[string]Vault{"a file here": Moved{Now: from, Before: from}, "a stream": stream{from}} {
+		for range 2 {
+			if err := spool.Bring(ctx, source, "b1", "i1", 7); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+		content, err := os.ReadFile(spool.Dir + "/i1" + suffix)
+		if err != nil || string(content) != "content" {
+			t.Errorf("%s: it has %q (%v)", what, content, err)
+		}
+	}
+	if err := spool.Bring(ctx, stream{from}, "b2", "i1", 7); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of what is not there: %v", err)
+	}
+	if err := spool.Bring(ctx, from, "b1", "i2", 1<<62); err != nil {
+		t.Errorf("a link needs room: %v", err)
+	}
+	err := spool.Bring(ctx, stream{from}, "b1", "i3", 1<<62)
+	if !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "MB are needed in "+spool.Dir) {
+		t.Errorf("without room: %v", err)
+	}
+	if _, err := spool.Open(ctx, "i3"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without room there is %v", err)
+	}
+}
+
+// stream is a Vault that is no folder of this machine.
+type stream struct{ Folder }
+
+func (s stream) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	r, err := s.Folder.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return struct{ io.ReadCloser }{r}, nil
+}
+
 func TestFolder(t *testing.T) {
 	f, ctx := Folder{Dir: t.TempDir() + "/deep"}, context.Background()
 	if err := f.Put(ctx, "b1", strings.NewReader("content")); err != nil {

@@ -1,0 +1,58 @@
+package dataservice
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cupola-paas/cupola/controller/dataservice/vault"
+	"github.com/cupola-paas/cupola/store"
+)
+
+// TestAFetchedBackupIsUsedAgain: a restore that a stop of the platform has broken off ends without the place of backups; what is
+// fetched for another backup, or was damaged since, is not taken for it.
+func TestAFetchedBackupIsUsedAgain(t *testing.T) {
+	m := idleManager(t)
+	m.Spool = vault.Folder{Dir: t.TempDir()}
+	s := &store.DataService{Meta: store.Meta{GUID: "db"}}
+	backup := func(guid string) *store.DataBackup {
+		b := &store.DataBackup{Meta: store.Meta{GUID: guid}, Key: vault.NewKey()}
+		var sealed bytes.Buffer
+		if err := errors.Join(vault.Encrypt(&sealed, strings.NewReader(guid), b.Key, guid), m.Vault.Put(t.Context(), guid, &sealed)); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	first, second := backup("first"), backup("second")
+	for _, b := range []*store.DataBackup{first, second} {
+		if err := m.fetch(t.Context(), s, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Vault.Remove(t.Context(), "second"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.fetch(t.Context(), s, second); err != nil {
+		t.Errorf("what was fetched is fetched again: %v", err)
+	}
+	err := m.readFetched(t.Context(), s, second, func(in io.Reader) error {
+		text, err := io.ReadAll(in)
+		if string(text) != "second" {
+			t.Errorf("it reads %q", text)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := os.Truncate(filepath.Join(m.Spool.Dir, "db.backup"), 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.fetch(t.Context(), s, second); !errors.Is(err, vault.ErrDamaged) || !strings.Contains(err.Error(), "could not be fetched") {
+		t.Errorf("what was damaged since: %v", err)
+	}
+}
