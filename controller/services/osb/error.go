@@ -98,7 +98,7 @@ func failure(err error) *Error {
 		e.Kind, e.Orphan, e.Description = Unreachable, false, clean(op.Err.Error())
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		e.Kind = TimedOut
-	case errors.Is(err, http.ErrSchemeMismatch):
+	case isPlain(err):
 		e.Kind, e.Orphan, e.Description = Unreachable, false, "there is no TLS at its address: register it with http://"
 	case isCertificate(err):
 		e.Kind, e.Orphan, e.Description = Unreachable, false, "its certificate cannot be verified: "+clean(rootCause(err))

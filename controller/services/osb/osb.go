@@ -77,15 +77,26 @@ type call struct {
 
 // do sends a request. Its error is an *Error.
 func (c *Client) do(ctx context.Context, b Broker, r call) (*answer, error) {
-	var err error
+	a, err := c.try(ctx, b, r)
+	if notHTTP(a, err) && c.speaksTLS(ctx, b) {
+		return nil, &Error{Kind: Unreachable, Orphan: err != nil, Description: "its server speaks TLS: register it with https://", err: err}
+	}
+	if err != nil {
+		return nil, failure(err)
+	}
+	return a, nil
+}
+
+// try sends a request, again where no connection could be made. Its error is the network's.
+func (c *Client) try(ctx context.Context, b Broker, r call) (*answer, error) {
 	for try := 1; ; try++ {
-		var a *answer
-		if a, err = c.once(ctx, b, r); err == nil {
+		a, err := c.once(ctx, b, r)
+		if err == nil {
 			return a, nil
 		}
 		var dial *net.OpError
 		if try == connectTries || !errors.As(err, &dial) || dial.Op != "dial" || !c.pause(ctx) {
-			return nil, failure(err)
+			return nil, err
 		}
 	}
 }
@@ -116,11 +127,7 @@ func (c *Client) once(ctx context.Context, b Broker, r call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := c.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	res, err := client.Do(req)
+	res, err := c.http().Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +140,13 @@ func (c *Client) once(ctx context.Context, b Broker, r call) (*answer, error) {
 		body = nil // whatever it is, it is no answer
 	}
 	return &answer{status: res.StatusCode, body: body, retryAfter: retryAfter(res.Header.Get("Retry-After"))}, nil
+}
+
+func (c *Client) http() *http.Client {
+	if c.HTTP == nil {
+		return http.DefaultClient
+	}
+	return c.HTTP
 }
 
 func (c *Client) request(ctx context.Context, b Broker, r call) (*http.Request, error) {

@@ -2,7 +2,10 @@ package osb
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -70,6 +73,51 @@ func TestSchemeMismatch(t *testing.T) {
 	if !errors.As(err, &known) || known.Kind != Unreachable || known.Orphan || !strings.Contains(err.Error(), "register it with http://") {
 		t.Errorf("HTTP where HTTPS was said: %v", err)
 	}
+}
+
+// TestSchemeMismatchInOtherWords: servers that take HTTP for TLS, or TLS for HTTP, say so each in their way, and some not at all.
+func TestSchemeMismatchInOtherWords(t *testing.T) {
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	for name, test := range map[string]struct {
+		url, want string
+		orphan    bool
+	}{
+		"a page":        {strings.Replace(secure.URL, "https://", "http://", 1), "its server speaks TLS: register it with https://", false},
+		"an alert":      {"http://" + listen(t, func(c net.Conn) { tls.Server(c, secure.TLS).Handshake() }), "its server speaks TLS: register it with https://", true},
+		"HTTP/0.9":      {"https://" + listen(t, func(c net.Conn) { c.Write([]byte("<!DOCTYPE HTML><html>Bad request version")) }), "register it with http://", false},
+		"just hangs up": {"http://" + listen(t, func(net.Conn) {}), "ended the connection before it had answered", true},
+	} {
+		_, err := (&Client{}).Catalog(t.Context(), Broker{URL: test.url, Username: "u", Password: "p"})
+		var known *Error
+		if !errors.As(err, &known) || known.Orphan != test.orphan || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v (%+v), want %q", name, err, known, test.want)
+		}
+	}
+}
+
+// listen serves connections one after another, each of which ends with serve.
+func listen(t *testing.T, serve func(net.Conn)) (address string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() { l.Close(); <-done })
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serve(c)
+			c.Close()
+		}
+	}()
+	return l.Addr().String()
 }
 
 func TestValidateURL(t *testing.T) {
