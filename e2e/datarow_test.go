@@ -19,16 +19,20 @@ import (
 	_ "github.com/lib/pq" // for PostgreSQL
 	"github.com/minio/minio-go/v7"
 	miniocredentials "github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/nats-io/nats.go"
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // credentials are those of a binding or a key, as far as an offering has them.
 type credentials struct {
-	URI, Host, Username, Password, Database string
-	Port                                    int
-	CA                                      string `json:"ca_certificate"`
-	Endpoint, Region, Bucket                string // of objects
-	KeyID                                   string `json:"access_key_id"`
-	Secret                                  string `json:"secret_access_key"`
+	URI, Host, Username, Password string
+	Port                          int
+	CA                            string `json:"ca_certificate"`
+	Database                      string // of PostgreSQL and MySQL
+	VHost                         string // of RabbitMQ
+	Endpoint, Region, Bucket      string // of objects
+	KeyID                         string `json:"access_key_id"`
+	Secret                        string `json:"secret_access_key"`
 }
 
 // rowTime is how long one reading or writing may take.
@@ -43,9 +47,11 @@ var rowsOf = map[string]struct {
 	"postgres": {
 		sqlWriter(postgresDB, "INSERT INTO canary VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET value = excluded.value"), sqlReader(postgresDB),
 	},
-	"mysql":   {sqlWriter(mysqlDB, "REPLACE INTO canary VALUES (1, ?)"), sqlReader(mysqlDB)},
-	"redis":   {redisWrite, redisRead},
-	"objects": {objectWrite, objectRead},
+	"mysql":    {sqlWriter(mysqlDB, "REPLACE INTO canary VALUES (1, ?)"), sqlReader(mysqlDB)},
+	"redis":    {redisWrite, redisRead},
+	"objects":  {objectWrite, objectRead},
+	"rabbitmq": {messageWrite, messageRead},
+	"nats":     {streamWrite, streamRead},
 }
 
 func (c credentials) tls() *tls.Config {
@@ -159,4 +165,100 @@ func objectRead(ctx context.Context, c credentials) (string, error) {
 	defer object.Close()
 	row, err := io.ReadAll(object)
 	return string(row), err
+}
+
+// onQueue calls do with a channel and the name of a durable queue.
+func onQueue(c credentials, do func(*amqp.Channel, string) error) error {
+	uri := fmt.Sprintf("amqps://%s:%s@%s/%s", c.Username, c.Password, c.address(), c.VHost)
+	conn, err := amqp.DialConfig(uri, amqp.Config{TLSClientConfig: c.tls(), Dial: amqp.DefaultDial(rowTime)})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	channel, err := conn.Channel()
+	if err != nil {
+		return err
+	}
+	queue, err := channel.QueueDeclare("canary", true, false, false, false, nil)
+	if err != nil {
+		return err
+	}
+	return do(channel, queue.Name)
+}
+
+// messageWrite leaves one message in the queue.
+func messageWrite(ctx context.Context, c credentials, row string) error {
+	return onQueue(c, func(channel *amqp.Channel, queue string) error {
+		if err := channel.Confirm(false); err != nil {
+			return err
+		}
+		if _, err := channel.QueuePurge(queue, false); err != nil {
+			return err
+		}
+		sent, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", queue, false, false, amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte(row)})
+		if err != nil {
+			return err
+		}
+		taken, err := sent.WaitContext(ctx)
+		if err == nil && !taken {
+			err = errors.New("the message was not taken")
+		}
+		return err
+	})
+}
+
+// messageRead looks at the message and leaves it in the queue.
+func messageRead(_ context.Context, c credentials) (row string, err error) {
+	err = onQueue(c, func(channel *amqp.Channel, queue string) error {
+		m, there, err := channel.Get(queue, false)
+		if err != nil {
+			return err
+		}
+		if !there {
+			return errors.New("the queue is empty")
+		}
+		row = string(m.Body)
+		return m.Nack(false, true)
+	})
+	return row, err
+}
+
+// onStream calls do with the JetStream of a connection.
+func onStream(ctx context.Context, c credentials, do func(nats.JetStreamContext) error) error {
+	conn, err := nats.Connect(c.URI, nats.Secure(c.tls()), nats.Timeout(rowTime/2))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stream, err := conn.JetStream(nats.Context(ctx))
+	if err != nil {
+		return err
+	}
+	return do(stream)
+}
+
+func streamWrite(ctx context.Context, c credentials, row string) error {
+	return onStream(ctx, c, func(stream nats.JetStreamContext) error {
+		bucket, err := stream.CreateKeyValue(&nats.KeyValueConfig{Bucket: "canary"})
+		if err != nil {
+			return err
+		}
+		_, err = bucket.PutString("row", row)
+		return err
+	})
+}
+
+func streamRead(ctx context.Context, c credentials) (row string, err error) {
+	err = onStream(ctx, c, func(stream nats.JetStreamContext) error {
+		bucket, err := stream.KeyValue("canary")
+		if err != nil {
+			return err
+		}
+		entry, err := bucket.Get("row")
+		if err == nil {
+			row = string(entry.Value())
+		}
+		return err
+	})
+	return row, err
 }
