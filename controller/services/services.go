@@ -217,13 +217,16 @@ func (l *Loop) later(guid string) {
 }
 
 // about is what a question on a managed service instance needs: the instance, its plan, its broker.
-func (l *Loop) about(instanceGUID string) (t *task, err error) {
+func (l *Loop) about(instanceGUID, bindingGUID string) (t *task, err error) {
 	err = l.DB.View(func(tx *store.Tx) error {
 		i, err := store.ServiceInstances.Get(tx, instanceGUID)
 		if err != nil {
 			return err
 		}
 		t = &task{instance: i}
+		if t.binding, err = store.ServiceBindings.Get(tx, bindingGUID); err != nil && !errors.Is(err, store.ErrNotFound) { // one of a route is none
+			return err
+		}
 		return t.loadPlan(tx)
 	})
 	return t, err
@@ -231,7 +234,7 @@ func (l *Loop) about(instanceGUID string) (t *task, err error) {
 
 // InstanceParameters asks the broker of a managed service instance for its parameters, a JSON object.
 func (l *Loop) InstanceParameters(ctx context.Context, guid string, who osb.Identity) (json.RawMessage, error) {
-	t, err := l.about(guid)
+	t, err := l.about(guid, "")
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +247,7 @@ func (l *Loop) InstanceParameters(ctx context.Context, guid string, who osb.Iden
 
 // BindingParameters asks the broker of a credential or route binding for its parameters, a JSON object.
 func (l *Loop) BindingParameters(ctx context.Context, instanceGUID, bindingGUID string, who osb.Identity) (json.RawMessage, error) {
-	t, err := l.about(instanceGUID)
+	t, err := l.about(instanceGUID, bindingGUID)
 	if err != nil {
 		return nil, err
 	}

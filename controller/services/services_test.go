@@ -145,10 +145,15 @@ func operation(kind string) store.Operation {
 // create has an instance of a plan made and returns its GUID and the job.
 func (m *market) create(plan string) (string, *store.Job) {
 	m.t.Helper()
+	return m.createWith(plan, `{"a":1}`)
+}
+
+func (m *market) createWith(plan, parameters string) (string, *store.Job) {
+	m.t.Helper()
 	p := m.plan(plan)
 	i := &store.ServiceInstance{Name: "i" + plan, Type: store.ServiceManaged, SpaceGUID: m.space, PlanGUID: p.GUID, MaintenanceInfo: p.MaintenanceInfo, Unmade: true, LastOperation: operation("create")}
 	m.update(func(tx *store.Tx) error { return store.ServiceInstances.Put(tx, i) })
-	return i.GUID, m.begin(&store.ServiceOperation{On: store.OnInstance, Type: store.OperationCreate, TargetGUID: i.GUID, InstanceGUID: i.GUID, BrokerGUID: m.brokerGUID, Parameters: []byte(`{"a":1}`)})
+	return i.GUID, m.begin(&store.ServiceOperation{On: store.OnInstance, Type: store.OperationCreate, TargetGUID: i.GUID, InstanceGUID: i.GUID, BrokerGUID: m.brokerGUID, Parameters: []byte(parameters)})
 }
 
 func (m *market) bind(instance string) (string, *store.Job) {

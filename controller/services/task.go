@@ -120,7 +120,14 @@ func routeURL(tx *store.Tx, guid string) (string, error) {
 }
 
 func (t *task) address() osb.Broker {
-	return osb.Broker{URL: t.broker.URL, Username: t.broker.Username, Password: t.broker.Password}
+	b := osb.Broker{URL: t.broker.URL, Username: t.broker.Username, Password: t.broker.Password}
+	if t.op != nil {
+		b.Private = osb.Private(t.op.Parameters)
+	}
+	if t.binding != nil {
+		b.Private = append(b.Private, osb.Private(t.binding.Credentials)...)
+	}
+	return b
 }
 
 func (t *task) osbInstance() osb.Instance {

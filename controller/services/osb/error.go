@@ -155,7 +155,7 @@ func (a *answer) problem() *Error {
 	if json.Unmarshal(a.body, &body) == nil {
 		code, _ := body.Error.(string)
 		description, _ := body.Description.(string)
-		e.Code, e.Description = clean(code), clean(description)
+		e.Code, e.Description = a.say(code), a.say(description)
 		if e.Description == "" && e.Code != "" {
 			e.Description = e.Code
 		}
@@ -182,7 +182,7 @@ func (a *answer) problem() *Error {
 
 // malformed is the error of an answer whose status is one of success and whose body is not.
 func (a *answer) malformed(err error) *Error {
-	return &Error{Kind: Malformed, Status: a.status, Description: clean(err.Error()), Orphan: a.status != http.StatusOK, err: err}
+	return &Error{Kind: Malformed, Status: a.status, Description: a.say(err.Error()), Orphan: a.status != http.StatusOK, err: err}
 }
 
 // APIError is what the API answers when a broker has failed it.

@@ -218,7 +218,7 @@ func (c *Client) lastOperation(ctx context.Context, b Broker, path string, i Ins
 	}
 	switch body.State {
 	case InProgress, Succeeded, Failed:
-		return &LastOperation{State: body.State, Description: clean(body.Description), RetryAfter: a.retryAfter}, nil
+		return &LastOperation{State: body.State, Description: a.say(body.Description), RetryAfter: a.retryAfter}, nil
 	}
 	return nil, a.malformed(errors.New("the answer's state must be 'in progress', 'succeeded' or 'failed'"))
 }

@@ -41,6 +41,9 @@ const connectTries = 3
 type Broker struct {
 	URL                string
 	Username, Password string
+	// Private are texts that are taken out of what the broker says of failures and progress, as the password always is:
+	// errors and descriptions are shown and logged.
+	Private []string
 }
 
 // Identity is who caused a request (OSB, Originating Identity); the zero value is nobody in particular.
@@ -64,6 +67,7 @@ type answer struct {
 	status     int
 	body       []byte
 	retryAfter time.Duration
+	veil       *strings.Replacer // nil: nothing is private
 }
 
 // call is one request to a broker.
@@ -139,7 +143,7 @@ func (c *Client) once(ctx context.Context, b Broker, r call) (*answer, error) {
 	if len(body) > answerBytes {
 		body = nil // whatever it is, it is no answer
 	}
-	return &answer{status: res.StatusCode, body: body, retryAfter: retryAfter(res.Header.Get("Retry-After"))}, nil
+	return &answer{status: res.StatusCode, body: body, retryAfter: retryAfter(res.Header.Get("Retry-After")), veil: b.veil()}, nil
 }
 
 func (c *Client) http() *http.Client {
