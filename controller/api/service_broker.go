@@ -276,29 +276,32 @@ func (s *Server) deleteServiceBroker(c *Ctx) error {
 		if n > 0 {
 			return capi.ServiceBrokerNotRemovable.Errorf("Can not remove brokers that have associated service instances: %s", b.Name)
 		}
-		return firstOf(s.removeBroker(tx, b), c.audit(tx, Event{Type: "audit.service_broker.delete", Target: brokerTarget(b), Place: c.place}))
+		return c.removeBroker(tx, b, c.place)
 	})
 }
 
 // removeBroker deletes a broker without instances, with its offerings and plans and what is under way with it.
-func (s *Server) removeBroker(tx *store.Tx, b *store.ServiceBroker) error {
+func (c *Ctx) removeBroker(tx *store.Tx, b *store.ServiceBroker, place Place) error {
 	by := store.By("broker", b.GUID)
 	return firstOf(
-		each(tx, store.ServiceOfferings, s.removeOffering, by),
+		each(tx, store.ServiceOfferings, func(tx *store.Tx, o *store.ServiceOffering) error {
+			return firstOf(c.removeOffering(tx, o, place), c.audit(tx, Event{Type: "audit.service.delete", Target: offeringTarget(o), Place: place}))
+		}, by),
 		each(tx, store.ServiceOperations, func(tx *store.Tx, o *store.ServiceOperation) error {
 			return firstOf(store.ServiceOperations.Delete(tx, o.GUID), serviceop.Complete(tx, o.JobGUID, nil))
 		}, by),
-		store.ServiceBrokers.Delete(tx, b.GUID))
+		store.ServiceBrokers.Delete(tx, b.GUID),
+		c.audit(tx, Event{Type: "audit.service_broker.delete", Target: brokerTarget(b), Place: place}))
 }
 
-// removeOffering deletes an offering with its plans; there are no instances of them.
-func (s *Server) removeOffering(tx *store.Tx, o *store.ServiceOffering) error {
-	if o.DashboardClientID != "" && s.dashboards != nil {
-		if err := s.dashboards.DeleteDashboard(tx, o.DashboardClientID); err != nil {
+// removeOffering deletes an offering with its plans, whose events it writes; there are no instances of them.
+func (c *Ctx) removeOffering(tx *store.Tx, o *store.ServiceOffering, place Place) error {
+	if o.DashboardClientID != "" && c.s.dashboards != nil {
+		if err := c.s.dashboards.DeleteDashboard(tx, o.DashboardClientID); err != nil {
 			return err
 		}
 	}
 	return firstOf(
-		each(tx, store.ServicePlans, func(tx *store.Tx, p *store.ServicePlan) error { return store.ServicePlans.Delete(tx, p.GUID) }, store.By("offering", o.GUID)),
+		each(tx, store.ServicePlans, func(tx *store.Tx, p *store.ServicePlan) error { return c.removePlan(tx, p, place) }, store.By("offering", o.GUID)),
 		store.ServiceOfferings.Delete(tx, o.GUID))
 }

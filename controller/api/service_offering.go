@@ -165,7 +165,7 @@ func (s *Server) deleteServiceOffering(c *Ctx) error {
 		if err := each(tx, store.ServiceInstances, c.purgeInstance, store.By("plan", plans...)); err != nil {
 			return err
 		}
-		return firstOf(s.removeOffering(tx, o), c.audit(tx, Event{Type: "audit.service.delete", Target: offeringTarget(o), Place: c.place, Data: request(map[string]any{"purge": purge})}))
+		return firstOf(c.removeOffering(tx, o, c.place), c.audit(tx, Event{Type: "audit.service.delete", Target: offeringTarget(o), Place: c.place, Data: request(map[string]any{"purge": purge})}))
 	})
 	if err != nil {
 		return err

@@ -29,6 +29,11 @@ func (s *Server) servicePlanRoutes() []Route {
 	}
 }
 
+// removePlan deletes a plan, of which there are no instances.
+func (c *Ctx) removePlan(tx *store.Tx, p *store.ServicePlan, place Place) error {
+	return firstOf(store.ServicePlans.Delete(tx, p.GUID), c.audit(tx, Event{Type: "audit.service_plan.delete", Target: planTarget(p), Place: place}))
+}
+
 func planTarget(p *store.ServicePlan) store.Actor {
 	return store.Actor{GUID: p.GUID, Type: "service_plan", Name: p.Name}
 }
@@ -237,7 +242,7 @@ func (s *Server) deleteServicePlan(c *Ctx) error {
 		case p.Available:
 			return errInvalid(fmt.Sprintf("The service plan '%s' cannot be deleted while it stands in the catalog of its broker", p.Name))
 		}
-		return firstOf(store.ServicePlans.Delete(tx, p.GUID), c.audit(tx, Event{Type: "audit.service_plan.delete", Target: planTarget(p), Place: c.place}))
+		return c.removePlan(tx, p, c.place)
 	})
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func (c *Ctx) removeSpaceBroker(tx *store.Tx, b *store.ServiceBroker) error {
 	if err != nil {
 		return err
 	}
-	return firstOf(c.s.removeBroker(tx, b), c.audit(tx, Event{Type: "audit.service_broker.delete", Target: brokerTarget(b), Place: place}))
+	return c.removeBroker(tx, b, place)
 }
 
 // removeRouteRecord deletes a route with its route service binding and its policies.
