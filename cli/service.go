@@ -34,6 +34,8 @@ func (k *console) serviceCommands() []*cli.Command {
 			flags: []cli.Flag{guidFlag, &cli.BoolFlag{Name: "params", Usage: "print its parameters and nothing else"}}, need: aSpace, run: showService,
 			api: with("GET "+path+"/:guid/parameters", "GET /v3/service_credential_bindings", "GET "+path+"/:guid/relationships/shared_spaces")}),
 		k.command(spec{name: "create-service", aliases: []string{"cs"}, category: serviceCategory, summary: "make a service instance of a plan", args: "SERVICE_OFFERING PLAN NEW_NAME", min: 3, max: 3,
+			details: "Offerings and plans are those of cupola marketplace. A broker that takes its time goes on after the command has ended:\n" +
+				"cupola service NEW_NAME says how far it is. Apps get the credentials with cupola bind-service.",
 			examples: []string{"cupola create-service postgres small shop-db --wait", `cupola create-service acme-db small shop-db -c '{"version":17}'`},
 			flags:    []cli.Flag{paramsFlag, tagsFlag, waitFlag, brokerFlag}, need: aSpace, run: createService, api: append(plans, "POST "+path, "GET /v3/jobs/:guid")}),
 		k.command(spec{name: "update-service", category: serviceCategory, summary: "change plan, parameters or tags of a service instance", args: "SERVICE_INSTANCE", min: 1, max: 1,

@@ -23,6 +23,8 @@ func (k *console) serviceBindingCommands() []*cli.Command {
 	key := "SERVICE_INSTANCE KEY"
 	return []*cli.Command{
 		k.command(spec{name: "bind-service", aliases: []string{"bs"}, category: serviceCategory, summary: "give an app the credentials of a service instance", args: "APP_NAME SERVICE_INSTANCE", min: 2, max: 2,
+			details:  "The app reads them from VCAP_SERVICES when it starts: restart it then, or restage it where its buildpack reads them.",
+			examples: []string{"cupola bind-service shop shop-db && cupola restart shop", `cupola bind-service shop shop-db -c '{"role":"reader"}'`},
 			flags: []cli.Flag{paramsFlag, waitFlag, &cli.StringFlag{Name: "binding-name", Usage: "`NAME` under which the app finds it (default: that of the service instance)"},
 				&cli.StringFlag{Name: "strategy", Usage: "`HOW`: single, or multiple to keep earlier bindings while credentials are changed"}},
 			need: aSpace, run: bindService, api: with("POST "+bindingPath, "GET /v3/jobs/:guid")}),
