@@ -170,7 +170,7 @@ var shapeless = []string{
 	"GET /v3/service_instances/{guid}/parameters", "GET /v3/service_credential_bindings/{guid}/parameters", // whatever a broker says
 	"GET /v3/service_route_bindings/{guid}/parameters",
 	"GET /v3/apps/{guid}/request_stats", "GET /v3/request_stats", "GET /v3/admin/nodes", "GET /v3/summary", "GET /v3/map", // our own
-	"GET /v3/admin/nodes/{guid}/instances", "GET /v3/admin/engine", "POST /v3/admin/engine/actions/migrate", "GET /v3/admin/disks", "GET /v3/certificates", "GET /v3/backup_states", "GET /v3/apps/{guid}/causes", "GET /v3/builds/{guid}/phases",
+	"GET /v3/admin/nodes/{guid}/instances", "GET /v3/admin/engine", "POST /v3/admin/engine/actions/migrate", "GET /v3/admin/disks", "POST /v3/admin/actions/clean_up", "GET /v3/certificates", "GET /v3/backup_states", "GET /v3/apps/{guid}/causes", "GET /v3/builds/{guid}/phases",
 	"GET /v3/service_instances/{guid}/backups", "POST /v3/service_instances/{guid}/backups", "POST /v3/service_instances/{guid}/actions/restore",
 	"GET /v3/deleted_service_instances", "POST /v3/deleted_service_instances/{guid}/actions/restore",
 }
