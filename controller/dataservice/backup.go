@@ -222,17 +222,20 @@ func (m *Manager) writeBackup(ctx context.Context, b *store.DataBackup) (size in
 	if err != nil {
 		return 0, "", err
 	}
-	v := newView(s, p, nil, nil)
-	if err := m.runAll(ctx, s.GUID, v, o.BeforeBackup); err != nil {
-		return 0, "", err
-	}
 	stored := &measure{h: sha256.New()}
 	err = m.putStream(ctx, b.GUID, func(out io.Writer) error {
-		return encrypt(io.MultiWriter(out, stored), b.Key, b.GUID, func(plain io.Writer) error {
-			return m.runCommand(ctx, s.GUID, v, o.Backup, nil, plain)
-		})
+		return encrypt(io.MultiWriter(out, stored), b.Key, b.GUID, func(plain io.Writer) error { return m.writeContent(ctx, s, o, p, plain) })
 	})
 	return stored.n, hex.EncodeToString(stored.h.Sum(nil)), err
+}
+
+// writeContent has the offering's commands for a backup write what an instance has.
+func (m *Manager) writeContent(ctx context.Context, s *store.DataService, o *Offering, p *Plan, to io.Writer) error {
+	v := newView(s, p, nil, nil)
+	if err := m.runAll(ctx, s.GUID, v, o.BeforeBackup); err != nil {
+		return err
+	}
+	return m.runCommand(ctx, s.GUID, v, o.Backup, nil, to)
 }
 
 // putStream keeps what a function writes in the vault, all of it or nothing.

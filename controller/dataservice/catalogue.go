@@ -70,6 +70,8 @@ type Offering struct {
 	BeforeRestore   []Command `yaml:"before_restore"`
 	Restored        []Command `yaml:"restored"`
 	RestoreRestarts bool      `yaml:"restore_restarts"`
+	// RestoreWhole: a restore that fails leaves what was there. Otherwise that is copied first, and put back.
+	RestoreWhole bool `yaml:"restore_whole"`
 
 	Recovery *Recovery `yaml:"recovery"` // nil: to a backup alone, not to any moment
 

@@ -237,7 +237,7 @@ func deleteBindings(tx *store.Tx, guid string) error {
 // purge destroys the volume and forgets the instance, and with it what it could be restored from: its archives, and its backups,
 // which the loop removes once it is gone.
 func (m *Manager) purge(ctx context.Context, guid string) error {
-	if err := m.Engine.RemoveVolume(ctx, volumeID(guid)); err != nil {
+	if err := errors.Join(m.Engine.RemoveVolume(ctx, volumeID(guid)), m.Spool.Remove(ctx, asideName(guid))); err != nil {
 		return err
 	}
 	m.Log.Info("data of a service instance destroyed", "service_instance", guid)

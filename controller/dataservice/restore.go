@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cupola-paas/cupola/controller/dataservice/keeper"
+	"github.com/cupola-paas/cupola/controller/dataservice/vault"
 	"github.com/cupola-paas/cupola/store"
 )
 
@@ -43,6 +44,9 @@ func (m *Manager) Restore(guid, backupGUID string, more also) error {
 			return err
 		}
 		s.State, s.RestoreFrom = store.DataRestoring, backupGUID
+		if s.RestoreKey == nil {
+			s.RestoreKey = vault.NewKey()
+		}
 		beginOperation(tx, s, store.DataRestore)
 		return with(more, tx, s)
 	})
@@ -54,11 +58,19 @@ func (m *Manager) restore(ctx context.Context, s *store.DataService) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := m.Spool.Remove(ctx, s.GUID); err != nil {
-		m.Log.Warn("a fetched backup not removed", "service_instance", s.GUID, "error", err)
+	gone := m.Spool.Remove(ctx, s.GUID)
+	kept := errors.Is(why, errNotPutBack)
+	if !kept {
+		gone = errors.Join(gone, m.Spool.Remove(ctx, asideName(s.GUID)))
+	}
+	if gone != nil {
+		m.Log.Warn("copies for a restore not removed", "service_instance", s.GUID, "error", gone)
 	}
 	err := m.change(s.GUID, func(_ *store.Tx, now *store.DataService) error {
 		now.RestoreFrom, now.RestoreTo, now.RestoreOf = "", time.Time{}, ""
+		if !kept {
+			now.RestoreKey = nil
+		}
 		return nil
 	})
 	return errors.Join(err, m.finish(s.GUID, store.DataReady, why))
@@ -79,12 +91,25 @@ func (m *Manager) restoreFrom(ctx context.Context, s *store.DataService) error {
 	if err := m.fetch(ctx, s, b); err != nil {
 		return err
 	}
-	v := newView(s, p, nil, nil)
-	err = m.pour(ctx, s.GUID, v, o, func(use func(io.Reader) error) error { return m.readFetched(ctx, s, b, use) })
-	if err == nil && o.RestoreRestarts {
-		err = m.takeUp(ctx, s, o, p)
+	aside := false
+	if !o.RestoreWhole {
+		if aside, err = m.setAside(ctx, s, o, p); err != nil {
+			return err
+		}
 	}
-	return err
+	why := m.replace(ctx, s, o, p, func(use func(io.Reader) error) error { return m.readFetched(ctx, s, b, use) })
+	if why == nil || ctx.Err() != nil || !aside {
+		return why
+	}
+	return m.putBack(ctx, s, o, p, why)
+}
+
+// replace puts the content that from gives in place of the instance's.
+func (m *Manager) replace(ctx context.Context, s *store.DataService, o *Offering, p *Plan, from func(use func(io.Reader) error) error) error {
+	if err := m.pour(ctx, s.GUID, newView(s, p, nil, nil), o, from); err != nil || !o.RestoreRestarts {
+		return err
+	}
+	return m.takeUp(ctx, s, o, p)
 }
 
 // pour runs the offering's commands for a restore with the content that from gives. With RestoreRestarts the server has it

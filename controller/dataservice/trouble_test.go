@@ -235,3 +235,52 @@ func TestVaultGoesAway(t *testing.T) {
 		})
 	}
 }
+
+// TestRestoreFails: a restore in place that fails when the old content is gone already puts that back.
+func TestRestoreFails(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.out = t.Output()
+	p.start()
+	for _, c := range []struct {
+		offering    string
+		write, read func(credentials map[string]any) error
+		spoil       func(plain []byte) []byte
+		slow        bool
+	}{
+		{offering: "redis", write: redisWrite, read: redisRead, spoil: func([]byte) []byte { return []byte("FLUSHALL\r\nNO SUCH COMMAND\r\n") }},
+		{offering: "mysql", write: mysqlWrite, read: mysqlRead, spoil: func([]byte) []byte { return []byte("THIS IS NO SQL;\n") }, slow: true},
+		{offering: "nats", write: natsWrite, read: natsRead, spoil: func(plain []byte) []byte { return plain[:len(plain)/2] }},
+	} {
+		t.Run(c.offering, func(t *testing.T) {
+			i, credentials := p.written(t, c.offering, c.slow, c.write)
+			b := p.backUp(t, i)
+			path := filepath.Join(p.backups, b.GUID+".backup")
+			sealed, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var plain, spoiled bytes.Buffer
+			if err := errors.Join(vault.Decrypt(&plain, sealed, b.Key, b.GUID), sealed.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if err := vault.Encrypt(&spoiled, bytes.NewReader(c.spoil(plain.Bytes())), b.Key, b.GUID); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, spoiled.Bytes(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			i.restore(t, b.GUID)
+			if why := i.untilFailed(); !strings.Contains(why, "what was there before was put back") {
+				t.Errorf("the restore failed with %q", why)
+			}
+			if err := c.read(credentials); err != nil {
+				t.Errorf("after a restore that failed: %v", err)
+			}
+			if left, err := os.ReadDir(p.spool); err != nil || len(left) != 0 {
+				t.Errorf("in the spool is left %v (%v)", left, err)
+			}
+			i.delete()
+		})
+	}
+}
