@@ -136,7 +136,16 @@ func (c *collector) stop() {
 	c.conns = nil
 }
 
-func (c *collector) next() string { return <-c.messages }
+func (c *collector) next() string {
+	c.t.Helper()
+	select {
+	case m := <-c.messages:
+		return m
+	case <-time.After(30 * time.Second):
+		c.t.Fatal("no message comes")
+		return ""
+	}
+}
 
 // openDrains lets drains go to this machine, and gives what they note.
 func openDrains(t *testing.T, s *Store) (*Drains, chan string) {

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -53,16 +55,13 @@ type connSink struct {
 	target *target
 	dialer *net.Dialer
 	conn   net.Conn
-	gone   chan struct{} // closed when the server has ended conn
+	socket *net.TCPConn  // that of conn
+	gone   chan struct{} // closed when it was seen that the server has ended conn
 }
 
 func (s *connSink) send(ctx context.Context, messages [][]byte) error {
-	if s.conn != nil {
-		select {
-		case <-s.gone: // what was written now would be lost without a word
-			s.close()
-		default:
-		}
+	if s.conn != nil && s.ended() { // what was written now would be lost without a word
+		s.close()
 	}
 	if s.conn == nil {
 		if err := s.connect(ctx); err != nil {
@@ -92,6 +91,7 @@ func (s *connSink) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	socket := conn.(*net.TCPConn) // as for every dial to "tcp"
 	if s.target.tls != nil {
 		secure := tls.Client(conn, s.target.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
@@ -100,12 +100,31 @@ func (s *connSink) connect(ctx context.Context) error {
 		}
 		conn = secure
 	}
-	s.conn, s.gone = conn, make(chan struct{})
+	s.conn, s.socket, s.gone = conn, socket, make(chan struct{})
 	go func(gone chan struct{}) { // ends with the connection: a syslog server says nothing but its end
 		defer close(gone)
 		_, _ = io.Copy(io.Discard, conn)
 	}(s.gone)
 	return nil
+}
+
+// ended reports whether the server has ended the connection. The kernel knows before the goroutine that reads has its turn.
+func (s *connSink) ended() bool {
+	select {
+	case <-s.gone:
+		return true
+	default:
+	}
+	raw, err := s.socket.SyscallConn()
+	if err != nil {
+		return true
+	}
+	end := false
+	err = raw.Control(func(fd uintptr) {
+		n, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		end = n == 0 && err == nil || err != nil && !errors.Is(err, unix.EAGAIN)
+	})
+	return end || err != nil
 }
 
 func (s *connSink) close() {
