@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,19 +165,44 @@ func natsRead(c map[string]any) error {
 	return err
 }
 
+// rowIn is how a row is written into an instance of an offering and read again, with the credentials of a binding.
+type rowIn struct {
+	offering    string
+	write, read func(credentials map[string]any) error
+	forgets     bool // what it has is gone after a restart of the server
+	slow        bool // tried when all offerings are
+}
+
+// rowsIn are those of the offerings of these names.
+func rowsIn(names ...string) (rows []rowIn) {
+	for _, r := range []rowIn{
+		{offering: "redis", write: redisWrite, read: redisRead},
+		{offering: "nats", write: natsWrite, read: natsRead},
+		{offering: "memcached", write: memcachedWrite, read: memcachedRead, forgets: true},
+		{offering: "objects", write: objectsWrite, read: objectsRead},
+		{offering: "rabbitmq", write: rabbitWrite, read: rabbitRead, slow: true},
+		{offering: "mysql", write: mysqlWrite, read: mysqlRead, slow: true},
+	} {
+		if slices.Contains(names, r.offering) {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
 // written makes an instance for a test of its own, binds it and writes to it. Offerings that are slow, by their image or their start, are
 // tried when all are asked for.
-func (p *platform) written(t *testing.T, offering string, slow bool, write func(credentials map[string]any) error) (*instance, map[string]any) {
+func (p *platform) written(t *testing.T, r rowIn) (*instance, map[string]any) {
 	t.Helper()
-	if slow && os.Getenv("CUPOLA_ALL_OFFERINGS") == "" {
+	if r.slow && os.Getenv("CUPOLA_ALL_OFFERINGS") == "" {
 		t.Skip("set CUPOLA_ALL_OFFERINGS to try this offering too")
 	}
 	outer := p.t
 	p.t = t
 	t.Cleanup(func() { p.t = outer })
-	i := p.provision(offering, "small")
+	i := p.provision(r.offering, "small")
 	_, credentials := i.bind()
-	eventually(t, "written", func() error { return write(credentials) })
+	eventually(t, "written", func() error { return r.write(credentials) })
 	return i, credentials
 }
 
@@ -187,21 +213,9 @@ func TestOfferings(t *testing.T) {
 	p := newPlatform(t)
 	p.out = t.Output()
 	p.start()
-	for _, c := range []struct {
-		offering    string
-		write, read func(credentials map[string]any) error
-		forgets     bool
-		slow        bool
-	}{
-		{offering: "redis", write: redisWrite, read: redisRead},
-		{offering: "nats", write: natsWrite, read: natsRead},
-		{offering: "memcached", write: memcachedWrite, read: memcachedRead, forgets: true},
-		{offering: "objects", write: objectsWrite, read: objectsRead},
-		{offering: "rabbitmq", write: rabbitWrite, read: rabbitRead, slow: true},
-		{offering: "mysql", write: mysqlWrite, read: mysqlRead, slow: true},
-	} {
+	for _, c := range rowsIn("redis", "nats", "memcached", "objects", "rabbitmq", "mysql") {
 		t.Run(c.offering, func(t *testing.T) {
-			i, credentials := p.written(t, c.offering, c.slow, c.write)
+			i, credentials := p.written(t, c)
 			secondID, second := i.bind()
 			eventually(t, "read by another binding", func() error { return c.read(second) })
 			i.unbind(secondID)

@@ -25,18 +25,9 @@ func TestBackupTroubles(t *testing.T) {
 	f := &fickle{Folder: vault.Folder{Dir: p.backups}}
 	p.out, p.vault = t.Output(), f
 	p.start()
-	for _, c := range []struct {
-		offering    string
-		write, read func(credentials map[string]any) error
-		slow        bool
-	}{
-		{offering: "redis", write: redisWrite, read: redisRead},
-		{offering: "mysql", write: mysqlWrite, read: mysqlRead, slow: true},
-		{offering: "objects", write: objectsWrite, read: objectsRead, slow: true},
-		{offering: "rabbitmq", write: rabbitWrite, read: rabbitRead, slow: true},
-	} {
+	for _, c := range rowsIn("redis", "mysql", "objects", "rabbitmq") {
 		t.Run(c.offering, func(t *testing.T) {
-			i, credentials := p.written(t, c.offering, c.slow, c.write)
+			i, credentials := p.written(t, c)
 
 			before, err := os.ReadDir(p.backups)
 			if err != nil {
@@ -202,18 +193,9 @@ func TestVaultGoesAway(t *testing.T) {
 	l.whole.Store(1 << 30)
 	p.out, p.vault = t.Output(), l
 	p.start()
-	for _, c := range []struct {
-		offering    string
-		write, read func(credentials map[string]any) error
-		slow        bool
-	}{
-		{offering: "redis", write: redisWrite, read: redisRead},
-		{offering: "mysql", write: mysqlWrite, read: mysqlRead, slow: true},
-		{offering: "nats", write: natsWrite, read: natsRead},
-		{offering: "rabbitmq", write: rabbitWrite, read: rabbitRead, slow: true},
-	} {
+	for _, c := range rowsIn("redis", "mysql", "nats", "rabbitmq") {
 		t.Run(c.offering, func(t *testing.T) {
-			i, credentials := p.written(t, c.offering, c.slow, c.write)
+			i, credentials := p.written(t, c)
 			b := p.backUp(t, i)
 			l.whole.Store(0)
 			i.restore(t, b.GUID)
@@ -242,18 +224,14 @@ func TestRestoreFails(t *testing.T) {
 	p := newPlatform(t)
 	p.out = t.Output()
 	p.start()
-	for _, c := range []struct {
-		offering    string
-		write, read func(credentials map[string]any) error
-		spoil       func(plain []byte) []byte
-		slow        bool
-	}{
-		{offering: "redis", write: redisWrite, read: redisRead, spoil: func([]byte) []byte { return []byte("FLUSHALL\r\nNO SUCH COMMAND\r\n") }},
-		{offering: "mysql", write: mysqlWrite, read: mysqlRead, spoil: func([]byte) []byte { return []byte("THIS IS NO SQL;\n") }, slow: true},
-		{offering: "nats", write: natsWrite, read: natsRead, spoil: func(plain []byte) []byte { return plain[:len(plain)/2] }},
-	} {
+	spoil := map[string]func(plain []byte) []byte{
+		"redis": func([]byte) []byte { return []byte("FLUSHALL\r\nNO SUCH COMMAND\r\n") },
+		"mysql": func([]byte) []byte { return []byte("THIS IS NO SQL;\n") },
+		"nats":  func(plain []byte) []byte { return plain[:len(plain)/2] },
+	}
+	for _, c := range rowsIn("redis", "mysql", "nats") {
 		t.Run(c.offering, func(t *testing.T) {
-			i, credentials := p.written(t, c.offering, c.slow, c.write)
+			i, credentials := p.written(t, c)
 			b := p.backUp(t, i)
 			path := filepath.Join(p.backups, b.GUID+".backup")
 			sealed, err := os.Open(path)
@@ -264,7 +242,7 @@ func TestRestoreFails(t *testing.T) {
 			if err := errors.Join(vault.Decrypt(&plain, sealed, b.Key, b.GUID), sealed.Close()); err != nil {
 				t.Fatal(err)
 			}
-			if err := vault.Encrypt(&spoiled, bytes.NewReader(c.spoil(plain.Bytes())), b.Key, b.GUID); err != nil {
+			if err := vault.Encrypt(&spoiled, bytes.NewReader(spoil[c.offering](plain.Bytes())), b.Key, b.GUID); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(path, spoiled.Bytes(), 0o600); err != nil {
