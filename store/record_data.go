@@ -64,7 +64,7 @@ type DataService struct {
 	// had it then. A zero time: RestoreFrom.
 	RestoreTo time.Time `json:"restore_to"`
 	RestoreOf string    `json:"restore_of,omitempty"`
-	// RestoreKey seals what the instance had before that.
+	// RestoreKey seals what the instance had before any of its restores.
 	RestoreKey []byte `json:"restore_key,omitempty"`
 
 	Disk string `json:"disk,omitempty"` // whether its volume holds more than its plan allows: DataFull and the like

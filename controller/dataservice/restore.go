@@ -59,8 +59,7 @@ func (m *Manager) restore(ctx context.Context, s *store.DataService) error {
 		return ctx.Err()
 	}
 	gone := m.Spool.Remove(ctx, s.GUID)
-	kept := errors.Is(why, errNotPutBack)
-	if !kept {
+	if why == nil || errors.Is(why, errPutBack) { // otherwise it may be all that is left of what was there
 		gone = errors.Join(gone, m.Spool.Remove(ctx, asideName(s.GUID)))
 	}
 	if gone != nil {
@@ -68,9 +67,6 @@ func (m *Manager) restore(ctx context.Context, s *store.DataService) error {
 	}
 	err := m.change(s.GUID, func(_ *store.Tx, now *store.DataService) error {
 		now.RestoreFrom, now.RestoreTo, now.RestoreOf = "", time.Time{}, ""
-		if !kept {
-			now.RestoreKey = nil
-		}
 		return nil
 	})
 	return errors.Join(err, m.finish(s.GUID, store.DataReady, why))

@@ -47,8 +47,8 @@ func (m *Manager) readFetched(ctx context.Context, s *store.DataService, b *stor
 	return unseal(ctx, m.Spool, s.GUID, b.GUID, b.Key, use)
 }
 
-// errNotPutBack says that what an instance had before a restore is in the spool alone.
-var errNotPutBack = errors.New("what was there before could not be put back: it is kept, and is put back when the next restore fails too")
+// errPutBack says that an instance has what it had before a restore that failed.
+var errPutBack = errors.New("what was there before was put back")
 
 // asideName is that of what an instance had before a restore.
 func asideName(guid string) string { return guid + "-before" }
@@ -90,7 +90,7 @@ func (m *Manager) putBack(ctx context.Context, s *store.DataService, o *Offering
 	m.tell(s.GUID, "the restore failed: what was there before is put back")
 	err := m.replace(ctx, s, o, p, func(use func(io.Reader) error) error { return m.readAside(ctx, s, use) })
 	if err != nil {
-		return fmt.Errorf("%w; %w: %w", why, errNotPutBack, err)
+		return fmt.Errorf("%w; what was there before could not be put back, and is when the next restore fails too: %w", why, err)
 	}
-	return fmt.Errorf("%w; what was there before was put back", why)
+	return fmt.Errorf("%w; %w", why, errPutBack)
 }

@@ -56,3 +56,27 @@ func TestAFetchedBackupIsUsedAgain(t *testing.T) {
 		t.Errorf("what was damaged since: %v", err)
 	}
 }
+
+// TestWhatWasSetAsideIsUsedAgain: once a restore has begun, a copy of the instance would have a part of the backup, so that of before stays.
+func TestWhatWasSetAsideIsUsedAgain(t *testing.T) {
+	m := idleManager(t) // without an engine, which a new copy would need
+	m.Spool = vault.Folder{Dir: t.TempDir()}
+	s := &store.DataService{Meta: store.Meta{GUID: "db"}, RestoreKey: vault.NewKey()}
+	var sealed bytes.Buffer
+	if err := errors.Join(vault.EncryptPiece(&sealed, strings.NewReader("before"), s.RestoreKey, asideName("db")), m.Spool.Put(t.Context(), asideName("db"), &sealed)); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := m.setAside(t.Context(), s, &Offering{}, &Plan{}); !there || err != nil {
+		t.Fatalf("it is there: %t (%v)", there, err)
+	}
+	err := m.readAside(t.Context(), s, func(in io.Reader) error {
+		text, err := io.ReadAll(in)
+		if string(text) != "before" {
+			t.Errorf("it reads %q", text)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
