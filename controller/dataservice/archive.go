@@ -26,6 +26,9 @@ const (
 	maxSegment = 32 << 20
 )
 
+// errInterrupted says that a segment that was waited for was lost, and another archive begun after it.
+var errInterrupted = errors.New("the archive was interrupted meanwhile")
+
 // recovers reports whether any moment of an instance of a plan can be restored.
 func recovers(o *Offering, p *Plan) bool {
 	return o != nil && p != nil && o.Recovery != nil && p.RecoveryDays > 0
@@ -241,7 +244,7 @@ func (m *Manager) flush(ctx context.Context, s *store.DataService, o *Offering, 
 	return a, segment, err
 }
 
-// awaitSegment waits until a segment is in the archive that goes on.
+// awaitSegment waits until a segment is in the archive that goes on, or that has begun after it.
 func (m *Manager) awaitSegment(ctx context.Context, guid, segment string) (*store.DataArchive, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, arrival, fmt.Errorf("the segment %s did not get into the archive in %v", segment, arrival))
 	defer cancel()
@@ -257,6 +260,9 @@ func (m *Manager) awaitSegment(ctx context.Context, guid, segment string) (*stor
 		}
 		if a != nil && segmentWithin(segment, a.First, a.Last) {
 			return a, nil
+		}
+		if a != nil && segmentBefore(segment, a.First) {
+			return nil, fmt.Errorf("segment %s: %w", segment, errInterrupted)
 		}
 		select {
 		case <-changed:

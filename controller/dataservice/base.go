@@ -37,8 +37,12 @@ func (m *Manager) baseDue(s *store.DataService, all []*store.DataArchive) bool {
 	return time.Since(newest) > m.BackupEvery
 }
 
-// baseTrouble writes down how it went when a base backup was last made and proved.
+// baseTrouble writes down how it went when a base backup was last made and proved. An interruption is none of the archive that
+// has begun since: that wants a base backup at once, as no moment of it can be restored without.
 func (m *Manager) baseTrouble(guid string, why error) {
+	if errors.Is(why, errInterrupted) {
+		return
+	}
 	err := m.DB.Update(func(tx *store.Tx) error {
 		a, err := openArchive(tx, guid)
 		if err != nil || a == nil {
@@ -116,7 +120,7 @@ func (m *Manager) writeBase(ctx context.Context, s *store.DataService) (archive,
 		return "", "", err
 	}
 	if then.GUID != a.GUID {
-		return "", "", errors.New("the archive was interrupted meanwhile")
+		return "", "", errInterrupted
 	}
 	return a.GUID, b.GUID, m.changeBase(a.GUID, b.GUID, func(now *store.DataBase) {
 		now.State, now.FinishedAt, now.End, now.Bytes = store.OperationSucceeded, finished, end, stored.n

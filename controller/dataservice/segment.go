@@ -45,6 +45,13 @@ func segmentWithin(name, first, last string) bool {
 	return errN == nil && errA == nil && errZ == nil && name[:8] == first[:8] && n >= a && n <= z
 }
 
+// segmentBefore reports whether one segment comes before another of its time line.
+func segmentBefore(name, first string) bool {
+	n, errN := segmentNumber(name)
+	a, errA := segmentNumber(first)
+	return errN == nil && errA == nil && name[:8] == first[:8] && n < a
+}
+
 // segmentsOf calls a function with each name from first to last, until it fails.
 func segmentsOf(first, last string, do func(name string) error) error {
 	a, err := segmentNumber(first)

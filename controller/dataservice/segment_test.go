@@ -1,6 +1,7 @@
 package dataservice
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -24,6 +25,15 @@ func TestSegmentNames(t *testing.T) {
 			t.Errorf("segmentFollows(%s, %s) = %t", c.after, c.name, got)
 		}
 	}
+	for name, before := range map[string]bool{
+		"000000010000000000000001": true, "000000010000000000000002": false, "000000010000000000000003": false,
+		"000000020000000000000001": false, // another time line
+		"0000000100000000":         false,
+	} {
+		if got := segmentBefore(name, "000000010000000000000002"); got != before {
+			t.Errorf("%s is before: %t", name, got)
+		}
+	}
 	var all []string
 	err := segmentsOf("0000000100000000000000FE", "000000010000000100000001", func(name string) error {
 		all = append(all, name)
@@ -32,6 +42,36 @@ func TestSegmentNames(t *testing.T) {
 	want := []string{"0000000100000000000000FE", "0000000100000000000000FF", "000000010000000100000000", "000000010000000100000001"}
 	if err != nil || !slices.Equal(all, want) {
 		t.Errorf("the segments are %v (%v), want %v", all, err, want)
+	}
+}
+
+// TestAnInterruptedBase: a base backup that waits for a segment that was lost is told so at once, and the archive that has begun
+// after the gap gets one without delay, unlike one that had a base backup fail.
+func TestAnInterruptedBase(t *testing.T) {
+	m := idleManager(t)
+	s := &store.DataService{Meta: store.Meta{GUID: "db", CreatedAt: time.Now().Add(-time.Hour)}}
+	put(t, m, func(tx *store.Tx) error {
+		return store.DataArchives.Put(tx, &store.DataArchive{ServiceGUID: "db", First: "000000010000000000000005", Last: "000000010000000000000006"})
+	})
+	due := func() bool {
+		all, err := m.archives("db")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.baseDue(s, all)
+	}
+	if a, err := m.awaitSegment(t.Context(), "db", "000000010000000000000005"); err != nil || a.ServiceGUID != "db" {
+		t.Errorf("one that is there: %v", err)
+	}
+	_, lost := m.awaitSegment(t.Context(), "db", "000000010000000000000004")
+	if !errors.Is(lost, errInterrupted) {
+		t.Errorf("one that was lost: %v", lost)
+	}
+	if m.baseTrouble("db", lost); !due() {
+		t.Error("after an interruption the next base backup is not due")
+	}
+	if m.baseTrouble("db", errors.New("disk broken")); due() {
+		t.Error("a base backup that failed is made again without a pause")
 	}
 }
 
