@@ -44,7 +44,7 @@ func checkProcessMemory(tx *store.Tx, spaceGUID string, memoryMB int) error {
 
 // checkMemory compares what started apps want, as written in tx, with the quotas of the org and the space.
 func checkMemory(tx *store.Tx, spaceGUID string) error {
-	return underQuotas(tx, spaceGUID, limited, func(q *store.Quota, ofSpace bool, spaces []string) error {
+	return underQuotas(tx, spaceGUID, func(q *store.Quota, ofSpace bool, spaces []string) error {
 		if ofSpace {
 			return checkUsage(tx, q, "space_quota_exceeded", spaces)
 		}
@@ -52,18 +52,18 @@ func checkMemory(tx *store.Tx, spaceGUID string) error {
 	})
 }
 
-// underQuotas has the quota of a space checked, then that of its org, with the spaces that each counts; those alone that matter.
-func underQuotas(tx *store.Tx, spaceGUID string, matters func(*store.Quota) bool, check func(q *store.Quota, ofSpace bool, spaces []string) error) error {
+// underQuotas has the quota of a space checked, then that of its org, with the spaces that each counts; those alone that limit something.
+func underQuotas(tx *store.Tx, spaceGUID string, check func(q *store.Quota, ofSpace bool, spaces []string) error) error {
 	space, orgQuota, spaceQuota, err := limits(tx, spaceGUID)
 	if err != nil {
 		return err
 	}
-	if matters(spaceQuota) {
+	if limited(spaceQuota) {
 		if err := check(spaceQuota, true, []string{spaceGUID}); err != nil {
 			return err
 		}
 	}
-	if !matters(orgQuota) {
+	if !limited(orgQuota) {
 		return nil
 	}
 	spaces, err := spacesOf(tx, []string{space.OrgGUID})
@@ -97,7 +97,7 @@ func checkUsage(tx *store.Tx, q *store.Quota, word string, spaces []string) erro
 // checkStaging refuses a build for whose memory or log rate the quotas have no room beside what started apps and tasks may use.
 // Other builds are not counted: those of an org take turns. One without a log rate limit is let through, as in Cloud Controller.
 func checkStaging(tx *store.Tx, b *store.Build) error {
-	return underQuotas(tx, b.SpaceGUID, limited, func(q *store.Quota, ofSpace bool, spaces []string) error {
+	return underQuotas(tx, b.SpaceGUID, func(q *store.Quota, ofSpace bool, spaces []string) error {
 		whose := "organization"
 		if ofSpace {
 			whose = "space"
