@@ -79,7 +79,8 @@ type Manager struct {
 	Catalogue Catalogue
 	Logs      Logs        // nil: none
 	Vault     vault.Vault // where backups are kept; nil: none are made
-	// Spool has backups while they are restored, sealed as they are in Vault.
+	// Spool has backups while they are restored, sealed as they are in Vault, and, sealed too, what a restore replaces, which is
+	// put back when that fails.
 	Spool vault.Folder
 	// BackupEvery is the time between two backups of an instance that nobody asked for, zero: none are made. Of those that
 	// succeeded the newest BackupKeep stay; zero: all.

@@ -15,7 +15,7 @@ import (
 // kept may go away in the middle of a restore, which then has no need of it. What an earlier process has fetched is used again, as the
 // instance may have a part of it by now.
 func (m *Manager) fetch(ctx context.Context, s *store.DataService, b *store.DataBackup) error {
-	if m.checkFetched(ctx, s, b) == nil {
+	if m.readFetched(ctx, s, b, toEnd) == nil {
 		return nil
 	}
 	err := m.Spool.Bring(ctx, m.Vault, b.GUID, s.GUID, b.Bytes)
@@ -23,7 +23,7 @@ func (m *Manager) fetch(ctx context.Context, s *store.DataService, b *store.Data
 		err = errBackupGone
 	}
 	if err == nil {
-		err = m.checkFetched(ctx, s, b)
+		err = m.readFetched(ctx, s, b, toEnd)
 	}
 	if err != nil {
 		return fmt.Errorf("nothing was changed, as the backup could not be fetched whole: %w", err)
@@ -34,12 +34,10 @@ func (m *Manager) fetch(ctx context.Context, s *store.DataService, b *store.Data
 // errBackupGone says that a backup that is recorded is gone.
 var errBackupGone = fmt.Errorf("%w: it is not where backups are kept", vault.ErrDamaged)
 
-// checkFetched reads what was fetched to its end, so that nothing is begun with a backup that is damaged.
-func (m *Manager) checkFetched(ctx context.Context, s *store.DataService, b *store.DataBackup) error {
-	return m.readFetched(ctx, s, b, func(in io.Reader) error {
-		_, err := io.Copy(io.Discard, in)
-		return err
-	})
+// toEnd reads everything, so that nothing is begun with what is damaged.
+func toEnd(in io.Reader) error {
+	_, err := io.Copy(io.Discard, in)
+	return err
 }
 
 // readFetched gives the plain content of a backup that was fetched to a function.
@@ -57,7 +55,7 @@ func asideName(guid string) string { return guid + "-before" }
 // smaller plan. What an earlier process has set aside is used again, as the instance may have a part of the backup by now. A server
 // that cannot be backed up is no reason against a restore: then nothing is there.
 func (m *Manager) setAside(ctx context.Context, s *store.DataService, o *Offering, p *Plan) (there bool, err error) {
-	if m.readAside(ctx, s, func(in io.Reader) error { _, err := io.Copy(io.Discard, in); return err }) == nil {
+	if m.readAside(ctx, s, toEnd) == nil {
 		return true, nil
 	}
 	m.tell(s.GUID, "what is there is copied before it is replaced")

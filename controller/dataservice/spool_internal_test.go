@@ -3,6 +3,7 @@ package dataservice
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +13,17 @@ import (
 	"github.com/cupola-paas/cupola/controller/dataservice/vault"
 	"github.com/cupola-paas/cupola/store"
 )
+
+// reads wants a text, and no other.
+func reads(want string) func(io.Reader) error {
+	return func(in io.Reader) error {
+		text, err := io.ReadAll(in)
+		if err == nil && string(text) != want {
+			err = fmt.Errorf("it reads %q, want %q", text, want)
+		}
+		return err
+	}
+}
 
 // TestAFetchedBackupIsUsedAgain: a restore that a stop of the platform has broken off ends without the place of backups; what is
 // fetched for another backup, or was damaged since, is not taken for it.
@@ -39,14 +51,7 @@ func TestAFetchedBackupIsUsedAgain(t *testing.T) {
 	if err := m.fetch(t.Context(), s, second); err != nil {
 		t.Errorf("what was fetched is fetched again: %v", err)
 	}
-	err := m.readFetched(t.Context(), s, second, func(in io.Reader) error {
-		text, err := io.ReadAll(in)
-		if string(text) != "second" {
-			t.Errorf("it reads %q", text)
-		}
-		return err
-	})
-	if err != nil {
+	if err := m.readFetched(t.Context(), s, second, reads("second")); err != nil {
 		t.Error(err)
 	}
 	if err := os.Truncate(filepath.Join(m.Spool.Dir, "db.backup"), 20); err != nil {
@@ -69,14 +74,7 @@ func TestWhatWasSetAsideIsUsedAgain(t *testing.T) {
 	if there, err := m.setAside(t.Context(), s, &Offering{}, &Plan{}); !there || err != nil {
 		t.Fatalf("it is there: %t (%v)", there, err)
 	}
-	err := m.readAside(t.Context(), s, func(in io.Reader) error {
-		text, err := io.ReadAll(in)
-		if string(text) != "before" {
-			t.Errorf("it reads %q", text)
-		}
-		return err
-	})
-	if err != nil {
+	if err := m.readAside(t.Context(), s, reads("before")); err != nil {
 		t.Error(err)
 	}
 }
