@@ -28,19 +28,10 @@ var (
 func (m *Manager) RestoreTo(guid, of string, at time.Time, more also) error {
 	return m.change(guid, func(tx *store.Tx, s *store.DataService) error {
 		from, err := store.DataServices.Get(tx, of)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case inProgress(s):
-			return ErrBusy
-		case s.State != store.DataReady || s.Disk == store.DataStopped:
-			return ErrNotUsable
-		case from.OfferingID != s.OfferingID:
-			return ErrOtherOffering
-		case m.Vault == nil:
-			return ErrNoBackups
 		}
-		if err := notBackedUp(tx, guid); err != nil {
+		if err := m.restorable(tx, s, from.OfferingID); err != nil {
 			return err
 		}
 		all, err := archivesOf(tx, of)

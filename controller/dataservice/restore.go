@@ -26,21 +26,13 @@ const maxProof = 1024
 func (m *Manager) Restore(guid, backupGUID string, more also) error {
 	return m.change(guid, func(tx *store.Tx, s *store.DataService) error {
 		b, err := store.DataBackups.Get(tx, backupGUID)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case inProgress(s):
-			return ErrBusy
-		case s.State != store.DataReady || s.Disk == store.DataStopped:
-			return ErrNotUsable
-		case b.OfferingID != s.OfferingID:
-			return ErrOtherOffering
-		case b.State != store.OperationSucceeded:
-			return ErrNotWhole
-		case m.Vault == nil:
-			return ErrNoBackups
 		}
-		if err := notBackedUp(tx, guid); err != nil {
+		if b.State != store.OperationSucceeded {
+			return ErrNotWhole
+		}
+		if err := m.restorable(tx, s, b.OfferingID); err != nil {
 			return err
 		}
 		s.State, s.RestoreFrom = store.DataRestoring, backupGUID
@@ -50,6 +42,21 @@ func (m *Manager) Restore(guid, backupGUID string, more also) error {
 		beginOperation(tx, s, store.DataRestore)
 		return with(more, tx, s)
 	})
+}
+
+// restorable reports why nothing of an offering can be restored into an instance now.
+func (m *Manager) restorable(tx *store.Tx, s *store.DataService, offering string) error {
+	switch {
+	case inProgress(s):
+		return ErrBusy
+	case s.State != store.DataReady || s.Disk == store.DataStopped:
+		return ErrNotUsable
+	case offering != s.OfferingID:
+		return ErrOtherOffering
+	case m.Vault == nil:
+		return ErrNoBackups
+	}
+	return notBackedUp(tx, s.GUID)
 }
 
 // restore does it. A backup that is damaged, or cannot be fetched, is seen before anything is changed.
