@@ -182,22 +182,23 @@ type answered struct {
 // usable asks the machines that were not asked yet, and sorts those that will do: the one that has the cache first, then by
 // free memory.
 func (c *Cluster) usable(ctx context.Context, all []node.Machine, a staging.Ask, known map[string]answered) (usable []node.Machine, why string) {
+	fresh := slices.DeleteFunc(slices.Clone(all), func(m node.Machine) bool {
+		_, asked := known[m.ID]
+		return asked || isHere(m)
+	})
+	said := make([]answered, len(fresh))
 	var group errgroup.Group
 	group.SetLimit(16)
-	var mu sync.Mutex
-	for _, m := range all {
-		if _, asked := known[m.ID]; asked || isHere(m) {
-			continue
-		}
+	for i, m := range fresh {
 		group.Go(func() error {
-			said := c.askOne(ctx, m, a.CacheID)
-			mu.Lock()
-			defer mu.Unlock()
-			known[m.ID] = said
+			said[i] = c.askOne(ctx, m, a.CacheID)
 			return nil
 		})
 	}
 	_ = group.Wait()
+	for i, m := range fresh {
+		known[m.ID] = said[i]
+	}
 	for _, m := range all {
 		if said := known[m.ID]; said.why != "" {
 			why = said.why
