@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,21 +28,24 @@ func (seenData) Usage(string) *capi.ServiceUsage {
 	return &capi.ServiceUsage{Connections: &connections, ConnectionsLimit: 50, DiskLimit: 1 << 30}
 }
 
-func newDataWorld(t *testing.T) *dataWorld {
+// newWorldOfData is a world whose platform has data services, and the offering postgres of theirs.
+func newWorldOfData(t testing.TB) (*world, *dataservice.Offering) {
 	t.Helper()
 	catalogue, err := dataservice.ReadCatalogue("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &dataWorld{}
-	w.world = newWorld(t, func(o *Options) {
+	w := newWorld(t, func(o *Options) {
 		o.Data = seenData{&dataservice.Manager{DB: o.DB, Catalogue: catalogue, Vault: vault.Folder{Dir: t.TempDir()}}}
 	})
-	for _, o := range catalogue {
-		if o.Name == "postgres" {
-			w.offering = o
-		}
-	}
+	i := slices.IndexFunc(catalogue, func(o *dataservice.Offering) bool { return o.Name == "postgres" })
+	return w, catalogue[i]
+}
+
+func newDataWorld(t *testing.T) *dataWorld {
+	t.Helper()
+	w := &dataWorld{}
+	w.world, w.offering = newWorldOfData(t)
 	w.update(func(tx *store.Tx) error {
 		b := &store.ServiceBroker{Name: "cupola", URL: "http://broker.example.com", BuiltIn: true}
 		w.must(store.ServiceBrokers.Put(tx, b))

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"net/url"
 	"runtime"
@@ -21,13 +22,13 @@ import (
 // in proportion. One space has 500 apps, the others 50.
 type crowd struct {
 	*world
+	market
 	n                      int
 	orgs, spaces           []string
 	bigSpace               string
-	app, route, task, pack string // one of each
+	app, route, task, pack string // one of each, which the caller called member sees
 	user, event            string
-	// visibleSpaces are the spaces where the caller called member develops.
-	memberSpaces []string
+	memberSpaces           []string // where the caller called member develops
 }
 
 const (
@@ -38,7 +39,8 @@ const (
 
 func newCrowd(tb testing.TB, n int) *crowd {
 	tb.Helper()
-	c := &crowd{world: newWorld(tb), n: n}
+	c := &crowd{n: n}
+	c.world, c.offering = newWorldOfData(tb)
 	c.batch(max(n/500, 2), func(tx *store.Tx, i int) error {
 		o := &store.Org{Name: fmt.Sprintf("org-%04d", i)}
 		err := store.Orgs.Put(tx, o)
@@ -59,6 +61,7 @@ func newCrowd(tb testing.TB, n int) *crowd {
 		return store.Roles.Put(tx, &store.Role{Type: "space_developer", UserGUID: "member-guid", OrgGUID: c.orgs[i%len(c.orgs)], SpaceGUID: space})
 	})
 	c.batch(max(n/10, 10), c.putUser)
+	c.putMarketplace()
 	c.batch(n, c.putApp)
 	c.batch(10*n, c.putEvent)
 	return c
@@ -94,6 +97,9 @@ func (c *crowd) putUser(tx *store.Tx, i int) error {
 	return store.Roles.Put(tx, &store.Role{Type: "space_developer", UserGUID: u.GUID, OrgGUID: org, SpaceGUID: c.spaces[space]})
 }
 
+// seen reports whether the caller called member sees what is in a space.
+func (c *crowd) seen(space string) bool { return slices.Contains(c.memberSpaces, space) }
+
 // spaceOf puts the first apps into the crowded space and spreads the others.
 func (c *crowd) spaceOf(i int) string {
 	if i < min(crowdedSpace, c.n/2) {
@@ -124,15 +130,19 @@ func (c *crowd) putApp(tx *store.Tx, i int) error {
 			return err
 		}
 	}
+	route := ""
 	for j := range 2 {
 		r := &store.Route{Host: fmt.Sprintf("host-%05d-%d", i, j), DomainGUID: c.domain, SpaceGUID: space,
 			Destinations: []store.Destination{{GUID: fmt.Sprint(i, "-", j), AppGUID: a.GUID, ProcessType: "web"}}}
 		if err := store.Routes.Put(tx, r); err != nil {
 			return err
 		}
-		c.route = r.GUID
+		route = r.GUID
 	}
-	return c.putWork(tx, a, i)
+	if c.seen(space) {
+		c.app, c.route = a.GUID, route
+	}
+	return cmp.Or(c.putWork(tx, a, i), c.putServices(tx, a, route, i))
 }
 
 func ifWeb(kind string, put func() error) error {
@@ -153,7 +163,9 @@ func (c *crowd) putWork(tx *store.Tx, a *store.App, i int) error {
 	b := &store.Build{AppGUID: a.GUID, SpaceGUID: a.SpaceGUID, PackageGUID: p.GUID, State: store.StateStaged}
 	y := &store.Deployment{AppGUID: a.GUID, SpaceGUID: a.SpaceGUID, Status: store.DeploymentFinalized, Reason: store.DeploymentDeployed, Strategy: "rolling"}
 	u := &store.AppUsageEvent{AppGUID: a.GUID, AppName: a.Name}
-	c.app, c.pack, c.task = a.GUID, p.GUID, t.GUID
+	if c.seen(a.SpaceGUID) {
+		c.pack, c.task = p.GUID, t.GUID
+	}
 	return cmp.Or(store.Droplets.Put(tx, d), store.Builds.Put(tx, b), store.Deployments.Put(tx, y), store.AppUsageEvents.Put(tx, u))
 }
 
@@ -175,18 +187,22 @@ func (c *crowd) putEvent(tx *store.Tx, i int) error {
 
 // value is what a filter is given.
 func (c *crowd) value(r Route, param string) string {
+	c.t.Helper()
 	middle := fmt.Sprintf("%05d", c.n/2)
 	name := map[string]string{"apps": "app-" + middle, "organizations": "org-0001", "spaces": "space-0001", "tasks": "task-7", "domains": "example.com", "stacks": "cupola"}
 	last := r.Pattern[strings.LastIndex(r.Pattern, "/")+1:]
+	maps.Copy(name, marketNames(middle))
 	values := map[string]string{
-		"names": name[last], "guids": c.app + "," + c.route, "organization_guids": c.orgs[0], "space_guids": c.bigSpace, "app_guids": c.app,
+		"names": cmp.Or(name[last], "some-name"), "guids": c.app + "," + c.route, "organization_guids": c.orgs[0], "space_guids": c.bigSpace, "app_guids": c.app,
 		"stacks": "cupola", "lifecycle_type": "buildpack", "lifecycle": "buildpack", "types": "audit.app.update,audit.app.start", "target_guids": c.app, "user_guids": c.user,
 		"states": store.StateStaged, "package_guids": c.pack, "hosts": "host-" + middle + "-1", "paths": "", "ports": "0", "domain_guids": c.domain,
 		"usernames": "user-00007@example.com", "partial_usernames": "user-0000", "origins": "uaa", "status_reasons": store.DeploymentDeployed,
 		"status_values": store.DeploymentFinalized, "current": "true", "sequence_ids": "1", "embed": "process_instances", "default": "true",
 		"label_selector": "env=prod,team!=team-7", "created_ats": "", "page": "3", "per_page": "50", "order_by": "-created_at", "versions": "1", "deployable": "true",
 		"globally_enabled_running": "true", "globally_enabled_staging": "true", "running_space_guids": c.bigSpace, "staging_space_guids": c.bigSpace,
+		"outdated": "true", "partial_names": "app-00", "app_states": store.AppStarted,
 	}
+	maps.Copy(values, c.marketFilters(middle))
 	switch last {
 	case "processes":
 		values["types"] = "web"
@@ -198,8 +214,16 @@ func (c *crowd) value(r Route, param string) string {
 		values["states"] = "SUCCEEDED"
 	case "deployments":
 		values["states"] = store.DeploymentDeployed
+	case "service_instances":
+		values["type"] = store.ServiceManaged
+	case "service_credential_bindings":
+		values["type"] = "app"
 	}
-	return values[param]
+	value, known := values[param]
+	if !known {
+		c.t.Errorf("no value for the filter %s of %s", param, r.Pattern)
+	}
+	return value
 }
 
 // lists are the addresses of every list of the route table with each of its filters alone.
@@ -207,6 +231,7 @@ func (c *crowd) lists() []string {
 	guids := map[string]string{
 		"/v3/apps": c.app, "/v3/processes": c.app, "/v3/spaces": c.bigSpace, "/v3/organizations": c.orgs[0], "/v3/domains": c.domain,
 		"/v3/packages": c.pack, "/v3/routes": c.route, "/v3/tasks": c.task,
+		"/v3/service_instances": c.instance, "/v3/isolation_segments": c.segment,
 	}
 	c.view(func(tx *store.Tx) error {
 		stack, err := store.Stacks.Find(tx, "name", "cupola")
@@ -216,7 +241,7 @@ func (c *crowd) lists() []string {
 	var all []string
 	now := time.Now().UTC()
 	for _, r := range c.s.Routes() {
-		if !slices.Contains(r.Query, "page") || strings.Contains(r.Pattern, "service_") || r.Pattern == "/v3/isolation_segments" || strings.Contains(r.Pattern, "quotas") {
+		if !slices.Contains(r.Query, "page") {
 			continue
 		}
 		path := fill(r.Pattern, guids)
