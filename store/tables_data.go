@@ -4,7 +4,9 @@ package store
 var (
 	DataServices = newTable("data_services",
 		by("state", func(d *DataService) string { return d.State }),
-		by("space", func(d *DataService) string { return d.SpaceGUID }))
+		by("name", func(d *DataService) string { return d.Name }),
+		by("space", func(d *DataService) string { return d.SpaceGUID }),
+		byEach("place", func(d *DataService) []string { return present(d.SpaceGUID, d.OrgGUID) }))
 
 	DataBindings = newTable("data_bindings",
 		by("service", func(b *DataBinding) string { return b.ServiceGUID }),

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/cupola-paas/cupola/controller/capi"
@@ -22,25 +21,22 @@ func (s *Server) listBackupStates(c *Ctx) error {
 		}
 		where = append(where, store.By("type", store.ServiceManaged))
 		where = c.filterBy(where, "service_instance_guids", "guid")
-		instances, _, err := store.ServiceInstances.List(tx, store.Query[store.ServiceInstance]{Where: where})
+		instances, err := store.ServiceInstances.GUIDs(tx, where...)
+		if err != nil {
+			return nil, err
+		}
+		ours, _, err := store.DataServices.List(tx, store.Query[store.DataService]{Where: []store.Cond{store.By("guid", instances...)}})
 		if err != nil {
 			return nil, err
 		}
 		all := []capi.BackupState{}
-		for _, i := range instances {
-			d, err := store.DataServices.Get(tx, i.GUID)
-			if errors.Is(err, store.ErrNotFound) {
-				continue // another broker keeps its data
-			}
-			if err != nil {
-				return nil, err
-			}
+		for _, d := range ours {
 			if s.data != nil {
 				if _, backups := s.data.Keeps(d.OfferingID); !backups {
 					continue // such as a cache, which has nothing to lose
 				}
 			}
-			one, err := backupState(tx, i)
+			one, err := backupState(tx, d.GUID)
 			if err != nil {
 				return nil, err
 			}
@@ -54,7 +50,11 @@ func (s *Server) listBackupStates(c *Ctx) error {
 	})
 }
 
-func backupState(tx *store.Tx, i *store.ServiceInstance) (capi.BackupState, error) {
+func backupState(tx *store.Tx, guid string) (capi.BackupState, error) {
+	i, err := store.ServiceInstances.Get(tx, guid)
+	if err != nil {
+		return capi.BackupState{}, err
+	}
 	out := capi.BackupState{ServiceInstance: capi.GUID{GUID: i.GUID}, Name: i.Name, Space: capi.GUID{GUID: i.SpaceGUID}}
 	found, _, err := store.DataBackups.List(tx, store.Query[store.DataBackup]{Where: []store.Cond{store.By("service", i.GUID)}})
 	for _, b := range found {

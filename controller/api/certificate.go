@@ -70,7 +70,9 @@ func (s *Server) listCertificates(c *Ctx) error {
 			all[i] = s.certificates.Certificate(c.Context(), one.Host)
 		}
 	}
-	all = slices.DeleteFunc(all, func(one capi.Certificate) bool { return !wanted(c, "states", one.State) })
+	if states, asked := c.Filter.List("states"); asked {
+		all = slices.DeleteFunc(all, func(one capi.Certificate) bool { return !slices.Contains(states, one.State) })
+	}
 	slices.SortStableFunc(all, func(a, b capi.Certificate) int {
 		return cmp.Or(endOf(a).Compare(endOf(b)), cmp.Compare(a.Host, b.Host))
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/cupola-paas/cupola/controller/appusage"
@@ -176,43 +177,31 @@ func (c *Ctx) mayTakeFrom(tx *store.Tx, guid string, none error) error {
 	return err
 }
 
+// listDeleted shows those of the spaces that the caller sees, and of spaces that are gone those of an org where the caller sees all.
 func (s *Server) listDeleted(c *Ctx) error {
-	return c.answer(func(tx *store.Tx) (any, error) {
-		all := []capi.DeletedServiceInstance{}
-		found, _, err := store.DataServices.List(tx, store.Query[store.DataService]{Where: []store.Cond{store.By("state", store.DataDeleted)}})
+	return c.answerPage(func(tx *store.Tx) (*page, error) {
+		where, err := c.deletedInView(tx)
 		if err != nil {
 			return nil, err
 		}
-		for _, d := range found {
-			place, err := placeOfDeleted(tx, d)
-			if err != nil {
-				return nil, err
-			}
-			ok, err := c.Can(tx, place, SeeSpace)
-			if err != nil {
-				return nil, err
-			}
-			if ok && d.PurgeAt.After(tx.Now) && wanted(c, "names", d.Name) && wanted(c, "space_guids", d.SpaceGUID) {
-				all = append(all, capi.DeletedServiceInstance{Resource: resource(&d.Meta),
-					Name: d.Name, PurgeAt: d.PurgeAt, Relationships: capi.ServiceInstanceRelatesTo{Space: capi.To(d.SpaceGUID)}})
-			}
-		}
-		return pageOf(c, all), nil
+		return answerList(c, tx, Listing[store.DataService, capi.DeletedServiceInstance]{
+			Table: store.DataServices, Meta: func(d *store.DataService) *store.Meta { return &d.Meta },
+			Where: c.filterBy(where, "names", "name", "space_guids", "space"),
+			Present: func(_ *store.Tx, d *store.DataService) (capi.DeletedServiceInstance, error) {
+				return capi.DeletedServiceInstance{Resource: resource(&d.Meta),
+					Name: d.Name, PurgeAt: d.PurgeAt, Relationships: capi.ServiceInstanceRelatesTo{Space: capi.To(d.SpaceGUID)}}, nil
+			},
+		})
 	})
 }
 
-// wanted reports whether a filter of the request lets a value pass.
-func wanted(c *Ctx, filter, value string) bool {
-	list, asked := c.Filter.List(filter)
-	if !asked {
-		return true
+func (c *Ctx) deletedInView(tx *store.Tx) ([]store.Cond, error) {
+	where := []store.Cond{store.By("state", store.DataDeleted)}
+	in, err := c.Where(tx, SeeSpace)
+	if err != nil || in.All {
+		return where, err
 	}
-	for _, v := range list {
-		if v == value {
-			return true
-		}
-	}
-	return false
+	return append(where, store.By("place", slices.Concat(in.Spaces, in.Orgs)...)), nil
 }
 
 // auditData tells of what somebody did with the data of a service instance, in the transaction of the change, after

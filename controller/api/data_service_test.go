@@ -239,6 +239,33 @@ func TestPurgeDeleted(t *testing.T) {
 	w.as("auditor", "DELETE", "/v3/deleted_service_instances/db", nil).want(403)
 	w.as("developer", "DELETE", "/v3/deleted_service_instances/db", nil).want(204)
 	w.event("audit.service_instance.purge_data", "db")
+	w.as("developer", "GET", "/v3/deleted_service_instances", nil).want(200, `"resources":[]`)
+	w.as("developer", "POST", "/v3/deleted_service_instances/db/actions/restore", nil).want(404)
+}
+
+// TestDeletedAreFiltered: the list of what was deleted obeys every filter that it takes.
+func TestDeletedAreFiltered(t *testing.T) {
+	w := newDataWorld(t)
+	w.put("one", "db", store.DataDeleted)
+	w.put("two", "queue", store.DataDeleted)
+	w.update(func(tx *store.Tx) error {
+		d, err := store.DataServices.Get(tx, "two")
+		w.must(err)
+		d.Labels = map[string]string{"env": "prod"}
+		return store.DataServices.Put(tx, d)
+	})
+	for query, want := range map[string]string{
+		"names=db": "one", "names=queue,none": "two", "guids=two": "two", "label_selector=env%3Dprod": "two", "label_selector=!env": "one",
+		"space_guids=" + w.space + "&names=db": "one", "order_by=-created_at&per_page=1": "two",
+	} {
+		list := w.as("developer", "GET", "/v3/deleted_service_instances?"+query, nil).want(200)
+		if list.count() != 1 || list.str("resources", 0, "guid") != want {
+			t.Errorf("%s: %s, want %s alone", query, list.body, want)
+		}
+	}
+	for _, query := range []string{"names=none", "guids=none", "space_guids=" + w.otherSpace, "created_ats[lt]=2020-01-01T00:00:00Z"} {
+		w.as("developer", "GET", "/v3/deleted_service_instances?"+query, nil).want(200, `"resources":[]`)
+	}
 }
 
 // TestPurgeInstanceOfTheOwnBroker: to forget an instance of the platform's own broker stops its server, and keeps its data.

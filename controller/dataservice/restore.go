@@ -267,7 +267,7 @@ func (m *Manager) Purge(guid string, more also) error {
 		if s.State != store.DataDeleted {
 			return fmt.Errorf("%w: delete it first", ErrNotUsable)
 		}
-		s.PurgeAt = tx.Now
+		s.State, s.PurgeAt = store.DataDeleting, time.Time{} // without a day until which its volume is kept
 		return with(more, tx, s)
 	})
 }
