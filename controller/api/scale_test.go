@@ -159,14 +159,18 @@ func (c *crowd) putWork(tx *store.Tx, a *store.App, i int) error {
 	if err := cmp.Or(store.Packages.Put(tx, p), store.Tasks.Put(tx, t)); err != nil {
 		return err
 	}
-	d := &store.Droplet{AppGUID: a.GUID, SpaceGUID: a.SpaceGUID, PackageGUID: p.GUID, State: store.StateStaged, ProcessTypes: map[string]string{"web": "node server.js"}}
+	d := &store.Droplet{AppGUID: a.GUID, SpaceGUID: a.SpaceGUID, PackageGUID: p.GUID, State: store.StateStaged, Stack: "cupola", RunImage: "run@sha256:before", ProcessTypes: map[string]string{"web": "node server.js"}}
 	b := &store.Build{AppGUID: a.GUID, SpaceGUID: a.SpaceGUID, PackageGUID: p.GUID, State: store.StateStaged}
 	y := &store.Deployment{AppGUID: a.GUID, SpaceGUID: a.SpaceGUID, Status: store.DeploymentFinalized, Reason: store.DeploymentDeployed, Strategy: "rolling"}
 	u := &store.AppUsageEvent{AppGUID: a.GUID, AppName: a.Name}
 	if c.seen(a.SpaceGUID) {
 		c.pack, c.task = p.GUID, t.GUID
 	}
-	return cmp.Or(store.Droplets.Put(tx, d), store.Builds.Put(tx, b), store.Deployments.Put(tx, y), store.AppUsageEvents.Put(tx, u))
+	if err := store.Droplets.Put(tx, d); err != nil {
+		return err
+	}
+	a.CurrentDropletGUID = d.GUID
+	return cmp.Or(store.Apps.Put(tx, a), store.Builds.Put(tx, b), store.Deployments.Put(tx, y), store.AppUsageEvents.Put(tx, u))
 }
 
 func (c *crowd) putEvent(tx *store.Tx, i int) error {
