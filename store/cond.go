@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -167,6 +168,9 @@ func (t *Table[T]) walk(tx *Tx, cond Cond, desc bool, fn func(entry) bool) error
 	if err != nil {
 		return err
 	}
+	if many, err := t.worthAWalk(tx, len(cond.Values)); err != nil || many {
+		return errors.Join(err, t.walkAll(tx, ix, cond.Values, desc, fn))
+	}
 	for _, value := range cond.Values {
 		err := tx.kv.scan(valuePrefix(t.name, ix.name, ix.folded(value)), nil, desc, func(key, guid []byte) bool {
 			return fn(entry{entryPosition(key), guid})
@@ -176,6 +180,33 @@ func (t *Table[T]) walk(tx *Tx, cond Cond, desc bool, fn func(entry) bool) error
 		}
 	}
 	return nil
+}
+
+// seekCost is how many entries of an index are passed in the time that it takes to look one value up.
+const seekCost = 16
+
+// worthAWalk reports whether so many values are found sooner by a walk of the whole index.
+func (t *Table[T]) worthAWalk(tx *Tx, values int) (bool, error) {
+	if values < seekCost {
+		return false, nil
+	}
+	n, err := t.numbers(tx)
+	return uint64(values)*seekCost > uint64(n.count), err
+}
+
+// walkAll is walk by one pass over the index, in its order.
+func (t *Table[T]) walkAll(tx *Tx, ix *index[T], values []string, desc bool, fn func(entry) bool) error {
+	wanted := make(map[string]bool, len(values)) // as they stand in keys
+	for _, v := range values {
+		wanted[escape.Replace(ix.folded(v))] = true
+	}
+	prefix := indexPrefix(t.name, ix.name)
+	return tx.kv.scan(prefix, nil, desc, func(key, guid []byte) bool {
+		if !wanted[string(key[len(prefix):len(key)-positionBytes-len(endOfValue)])] {
+			return true
+		}
+		return fn(entry{entryPosition(key), guid})
+	})
 }
 
 // walkTimes walks the part of a time index that lies in the spans.

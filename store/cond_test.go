@@ -27,6 +27,11 @@ func TestConditions(t *testing.T) {
 	apps := putLabelled(t, db, rnd, 200, &now)
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	within := func(x time.Time, from, to int) bool { return !x.Before(at(from)) && x.Before(at(to)) }
+	many := []string{"A003", "a000/x", "a", "\x00", "none"} // other than those of the apps, besides
+	for i := range 60 {
+		many = append(many, fmt.Sprintf("a%03d", i*2))
+	}
+	isOneOf := func(a *App) bool { return a.Name == "a003" || slices.Contains(many, a.Name) }
 	conds := map[string]struct {
 		cond Cond
 		want func(*App) bool
@@ -38,6 +43,9 @@ func TestConditions(t *testing.T) {
 		"space":           {By("space", "s1", "s2"), func(a *App) bool { return a.SpaceGUID != "s0" }},
 		"space twice":     {By("space", "s1", "s1", "s2"), func(a *App) bool { return a.SpaceGUID != "s0" }},
 		"name twice":      {By("name", "a001", "A001", "a002"), func(a *App) bool { return a.Name == "a001" || a.Name == "a002" }},
+		"many names":      {By("name", many...), isOneOf},
+		"not many names":  {NotBy("name", many...), func(a *App) bool { return !isOneOf(a) }},
+		"many labels":     {By("label", append(many, "env=v1", "x")...), func(a *App) bool { return a.Labels["x"] != "" }},
 		"not space":       {NotBy("space", "s1"), func(a *App) bool { return a.SpaceGUID != "s1" }},
 		"made":            {During("created_at", TimeRange{at(3), at(11)}), func(a *App) bool { return within(a.CreatedAt, 3, 11) }},
 		"made since":      {During("created_at", TimeRange{From: at(7)}), func(a *App) bool { return !a.CreatedAt.Before(at(7)) }},

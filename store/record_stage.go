@@ -90,6 +90,14 @@ type Droplet struct {
 	SizeBytes    int64              `json:"size_bytes,omitempty"`
 }
 
+// standsOn is the name of the stack that the image of a droplet stands on; empty: none, such as a Docker app's.
+func (d *Droplet) standsOn() string {
+	if d.State != StateStaged || d.Docker.Image != "" {
+		return ""
+	}
+	return d.Stack
+}
+
 // DropletBuildpack is one buildpack that took part in a build.
 type DropletBuildpack struct {
 	Name          string `json:"name"` // Cloud Foundry's name, such as nodejs_buildpack

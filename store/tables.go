@@ -126,6 +126,8 @@ var (
 		by("package", func(d *Droplet) string { return d.PackageGUID }),
 		by("state", func(d *Droplet) string { return d.State }),
 		by("digest", func(d *Droplet) string { return d.ImageDigest }),
+		byEach("stack", func(d *Droplet) []string { return present(d.standsOn()) }),
+		by("run_image", func(d *Droplet) string { return d.RunImage }),
 		by("build", func(d *Droplet) string { return d.BuildGUID }))
 
 	Deployments = newTable("deployments",

@@ -17,11 +17,11 @@ const rebaseLimit = time.Minute
 // takes such jobs up.
 const StackRefresh = "stack.refresh"
 
-// outdated tells whether an app's droplet stands on another run image than the stack has now. What is not known to
+// outdated is the condition that an app's droplet stands on another run image than the stack has now. What is not known to
 // stand on the new one counts as outdated.
-func outdated(tx *store.Tx, app *store.App, st *store.Stack) bool {
-	d, err := store.Droplets.Get(tx, app.CurrentDropletGUID)
-	return err == nil && d.Docker.Image == "" && d.State == store.StateStaged && d.Stack == st.Name && d.RunImage != st.RunImage
+func outdated(tx *store.Tx, st *store.Stack) (store.Cond, error) {
+	old, err := store.Droplets.GUIDs(tx, store.By("stack", st.Name), store.NotBy("run_image", st.RunImage))
+	return store.By("droplet", old...), err
 }
 
 // rebaseDroplet makes a droplet like the one of the path on its stack's newest run image, without a build. It answers

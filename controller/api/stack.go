@@ -108,17 +108,20 @@ func (s *Server) listStackApps(c *Ctx) error {
 		if err != nil {
 			return nil, err
 		}
-		l := Listing[store.App, capi.App]{
-			Table: store.Apps, Meta: appMeta, Where: append(where, store.By("stack", st.Name)), Present: s.presentApp,
-		}
-		old, given, err := c.Filter.Bool("outdated")
+		where = append(where, store.By("stack", st.Name))
+		wanted, given, err := c.Filter.Bool("outdated")
 		if err != nil {
 			return nil, err
 		}
 		if given {
-			l.Match = func(app *store.App) bool { return outdated(tx, app, st) == old }
+			old, err := outdated(tx, st)
+			if err != nil {
+				return nil, err
+			}
+			old.Not = !wanted
+			where = append(where, old)
 		}
-		return answerList(c, tx, l)
+		return answerList(c, tx, Listing[store.App, capi.App]{Table: store.Apps, Meta: appMeta, Where: where, Present: s.presentApp})
 	})
 }
 
