@@ -82,12 +82,16 @@ func listQuery[T, R any](f *Filter, l Listing[T, R]) store.Query[T] {
 
 // pageOf cuts the asked page out of what is already in memory.
 func pageOf[R any](c *Ctx, all []R) *page {
-	f := c.Filter
-	from := min((f.Page-1)*f.PerPage, len(all))
-	to := min(from+f.PerPage, len(all))
+	from, to := c.bounds(len(all))
 	resources := make([]R, to-from)
 	copy(resources, all[from:to])
 	return &page{Pagination: c.pagination(len(all)), Resources: resources}
+}
+
+// bounds are those of the asked page in a list of n.
+func (c *Ctx) bounds(n int) (from, to int) {
+	from = min((c.Filter.Page-1)*c.Filter.PerPage, n)
+	return from, min(from+c.Filter.PerPage, n)
 }
 
 func (c *Ctx) pagination(total int) capi.Pagination {
